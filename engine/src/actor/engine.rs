@@ -1,0 +1,351 @@
+//! All flights of this process, their threads and their writer, put together.
+//! Never decides anything about a flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use actix::{Arbiter, ArbiterHandle, System};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::admission::{Gauge, Limits, Overloaded, Permit};
+use super::clock::Clock;
+use super::handle::{FlightHandle, FlightShared, Standing};
+use super::message::{Answer, PendingReply};
+use super::registry::{Located, Registry};
+use super::supervisor::{Recover, RecoveredFlight, Supervisor};
+use super::view::FlightView;
+use crate::flight::decide::check_policy;
+use crate::flight::{Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq};
+use crate::journal::{
+    Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState, start,
+};
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// Where events become durable.
+    pub journal: Arc<dyn Journal>,
+    /// Who takes durable rounds over.
+    pub on_durable: OnDurable,
+    /// How one flight is recovered.
+    pub recover: Recover,
+    /// When a reply may leave.
+    pub durability: Durability,
+    /// How many requests may be under way.
+    pub limits: Limits,
+    /// How rounds are formed.
+    pub writer: WriterOptions,
+    /// Threads for actors, at least 1.
+    pub arbiters: usize,
+    /// The runtime on which answers are waited for.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// Why a flight was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// There is one of this id already.
+    #[error("the flight exists already")]
+    Exists,
+    /// It cannot be, as it is described.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Nothing was done.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The journal has not said whether it is there.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+}
+
+/// Why a flight was not restarted.
+#[derive(Debug, thiserror::Error)]
+pub enum RestartError {
+    /// There is no such flight.
+    #[error("no such flight")]
+    NotFound,
+    /// It could not be recovered and is stopped now.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A flight that was restarted.
+#[derive(Debug, Clone, Copy)]
+pub struct Restarted {
+    /// Its last event.
+    pub seq: Seq,
+    /// Under which ownership it is served now.
+    pub epoch: Epoch,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How the engine is doing.
+#[derive(Debug, Clone)]
+pub struct EngineStatus {
+    /// Whether the journal can be written.
+    pub journal: Condition,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Rounds made durable since the start.
+    pub rounds: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Flights that are stopped, with the reasons.
+    pub quarantined: Vec<(FlightId, String)>,
+}
+
+/// All flights of this process.
+pub struct Engine {
+    registry: Registry,
+    supervisor: Arc<Supervisor>,
+    writer: Writer,
+    clock: Arc<Clock>,
+    overall: Arc<Gauge>,
+    limits: Limits,
+    threads: Mutex<Threads>,
+}
+
+struct Threads {
+    writer: Option<JoinHandle<()>>,
+    system: Option<(System, JoinHandle<()>)>,
+}
+
+impl Engine {
+    /// Starts the threads; the flights come by [`Engine::adopt`] and [`Engine::create`].
+    pub fn start(parts: EngineParts) -> std::io::Result<Arc<Self>> {
+        let EngineParts { journal, on_durable, recover, durability, limits, writer, arbiters, runtime } = parts;
+        let (system, arbiters, system_thread) = start_system(arbiters.max(1))?;
+        let delivery = Delivery::on(&runtime);
+        let (writer, writer_thread) = start(journal, on_durable, durability, delivery, writer);
+        let clock = Arc::new(Clock::new());
+        let supervisor = Arc::new(Supervisor {
+            arbiters,
+            next_arbiter: AtomicUsize::new(0),
+            runtime,
+            recover,
+            writer: writer.clone(),
+            clock: clock.clone(),
+            durability,
+            panics: Mutex::new(Vec::new()),
+        });
+        Ok(Arc::new(Self {
+            registry: Registry::default(),
+            supervisor,
+            writer,
+            clock,
+            overall: Arc::new(Gauge::new(limits.permits_overall)),
+            limits,
+            threads: Mutex::new(Threads {
+                writer: Some(writer_thread),
+                system: Some((system, system_thread)),
+            }),
+        }))
+    }
+
+    /// Serves a flight that was recovered.
+    pub fn adopt(&self, recovered: RecoveredFlight) -> FlightHandle {
+        let RecoveredFlight { flight, epoch, stored } = recovered;
+        let shared = self.share(&flight, epoch, Standing::Recovering);
+        shared.stored_seq.store(stored.0, Ordering::Release);
+        self.registry.enter(shared.clone());
+        self.supervisor.start_actor(flight, epoch, &shared);
+        FlightHandle(shared)
+    }
+
+    /// Notes a flight that could not be recovered: it is there, but stopped.
+    pub fn quarantine(&self, flight_id: FlightId, reason: String) {
+        tracing::error!(%flight_id, reason, "the flight could not be recovered and is not served");
+        self.registry.enter_lost(flight_id, reason);
+    }
+
+    /// Where a flight is served.
+    pub fn find(&self, flight_id: &FlightId) -> Located {
+        self.registry.find(flight_id)
+    }
+
+    /// All flights served here, in no certain order.
+    pub fn flights(&self) -> Vec<FlightHandle> {
+        self.registry.handles()
+    }
+
+    /// Creates a flight; it is there when this returns. With `open`, its sale is open from the start. A caller
+    /// who stops waiting changes nothing: the flight is created all the same.
+    pub async fn create(
+        self: &Arc<Self>,
+        definition: FlightDefinition,
+        policy: SalePolicy,
+        open: bool,
+    ) -> Result<FlightHandle, CreateError> {
+        let engine = self.clone();
+        let creation = async move { engine.create_here(definition, policy, open).await };
+        self.supervisor.runtime.spawn(creation).await.unwrap_or(Err(CreateError::OutcomeUnknown))
+    }
+
+    async fn create_here(
+        &self,
+        definition: FlightDefinition,
+        policy: SalePolicy,
+        open: bool,
+    ) -> Result<FlightHandle, CreateError> {
+        self.writer.state().admit()?;
+        check_policy(&policy).map_err(CreateError::Refused)?;
+        let (flight, events) = self.first_events(definition, policy, open)?;
+        let epoch = Epoch(1);
+        let shared = self.share(&flight, epoch, Standing::Creating);
+        let permit = Permit::take(&shared.overall, &shared.gauge)?;
+        if !self.registry.enter(shared.clone()) {
+            return Err(CreateError::Exists);
+        }
+        let (reply, answered) = oneshot::channel();
+        let answer = Answer::Flight { seq: flight.seq() };
+        self.writer.submit(Submission {
+            flight: shared.clone(),
+            epoch,
+            events,
+            replies: vec![PendingReply { answer, reply, permit }],
+            view: None,
+        });
+        if answered.await.is_err() {
+            let fenced = shared.standing() == Standing::Fenced;
+            self.registry.remove(&shared.flight_id);
+            return Err(if fenced { CreateError::Exists } else { CreateError::OutcomeUnknown });
+        }
+        self.supervisor.start_actor(flight, epoch, &shared);
+        Ok(FlightHandle(shared))
+    }
+
+    fn first_events(
+        &self,
+        definition: FlightDefinition,
+        policy: SalePolicy,
+        open: bool,
+    ) -> Result<(Flight, Vec<Recorded>), CreateError> {
+        let at = self.clock.now();
+        let event = Event::FlightCreated { definition: Box::new(definition), policy };
+        let mut events = vec![Recorded { seq: Seq(1), at, event }];
+        let mut flight = Flight::create(&events[0]).map_err(|broken| {
+            CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
+        })?;
+        if open
+            && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at)
+        {
+            let opened = Recorded { seq: Seq(2), at, event };
+            flight.apply(&opened);
+            events.push(opened);
+        }
+        Ok((flight, events))
+    }
+
+    /// Drops a flight's actor and recovers the flight from journal and store; goes on when the caller stops
+    /// waiting. A flight that this process does not serve is taken over.
+    pub async fn restart(self: &Arc<Self>, flight_id: &FlightId) -> Result<Restarted, RestartError> {
+        let (engine, flight_id) = (self.clone(), flight_id.clone());
+        let restart = async move { engine.restart_here(&flight_id).await };
+        self.supervisor.runtime.spawn(restart).await.unwrap_or_else(|e| Err(RestartError::Failed(e.to_string())))
+    }
+
+    async fn restart_here(&self, flight_id: &FlightId) -> Result<Restarted, RestartError> {
+        let began = Instant::now();
+        let Some(shared) = self.registry.shared(flight_id) else {
+            return self.take_over(flight_id, began).await;
+        };
+        if shared.standing() == Standing::Creating {
+            return Err(RestartError::NotFound);
+        }
+        let (seq, epoch) = self.supervisor.recover(&shared).await.map_err(RestartError::Failed)?;
+        Ok(Restarted { seq, epoch, took: began.elapsed() })
+    }
+
+    async fn take_over(&self, flight_id: &FlightId, began: Instant) -> Result<Restarted, RestartError> {
+        let recovered = (self.supervisor.recover)(flight_id.clone()).await.map_err(RestartError::Failed)?;
+        let recovered = recovered.ok_or(RestartError::NotFound)?;
+        let (seq, epoch) = (recovered.flight.seq(), recovered.epoch);
+        self.registry.remove(flight_id);
+        self.adopt(recovered);
+        Ok(Restarted { seq, epoch, took: began.elapsed() })
+    }
+
+    /// Notes how far the store has come with a flight.
+    pub fn note_stored(&self, flight_id: &FlightId, seq: Seq) {
+        if let Some(shared) = self.registry.shared(flight_id) {
+            shared.stored_seq.fetch_max(seq.0, Ordering::AcqRel);
+        }
+    }
+
+    /// Notes that another process owns a flight now: it is not served here any more.
+    pub fn note_fenced(&self, flight_id: &FlightId) {
+        if let Some(shared) = self.registry.shared(flight_id) {
+            shared.was_fenced(Epoch(shared.epoch.load(Ordering::Acquire)));
+        }
+    }
+
+    /// How the engine is doing.
+    pub fn status(&self) -> EngineStatus {
+        let state: &WriterState = self.writer.state();
+        let (rounds, events) = state.written();
+        EngineStatus {
+            journal: state.condition(),
+            in_flight: self.overall.under_way(),
+            rounds,
+            events,
+            quarantined: self.registry.quarantined(),
+        }
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Ends the threads after everything handed over is finished. Blocks; requests that come later are never
+    /// answered.
+    pub fn stop(&self) {
+        let (writer, system) = {
+            let mut threads = self.threads.lock();
+            (threads.writer.take(), threads.system.take())
+        };
+        if let Some((system, thread)) = system {
+            self.wait_for_turns();
+            system.stop();
+            let _ = thread.join();
+        }
+        if let Some(thread) = writer {
+            self.writer.stop();
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits until no request is queued at any actor: at most as long as a turn takes.
+    fn wait_for_turns(&self) {
+        let handles = self.registry.handles();
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until && handles.iter().any(|flight| !flight.0.queue.is_empty()) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn share(&self, flight: &Flight, epoch: Epoch, standing: Standing) -> Arc<FlightShared> {
+        let gauges = (self.overall.clone(), Arc::new(Gauge::new(self.limits.permits_per_flight)));
+        let view = FlightView::of(flight);
+        Arc::new(FlightShared::new(view, epoch, standing, gauges, self.writer.state().clone()))
+    }
+}
+
+/// The actix system on a thread of its own, with so many arbiters.
+fn start_system(arbiters: usize) -> std::io::Result<(System, Vec<ArbiterHandle>, JoinHandle<()>)> {
+    let (send, receive) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("actix-system".to_owned()).spawn(move || {
+        let runner = System::new();
+        let handles = (0..arbiters).map(|_| Arbiter::new().handle()).collect::<Vec<_>>();
+        // The engine waits for this; it is only gone if the process ends.
+        let _ = send.send((System::current(), handles));
+        if let Err(error) = runner.run() {
+            tracing::error!(%error, "the actors' threads ended with an error");
+        }
+    })?;
+    let (system, handles) = receive.recv().map_err(std::io::Error::other)?;
+    Ok((system, handles, thread))
+}

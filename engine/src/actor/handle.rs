@@ -1,0 +1,224 @@
+//! A flight as the rest of the process reaches it: a handle that is cheap to clone and hides the channels.
+//! Never touches a seat: the actor does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use actix::Addr;
+use arc_swap::ArcSwap;
+use crossbeam_queue::SegQueue;
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+use super::admission::{Gauge, Overloaded, Permit};
+use super::flight_actor::FlightActor;
+use super::message::{Ask, Drain, PendingAnswer, Request};
+use super::view::FlightView;
+use crate::flight::{Command, Epoch, FlightId, OrderRef, Salt, Seq};
+use crate::journal::WriterState;
+
+/// Whether a flight takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    /// It does.
+    Serving = 0,
+    /// Its creation is not durable yet.
+    Creating = 1,
+    /// Its actor is being recovered.
+    Recovering = 2,
+    /// Another process owns it.
+    Fenced = 3,
+    /// It is stopped, because something that must hold did not, or because it could not be recovered.
+    Quarantined = 4,
+}
+
+impl Standing {
+    const fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Serving,
+            1 => Self::Creating,
+            2 => Self::Recovering,
+            3 => Self::Fenced,
+            _ => Self::Quarantined,
+        }
+    }
+}
+
+/// What the handle, the actor and the writer share of a flight.
+pub(crate) struct FlightShared {
+    pub(crate) flight_id: FlightId,
+    pub(crate) salt: Salt,
+    pub(crate) view: ArcSwap<FlightView>,
+    pub(crate) queue: SegQueue<Request>,
+    /// A `Drain` is on its way to the actor.
+    pub(crate) drain_sent: AtomicBool,
+    pub(crate) address: RwLock<Option<Addr<FlightActor>>>,
+    standing: AtomicU8,
+    pub(crate) quarantine_reason: RwLock<String>,
+    pub(crate) seq: AtomicU64,
+    pub(crate) durable_seq: AtomicU64,
+    pub(crate) stored_seq: AtomicU64,
+    pub(crate) epoch: AtomicU64,
+    pub(crate) holds: AtomicU64,
+    pub(crate) gauge: Arc<Gauge>,
+    pub(crate) overall: Arc<Gauge>,
+    pub(crate) writer: Arc<WriterState>,
+}
+
+impl FlightShared {
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::from_u8(self.standing.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Release);
+    }
+
+    pub(crate) fn quarantine(&self, reason: String) {
+        tracing::error!(flight_id = %self.flight_id, reason, "the flight is stopped, the others go on");
+        *self.quarantine_reason.write() = reason;
+        self.set_standing(Standing::Quarantined);
+    }
+
+    /// A later owner has taken over, so nothing decided under `epoch` counts any more. A flight that was
+    /// recovered here meanwhile under a newer epoch goes on.
+    pub(crate) fn was_fenced(&self, epoch: Epoch) {
+        if self.epoch.load(Ordering::Acquire) <= epoch.0 {
+            tracing::warn!(flight_id = %self.flight_id, %epoch, "another process owns the flight now");
+            self.set_standing(Standing::Fenced);
+            self.discard_queue();
+        }
+    }
+
+    /// Throws away what is queued; those who asked learn that the outcome is unknown.
+    pub(crate) fn discard_queue(&self) {
+        while self.queue.pop().is_some() {}
+    }
+
+    /// Sees to it that the actor looks at its queue.
+    pub(crate) fn wake(&self) {
+        if !self.drain_sent.swap(true, Ordering::AcqRel) {
+            match &*self.address.read() {
+                Some(address) => address.do_send(Drain),
+                None => self.drain_sent.store(false, Ordering::Release),
+            }
+        }
+    }
+
+    pub(crate) fn new(
+        view: FlightView,
+        epoch: Epoch,
+        standing: Standing,
+        gauges: (Arc<Gauge>, Arc<Gauge>),
+        writer: Arc<WriterState>,
+    ) -> Self {
+        let seq = view.seq.0;
+        let (overall, gauge) = gauges;
+        Self {
+            flight_id: view.definition.flight_id.clone(),
+            salt: view.definition.salt,
+            view: ArcSwap::from_pointee(view),
+            queue: SegQueue::new(),
+            drain_sent: AtomicBool::new(false),
+            address: RwLock::new(None),
+            standing: AtomicU8::new(standing as u8),
+            quarantine_reason: RwLock::new(String::new()),
+            seq: AtomicU64::new(seq),
+            durable_seq: AtomicU64::new(seq),
+            stored_seq: AtomicU64::new(0),
+            epoch: AtomicU64::new(epoch.0),
+            holds: AtomicU64::new(0),
+            gauge,
+            overall,
+            writer,
+        }
+    }
+}
+
+/// Where a flight stands, for the status page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlightStatus {
+    /// Last event decided.
+    pub seq: Seq,
+    /// Last event that is durable.
+    pub durable_seq: Seq,
+    /// Last event in the store.
+    pub stored_seq: Seq,
+    /// Under which ownership it is served.
+    pub epoch: Epoch,
+    /// Requests under way.
+    pub queued: u32,
+    /// Held orders.
+    pub holds: u64,
+}
+
+/// A flight that is served here.
+#[derive(Clone)]
+pub struct FlightHandle(pub(crate) Arc<FlightShared>);
+
+impl FlightHandle {
+    /// The flight's id.
+    pub fn flight_id(&self) -> &FlightId {
+        &self.0.flight_id
+    }
+
+    /// The flight's durable state.
+    pub fn view(&self) -> Arc<FlightView> {
+        self.0.view.load_full()
+    }
+
+    /// Hands a command over. It is decided whatever becomes of the answer to come.
+    pub fn submit(&self, command: Command) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::Command(command))
+    }
+
+    /// Asks for an order. The answer waits until everything it shows is durable.
+    pub fn look_up(&self, order: OrderRef) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::LookUp(order))
+    }
+
+    /// Makes the actor panic, to show what happens then.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub fn make_it_panic(&self) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::Panic)
+    }
+
+    /// Where the flight stands.
+    pub fn status(&self) -> FlightStatus {
+        let read = |value: &AtomicU64| value.load(Ordering::Acquire);
+        FlightStatus {
+            seq: Seq(read(&self.0.seq)),
+            durable_seq: Seq(read(&self.0.durable_seq)),
+            stored_seq: Seq(read(&self.0.stored_seq)),
+            epoch: Epoch(read(&self.0.epoch)),
+            queued: self.0.gauge.under_way(),
+            holds: read(&self.0.holds),
+        }
+    }
+
+    fn ask(&self, ask: Ask) -> Result<PendingAnswer, Overloaded> {
+        let shared = &self.0;
+        shared.writer.admit()?;
+        match shared.standing() {
+            Standing::Serving => {}
+            Standing::Creating | Standing::Recovering => {
+                return Err(Overloaded { retry_after_seconds: 1, reason: "the flight is being recovered" });
+            }
+            Standing::Fenced => {
+                return Err(Overloaded { retry_after_seconds: 1, reason: "the flight has moved to another server" });
+            }
+            Standing::Quarantined => {
+                return Err(Overloaded {
+                    retry_after_seconds: 60,
+                    reason: "the flight is stopped because its data is damaged; its operator has to see to it",
+                });
+            }
+        }
+        let permit = Permit::take(&shared.overall, &shared.gauge)?;
+        let (reply, answer) = oneshot::channel();
+        shared.queue.push(Request { ask, reply, permit });
+        shared.wake();
+        Ok(PendingAnswer(answer))
+    }
+}

@@ -1,0 +1,95 @@
+//! What travels to a flight's actor and back: requests, answers, and the promise of an answer.
+//! Never holds up the sender: handing over is done when `submit` returns.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::admission::Permit;
+use crate::flight::{Command, Order, OrderRef, Refusal, Seq};
+
+/// What a flight answers. Everything it says is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The order, as it is after the command.
+    Order {
+        /// The order.
+        order: Order,
+        /// Whether a grab was granted before, under the same idempotency key.
+        replayed: bool,
+    },
+    /// It is done; the flight's last event.
+    Flight {
+        /// Seq of that event.
+        seq: Seq,
+    },
+    /// It is not granted.
+    Refused(Refusal),
+}
+
+/// Nobody knows what became of the request: it may have been done, or not. Repeated with the same idempotency
+/// key, it is done at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the outcome is unknown")]
+pub struct OutcomeUnknown;
+
+/// The answer to come. Dropping it changes nothing: the request has been handed over.
+#[derive(Debug)]
+pub struct PendingAnswer(pub(crate) oneshot::Receiver<Answer>);
+
+impl Future for PendingAnswer {
+    type Output = Result<Answer, OutcomeUnknown>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|received| received.map_err(|_| OutcomeUnknown))
+    }
+}
+
+/// What is asked of the actor.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Command(Command),
+    LookUp(OrderRef),
+    #[cfg(any(test, feature = "sabotage"))]
+    Panic,
+}
+
+/// A request on its way to the actor.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) ask: Ask,
+    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) permit: Permit,
+}
+
+/// An answer that waits until what it says is durable.
+#[derive(Debug)]
+pub(crate) struct PendingReply {
+    pub(crate) answer: Answer,
+    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) permit: Permit,
+}
+
+impl PendingReply {
+    /// Sends the answer; a client that has hung up does not matter.
+    pub(crate) fn send(self) {
+        drop(self.permit);
+        let _ = self.reply.send(self.answer);
+    }
+}
+
+/// Wakes the actor: its queue holds requests, or a hold may have run out. One such message at most is under way
+/// to each actor, so a mailbox never grows.
+pub(crate) struct Drain;
+
+impl actix::Message for Drain {
+    type Result = ();
+}
+
+/// Ends the actor. What is queued stays queued, for the actor that follows.
+pub(crate) struct Retire;
+
+impl actix::Message for Retire {
+    type Result = ();
+}

@@ -1,0 +1,24 @@
+//! The actor of each flight and all around it: how a command gets to the flight, and how its answer gets out.
+//! Never knows HTTP, SQL or files.
+
+mod admission;
+mod clock;
+mod engine;
+mod flight_actor;
+mod handle;
+mod message;
+mod registry;
+mod supervisor;
+mod view;
+
+pub use admission::{Limits, Overloaded};
+pub use clock::Clock;
+pub use engine::{CreateError, Engine, EngineParts, EngineStatus, Restarted, RestartError};
+pub use handle::{FlightHandle, FlightStatus};
+pub use message::{Answer, OutcomeUnknown, PendingAnswer};
+pub use registry::Located;
+pub use supervisor::{Recover, RecoverFuture, RecoveredFlight};
+pub use view::FlightView;
+
+pub(crate) use handle::FlightShared;
+pub(crate) use message::PendingReply;

@@ -1,0 +1,107 @@
+//! Which flights there are here, by id.
+//! Never lets a guard of the map out: callers get clones of handles.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use foldhash::quality::RandomState;
+
+use super::handle::{FlightHandle, FlightShared, Standing};
+use crate::flight::FlightId;
+
+/// Where a flight is served.
+pub enum Located {
+    /// Here.
+    Here(FlightHandle),
+    /// By another process, or by nobody for the moment: it is being created or recovered.
+    There,
+    /// By nobody, until its operator sees to it.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
+    /// There is no such flight.
+    Nobody,
+}
+
+enum Entered {
+    Flight(Arc<FlightShared>),
+    /// Could not be recovered at start.
+    Lost(String),
+}
+
+#[derive(Default)]
+pub(crate) struct Registry {
+    flights: DashMap<FlightId, Entered, RandomState>,
+}
+
+impl Registry {
+    /// Enters a flight, unless there is one of that id already.
+    pub(crate) fn enter(&self, flight: Arc<FlightShared>) -> bool {
+        match self.flights.entry(flight.flight_id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(Entered::Flight(flight));
+                true
+            }
+        }
+    }
+
+    /// Notes a flight that could not be recovered.
+    pub(crate) fn enter_lost(&self, flight_id: FlightId, reason: String) {
+        self.flights.insert(flight_id, Entered::Lost(reason));
+    }
+
+    pub(crate) fn remove(&self, flight_id: &FlightId) {
+        self.flights.remove(flight_id);
+    }
+
+    pub(crate) fn shared(&self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {
+        match self.flights.get(flight_id)?.value() {
+            Entered::Flight(flight) => Some(flight.clone()),
+            Entered::Lost(_) => None,
+        }
+    }
+
+    pub(crate) fn find(&self, flight_id: &FlightId) -> Located {
+        let Some(entered) = self.flights.get(flight_id) else { return Located::Nobody };
+        let flight = match entered.value() {
+            Entered::Flight(flight) => flight,
+            Entered::Lost(reason) => return Located::Quarantined { reason: reason.clone() },
+        };
+        match flight.standing() {
+            Standing::Serving => Located::Here(FlightHandle(flight.clone())),
+            Standing::Creating | Standing::Recovering | Standing::Fenced => Located::There,
+            Standing::Quarantined => {
+                Located::Quarantined { reason: flight.quarantine_reason.read().clone() }
+            }
+        }
+    }
+
+    /// All flights whose view may be shown.
+    pub(crate) fn handles(&self) -> Vec<FlightHandle> {
+        let shown = |flight: &Arc<FlightShared>| flight.standing() != Standing::Creating;
+        self.flights
+            .iter()
+            .filter_map(|entered| match entered.value() {
+                Entered::Flight(flight) if shown(flight) => Some(FlightHandle(flight.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Flights that are stopped, with the reasons.
+    pub(crate) fn quarantined(&self) -> Vec<(FlightId, String)> {
+        self.flights
+            .iter()
+            .filter_map(|entered| match entered.value() {
+                Entered::Lost(reason) => Some((entered.key().clone(), reason.clone())),
+                Entered::Flight(flight) if flight.standing() == Standing::Quarantined => {
+                    Some((entered.key().clone(), flight.quarantine_reason.read().clone()))
+                }
+                Entered::Flight(_) => None,
+            })
+            .collect()
+    }
+}

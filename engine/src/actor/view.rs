@@ -1,0 +1,49 @@
+//! A flight as everybody may see it: its state as of the last durable event, published whole.
+//! Never shows what is not durable yet.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::flight::seat_map::RowSeats;
+use crate::flight::{Cabin, Flight, FlightDefinition, Sale, Seat, Seq};
+
+/// A flight's durable state, apart from its orders.
+#[derive(Debug, Clone)]
+pub struct FlightView {
+    /// What the flight is.
+    pub definition: Arc<FlightDefinition>,
+    /// Its sale.
+    pub sale: Sale,
+    /// The last event in this view.
+    pub seq: Seq,
+    /// Seats on sale.
+    pub free: u32,
+    /// All seats.
+    pub capacity: u32,
+    /// Seats on sale by cabin, in the order of the definition's cabins.
+    pub free_by_cabin: SmallVec<[u32; 4]>,
+    /// All rows, cabin by cabin in the order of the definition's cabins, row by row.
+    pub rows: Box<[RowSeats]>,
+}
+
+impl FlightView {
+    /// The flight as it is now. The caller sees to it that it is durable before anybody gets to see the view.
+    pub fn of(flight: &Flight) -> Self {
+        let map = flight.map();
+        Self {
+            definition: flight.definition().clone(),
+            sale: *flight.sale(),
+            seq: flight.seq(),
+            free: map.free(),
+            capacity: map.capacity(),
+            free_by_cabin: map.free_by_cabin().collect(),
+            rows: map.rows().collect(),
+        }
+    }
+
+    /// The cabin of a seat, if the flight has that row.
+    pub fn cabin_of(&self, seat: Seat) -> Option<&Cabin> {
+        self.definition.cabins.iter().find(|cabin| (cabin.first_row..=cabin.last_row).contains(&seat.row()))
+    }
+}

@@ -1,0 +1,170 @@
+//! What follows from an event. Live traffic and recovery go through the same code.
+//! Never fails and never decides: an event that cannot have happened marks the flight as broken.
+
+use std::sync::Arc;
+
+use super::cabin::{CabinsError, Seats, check_cabins};
+use super::event::{Event, OrderPlaced, Recorded};
+use super::ids::{OrderNo, Reference};
+use super::inventory::Flight;
+use super::invariants::BrokenInvariant;
+use super::order::{Order, OrderExtras, OrderStatus, Passengers};
+use super::seat_map::SeatStatus;
+
+impl Flight {
+    /// Brings the flight to the state after `recorded`. An event out of turn, or one that cannot have happened to
+    /// this flight, leaves it [broken](Flight::broken).
+    pub fn apply(&mut self, recorded: &Recorded) {
+        if recorded.seq != self.seq.next() {
+            self.break_with("seq without a hole", format!("event {} follows {}", recorded.seq, self.seq));
+            return;
+        }
+        if recorded.at < self.last_at {
+            self.break_with("time does not go back", format!("event {} is older than {}", recorded.seq, self.seq));
+        }
+        self.seq = recorded.seq;
+        self.last_at = recorded.at.max(self.last_at);
+        match &recorded.event {
+            Event::FlightCreated { .. } => self.break_with("first event", "a flight is created only once"),
+            Event::SaleSwitched { switch, policy } => {
+                self.sale.switch = *switch;
+                self.sale.policy = *policy;
+            }
+            Event::PolicyChanged { policy } => self.sale.policy = *policy,
+            Event::SeatsBlocked { seats } => self.change(seats, SeatStatus::Free, SeatStatus::Blocked),
+            Event::SeatsUnblocked { seats } => self.change(seats, SeatStatus::Blocked, SeatStatus::Free),
+            Event::RowsAdded { cabin } => {
+                let definition = Arc::make_mut(&mut self.definition);
+                definition.cabins.push((**cabin).clone());
+                match check_cabins(&definition.cabins) {
+                    Ok(()) => self.map.add((**cabin).clone()),
+                    Err(error) => {
+                        definition.cabins.pop();
+                        self.break_with_cabins(&error);
+                    }
+                }
+            }
+            Event::OrderPlaced(placed) => self.apply_placed(placed),
+            Event::OrderConfirmed { order, payment_reference, .. } => {
+                self.apply_confirmed(*order, payment_reference.as_ref());
+            }
+            Event::OrderCancelled { order, .. } => self.apply_ended(*order, OrderStatus::Cancelled),
+            Event::OrderExpired { order, .. } => self.apply_ended(*order, OrderStatus::Expired),
+            Event::OrderChanged { order, seats, total, passengers, .. } => {
+                self.apply_changed(*order, seats, *total, passengers.as_ref());
+            }
+        }
+        self.forget_ended();
+    }
+
+    /// What `apply` found impossible, if anything: such a flight must not go on.
+    pub fn broken(&self) -> Option<&BrokenInvariant> {
+        self.broken.as_ref()
+    }
+
+    fn apply_placed(&mut self, placed: &OrderPlaced) {
+        let has_extras =
+            placed.passengers.is_some() || placed.client_reference.is_some() || placed.idempotency.is_some();
+        let order = Order {
+            no: OrderNo(self.seq.0),
+            customer: placed.customer.clone(),
+            seats: placed.seats.clone(),
+            total: placed.total,
+            status: if placed.hold_expires_at.is_some() { OrderStatus::Held } else { OrderStatus::Confirmed },
+            hold_expires_at: placed.hold_expires_at,
+            created_at: self.last_at,
+            updated_at: self.last_at,
+            changed_by: self.seq,
+            extras: has_extras.then(|| {
+                Box::new(OrderExtras {
+                    passengers: placed.passengers.clone(),
+                    client_reference: placed.client_reference.clone(),
+                    payment_reference: None,
+                    idempotency: placed.idempotency.clone(),
+                })
+            }),
+        };
+        self.change(&placed.seats, SeatStatus::Free, order.seat_status());
+        self.remember(order);
+    }
+
+    fn apply_confirmed(&mut self, no: OrderNo, payment: Option<&Reference>) {
+        let (seq, at) = (self.seq, self.last_at);
+        let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Held) else {
+            self.break_with("only a held order is confirmed", format!("order {} is not held", no.0));
+            return;
+        };
+        order.status = OrderStatus::Confirmed;
+        order.updated_at = at;
+        order.changed_by = seq;
+        if let Some(deadline) = order.hold_expires_at.take() {
+            self.holds.remove(&(deadline, no));
+        }
+        if let Some(payment) = payment {
+            order.extras.get_or_insert_default().payment_reference = Some(payment.clone());
+        }
+        let seats = order.seats.clone();
+        self.change(&seats, SeatStatus::Held, SeatStatus::Sold);
+    }
+
+    fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {
+        let (seq, at) = (self.seq, self.last_at);
+        let Some(order) = self.orders.get_mut(&no).filter(|order| order.status.is_live()) else {
+            self.break_with("only a live order ends", format!("order {} is not live", no.0));
+            return;
+        };
+        let seat_status = order.seat_status();
+        order.status = status;
+        order.updated_at = at;
+        order.changed_by = seq;
+        if let Some(deadline) = order.hold_expires_at.take() {
+            self.holds.remove(&(deadline, no));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a flight has at most 10,000 seats")]
+        let returned = order.seats.len() as u32;
+        let seats = order.seats.clone();
+        match self.holdings.get_mut(&order.customer) {
+            Some(holding) if *holding > returned => *holding -= returned,
+            _ => {
+                self.holdings.remove(&order.customer);
+            }
+        }
+        self.ended.push_back((at, no));
+        self.change(&seats, seat_status, SeatStatus::Free);
+    }
+
+    fn apply_changed(&mut self, no: OrderNo, seats: &Seats, total: i64, passengers: Option<&Passengers>) {
+        let (seq, at) = (self.seq, self.last_at);
+        let Some(order) = self.orders.get_mut(&no).filter(|order| order.status.is_live()) else {
+            self.break_with("only a live order changes", format!("order {} is not live", no.0));
+            return;
+        };
+        let status = order.seat_status();
+        let old_seats = std::mem::replace(&mut order.seats, seats.clone());
+        order.total = total;
+        order.updated_at = at;
+        order.changed_by = seq;
+        if passengers.is_some() || order.extras.is_some() {
+            order.extras.get_or_insert_default().passengers = passengers.cloned();
+        }
+        self.change(&old_seats, status, SeatStatus::Free);
+        self.change(seats, SeatStatus::Free, status);
+    }
+
+    fn change(&mut self, seats: &Seats, from: SeatStatus, to: SeatStatus) {
+        if !self.map.change(seats, from, to) {
+            let seats = seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            self.break_with("one order a seat", format!("not all of {seats} were {}", from.as_str()));
+        }
+    }
+
+    fn break_with_cabins(&mut self, error: &CabinsError) {
+        self.break_with("cabins", error.to_string());
+    }
+
+    fn break_with(&mut self, name: &'static str, detail: impl Into<String>) {
+        if self.broken.is_none() {
+            self.broken = Some(BrokenInvariant::new(name, detail));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What can be asked of a flight. A command is well-formed by its types; whether it is granted, the flight decides.
+//! Never checks a rule of the sale.
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::cabin::{Cabin, CabinClass, Seats};
+use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
+use super::order::{Fingerprint, Passengers};
+
+/// How much a party wants to sit side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Together {
+    /// In one row, or not at all.
+    Required,
+    /// In one row if possible, else near each other.
+    #[default]
+    Preferred,
+    /// Wherever there are seats.
+    Any,
+}
+
+impl Together {
+    /// The name the outside uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Preferred => "preferred",
+            Self::Any => "any",
+        }
+    }
+
+    /// The wish with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Required, Self::Preferred, Self::Any].into_iter().find(|wish| wish.as_str() == name)
+    }
+}
+
+/// Which seats a grab asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// So many seats, at least 1; the flight chooses.
+    Quantity {
+        /// How many.
+        quantity: u16,
+        /// How they should stand to one another.
+        together: Together,
+    },
+    /// Exactly these, all or none; at least one, none twice.
+    Named(Seats),
+}
+
+impl Wanted {
+    /// How many seats are asked for.
+    pub fn quantity(&self) -> usize {
+        match self {
+            Self::Quantity { quantity, .. } => usize::from(*quantity),
+            Self::Named(seats) => seats.len(),
+        }
+    }
+}
+
+/// A customer's request for seats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grab {
+    /// Who asks.
+    pub customer: CustomerId,
+    /// For which seats.
+    pub wanted: Wanted,
+    /// Only in this class.
+    pub cabin_class: Option<CabinClass>,
+    /// Who will fly, as many as seats or fewer.
+    pub passengers: Option<Passengers>,
+    /// The client's own reference.
+    pub client_reference: Option<Reference>,
+    /// The key under which a repetition gives the same order.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Grab {
+    /// The hash (XXH3, 64 bits) of everything the body says, in a fixed form; the key is not part of it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut hash = Xxh3Default::new();
+        let mut field = |tag: u8, bytes: &[u8]| {
+            hash.update(&[tag]);
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        field(1, self.customer.as_str().as_bytes());
+        match &self.wanted {
+            Wanted::Quantity { quantity, together } => {
+                field(2, &quantity.to_le_bytes());
+                field(3, together.as_str().as_bytes());
+            }
+            Wanted::Named(seats) => seats.iter().for_each(|seat| field(4, &seat.packed().to_le_bytes())),
+        }
+        if let Some(class) = self.cabin_class {
+            field(5, class.as_str().as_bytes());
+        }
+        for passenger in self.passengers.iter().flat_map(|passengers| passengers.iter()) {
+            match passenger {
+                Some(name) => field(6, name.as_str().as_bytes()),
+                None => field(7, &[]),
+            }
+        }
+        if let Some(reference) = &self.client_reference {
+            field(8, reference.as_str().as_bytes());
+        }
+        Fingerprint(hash.digest())
+    }
+}
+
+/// Changes to a sale's rules; `None` leaves a rule as it is, `Some(None)` takes a moment away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PolicyChange {
+    /// New opening moment.
+    pub opens_at: Option<Option<Timestamp>>,
+    /// New closing moment.
+    pub closes_at: Option<Option<Timestamp>>,
+    /// New limit per order.
+    pub max_seats_per_order: Option<u16>,
+    /// New limit per customer.
+    pub max_seats_per_customer: Option<u16>,
+    /// New time for unpaid orders.
+    pub hold_seconds: Option<u32>,
+}
+
+/// What is asked of a flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Seats for a customer.
+    Grab(Grab),
+    /// A held order is paid.
+    Confirm {
+        /// The order.
+        order: OrderRef,
+        /// The payment.
+        payment_reference: Option<Reference>,
+    },
+    /// An order is given up.
+    Cancel {
+        /// The order.
+        order: OrderRef,
+    },
+    /// An order's seats or passengers are changed, all or nothing.
+    Change {
+        /// The order.
+        order: OrderRef,
+        /// The seats it shall have instead, as many as it has.
+        seats: Option<Seats>,
+        /// Its passengers from now on.
+        passengers: Option<Passengers>,
+    },
+    /// The sale opens now.
+    OpenSale,
+    /// The sale stops for the time being.
+    PauseSale,
+    /// The sale is over.
+    CloseSale,
+    /// The sale's rules change.
+    ChangePolicy(PolicyChange),
+    /// Free seats are taken off sale.
+    Block(Seats),
+    /// Blocked seats come back on sale.
+    Unblock(Seats),
+    /// The flight gets more rows.
+    AddRows(Cabin),
+}

@@ -1,0 +1,138 @@
+//! What happened to a flight: the only thing that is stored. Replaying a flight's events gives the flight.
+//! Never holds anything that a later version could compute differently.
+
+use super::cabin::{Cabin, Seats};
+use super::ids::{CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
+use super::order::{Fingerprint, Passengers};
+use super::sale::{SalePolicy, SaleSwitch};
+use compact_str::CompactString;
+
+/// What a flight is, apart from its sale.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FlightDefinition {
+    /// The flight's id.
+    pub flight_id: FlightId,
+    /// The airline's flight number, such as `FR101`.
+    pub flight_number: CompactString,
+    /// IATA code of the airport it leaves.
+    pub origin: CompactString,
+    /// IATA code of the airport it goes to.
+    pub destination: CompactString,
+    /// When it leaves.
+    pub departs_at: Timestamp,
+    /// Name of the aircraft template, if it was made from one.
+    pub aircraft: Option<CompactString>,
+    /// Its cabins; checked by `check_cabins`.
+    pub cabins: Vec<Cabin>,
+    /// The secret its order ids are derived from.
+    pub salt: Salt,
+}
+
+/// An order was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderPlaced {
+    /// For whom.
+    pub customer: CustomerId,
+    /// On which seats.
+    pub seats: Seats,
+    /// What they cost together, in minor units.
+    pub total: i64,
+    /// Until when they are held; `None`: confirmed at once.
+    pub hold_expires_at: Option<Timestamp>,
+    /// Who flies.
+    pub passengers: Option<Passengers>,
+    /// The client's own reference.
+    pub client_reference: Option<Reference>,
+    /// Under which key, with which body.
+    pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The flight exists from now on: always the first event, and only that.
+    FlightCreated {
+        /// What it is.
+        definition: Box<FlightDefinition>,
+        /// The sale's rules at first.
+        policy: SalePolicy,
+    },
+    /// Somebody opened, paused or closed the sale.
+    SaleSwitched {
+        /// To what.
+        switch: SaleSwitch,
+        /// The rules from now on (opening a sale before `opens_at` or after `closes_at` changes these).
+        policy: SalePolicy,
+    },
+    /// The sale's rules changed.
+    PolicyChanged {
+        /// All of them, as they are now.
+        policy: SalePolicy,
+    },
+    /// Free seats were taken off sale.
+    SeatsBlocked {
+        /// Which.
+        seats: Seats,
+    },
+    /// Blocked seats came back on sale.
+    SeatsUnblocked {
+        /// Which.
+        seats: Seats,
+    },
+    /// Rows were added.
+    RowsAdded {
+        /// As a cabin of their own.
+        cabin: Box<Cabin>,
+    },
+    /// A customer got seats; the event's seq is the order's number.
+    OrderPlaced(Box<OrderPlaced>),
+    /// A held order was paid.
+    OrderConfirmed {
+        /// Which.
+        order: OrderNo,
+        /// By which payment.
+        payment_reference: Option<Reference>,
+        /// The seats that are sold now.
+        seats: Seats,
+    },
+    /// An order was given up; its seats are free again.
+    OrderCancelled {
+        /// Which.
+        order: OrderNo,
+        /// The seats that are free again.
+        freed: Seats,
+    },
+    /// An order ran past its deadline; its seats are free again.
+    OrderExpired {
+        /// Which.
+        order: OrderNo,
+        /// The seats that are free again.
+        freed: Seats,
+    },
+    /// An order's seats or passengers changed.
+    OrderChanged {
+        /// Which.
+        order: OrderNo,
+        /// Its seats from now on (the same ones, if only passengers changed).
+        seats: Seats,
+        /// Seats it had and gave back.
+        freed: Seats,
+        /// Whether its seats are held or sold.
+        held: bool,
+        /// What they cost together, in minor units.
+        total: i64,
+        /// Its passengers from now on, by place in `seats` (the same ones, if only seats changed).
+        passengers: Option<Passengers>,
+    },
+}
+
+/// An event with its place in the flight's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place: 1, 2, 3, ...
+    pub seq: Seq,
+    /// When it was decided; never before the event in front of it.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}

@@ -1,0 +1,406 @@
+//! Names and numbers that identify things: checked once, at construction.
+//! Never generates a random value and never reads a clock.
+
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+
+/// Longest flight id, in characters. An order id (flight id, number, tag) then stays within 64.
+pub const FLIGHT_ID_CHARS_MAX: usize = 40;
+/// Longest customer id, in bytes of UTF-8.
+pub const CUSTOMER_ID_BYTES_MAX: usize = 128;
+/// Longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+/// Longest payment or client reference, in bytes of UTF-8.
+pub const REFERENCE_BYTES_MAX: usize = 128;
+/// Longest passenger name, in bytes of UTF-8.
+pub const PASSENGER_NAME_BYTES_MAX: usize = 200;
+
+/// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`, so that ids survive being read aloud.
+const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The alphabet of record locators: letters and digits that are not mistaken for one another.
+const LOCATOR: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+const TAG_CHARS: usize = 8;
+
+/// Why a text cannot be the id (or name, or reference) it was offered as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing was given.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than the bound.
+    #[error("must be at most {max} characters long")]
+    TooLong {
+        /// The bound that was passed.
+        max: usize,
+    },
+    /// Holds a character that is not allowed here.
+    #[error("{allowed}")]
+    Character {
+        /// What would have been allowed.
+        allowed: &'static str,
+    },
+}
+
+fn checked(
+    text: &str,
+    max: usize,
+    allowed: &'static str,
+    is_allowed: impl Fn(char) -> bool,
+) -> Result<CompactString, TextError> {
+    if text.is_empty() {
+        return Err(TextError::Empty);
+    }
+    if text.len() > max {
+        return Err(TextError::TooLong { max });
+    }
+    if !text.chars().all(is_allowed) {
+        return Err(TextError::Character { allowed });
+    }
+    Ok(CompactString::new(text))
+}
+
+const NO_CONTROL: &str = "must not hold control characters, nor start or end with a space";
+
+fn plain_text(text: &str, max: usize) -> Result<CompactString, TextError> {
+    if text.trim() != text {
+        return Err(TextError::Character { allowed: NO_CONTROL });
+    }
+    checked(text, max, NO_CONTROL, |c| !c.is_control())
+}
+
+/// A flight on a day, such as `FR101-20261224`: 1 to 40 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlightId(CompactString);
+
+impl FlightId {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let allowed = "may only hold letters, digits, '-' and '_'";
+        checked(text, FLIGHT_ID_CHARS_MAX, allowed, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            .map(Self)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who orders: an opaque name given by the outside, up to 128 bytes, without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CustomerId(CompactString);
+
+impl CustomerId {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        plain_text(text, CUSTOMER_ID_BYTES_MAX).map(Self)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a client sends so that a repeated request gives the same order: up to 128 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdempotencyKey(CompactString);
+
+impl IdempotencyKey {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let allowed = "may only hold visible ASCII characters";
+        checked(text, IDEMPOTENCY_KEY_CHARS_MAX, allowed, |c| c.is_ascii_graphic()).map(Self)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A reference of somebody else's (a payment's, a client's), kept and given back as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference(CompactString);
+
+impl Reference {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        plain_text(text, REFERENCE_BYTES_MAX).map(Self)
+    }
+
+    /// The reference as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who flies, as the passenger list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PassengerName(CompactString);
+
+impl PassengerName {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        plain_text(text, PASSENGER_NAME_BYTES_MAX).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The position of an event in its flight's history: 1, 2, 3, ... without a hole. 0 means "before the first".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The seq that follows this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who owns a flight: counted up at every take-over, so that an old owner can be told from the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of the next owner.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A moment in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the Unix epoch (negative: before it).
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The moment `millis` milliseconds later, at most the largest there is.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// An order within its flight: the seq of the event that placed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderNo(pub u64);
+
+/// A flight's secret, from which the tags of its order ids and its record locators are derived. Given by the
+/// shell when the flight is created and kept in its first event, so that replay gives the same ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Salt(pub u64);
+
+impl Salt {
+    /// The 40-bit tag that makes an order's id unguessable: XXH3 of the order's number, seeded with the salt.
+    pub fn order_tag(self, no: OrderNo) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(&no.0.to_le_bytes(), self.0) & ((1 << (5 * TAG_CHARS)) - 1)
+    }
+
+    /// The record locator of an order: a permutation of 30 bits (a Feistel network of four rounds, keyed by the
+    /// salt), so that no two of the first 2^30 events of a flight share one.
+    pub fn record_locator(self, no: OrderNo) -> RecordLocator {
+        const HALF: u64 = (1 << 15) - 1;
+        let (mut left, mut right) = ((no.0 >> 15) & HALF, no.0 & HALF);
+        for round in 0..4_u8 {
+            let mut input = [0_u8; 9];
+            input[..8].copy_from_slice(&right.to_le_bytes());
+            input[8] = round;
+            let mixed = xxhash_rust::xxh3::xxh3_64_with_seed(&input, self.0 ^ 0x6c6f_6361_746f_7221) & HALF;
+            (left, right) = (right, left ^ mixed);
+        }
+        let number = (left << 15) | right;
+        let mut letters = [0_u8; 6];
+        for (place, letter) in letters.iter_mut().rev().enumerate() {
+            *letter = LOCATOR[(number >> (5 * place)) as usize & 31];
+        }
+        RecordLocator(letters)
+    }
+}
+
+/// The six characters a traveller reads out, unique within a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordLocator([u8; 6]);
+
+impl RecordLocator {
+    /// The locator as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("??????")
+    }
+}
+
+impl fmt::Display for RecordLocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which order of a flight is meant, and the proof that the caller was told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OrderRef {
+    /// The order's number in its flight.
+    pub no: OrderNo,
+    /// The tag from the order's id; a wrong one finds no order.
+    pub tag: u64,
+}
+
+/// An order's public name: `<flight_id>-<number><tag>`, the number and the 8-character tag in base 32. It leads
+/// to its flight without a look-up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OrderId {
+    /// The order's flight.
+    pub flight_id: FlightId,
+    /// The order within it.
+    pub order: OrderRef,
+}
+
+/// The text is not an order id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an order id")]
+pub struct NotAnOrderId;
+
+impl OrderId {
+    /// The id of order `no` of a flight with this salt.
+    pub fn of(flight_id: &FlightId, salt: Salt, no: OrderNo) -> Self {
+        Self { flight_id: flight_id.clone(), order: OrderRef { no, tag: salt.order_tag(no) } }
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 13 characters hold the number's 64 bits, 8 more the tag.
+        let mut text = [0_u8; 13 + TAG_CHARS];
+        let mut start = 13;
+        let mut number = self.order.no.0;
+        loop {
+            start -= 1;
+            text[start] = BASE32[number as usize & 31];
+            number >>= 5;
+            if number == 0 || start == 0 {
+                break;
+            }
+        }
+        for (place, character) in text[13..].iter_mut().rev().enumerate() {
+            *character = BASE32[(self.order.tag >> (5 * place)) as usize & 31];
+        }
+        f.write_str(self.flight_id.as_str())?;
+        f.write_str("-")?;
+        f.write_str(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
+    }
+}
+
+fn base32_value(text: &str) -> Option<u64> {
+    text.bytes().try_fold(0_u64, |value, byte| {
+        let digit = BASE32.iter().position(|&b| b == byte)? as u64;
+        value.checked_mul(32)?.checked_add(digit)
+    })
+}
+
+impl FromStr for OrderId {
+    type Err = NotAnOrderId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrderId> {
+        let (flight, order) = text.rsplit_once('-').ok_or(NotAnOrderId)?;
+        if !order.is_ascii() || order.len() <= TAG_CHARS || order.len() > 13 + TAG_CHARS {
+            return Err(NotAnOrderId);
+        }
+        let (number, tag) = order.split_at(order.len() - TAG_CHARS);
+        if number.len() > 1 && number.starts_with('0') {
+            return Err(NotAnOrderId); // one order, one id
+        }
+        let flight_id = FlightId::new(flight).map_err(|_| NotAnOrderId)?;
+        let no = OrderNo(base32_value(number).ok_or(NotAnOrderId)?);
+        let tag = base32_value(tag).ok_or(NotAnOrderId)?;
+        Ok(Self { flight_id, order: OrderRef { no, tag } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_id_leads_back_to_its_flight_and_number() {
+        let flight_id = FlightId::new("FR101-20261224").unwrap();
+        for no in [1, 31, 32, 33, 1 << 20, u64::MAX] {
+            let id = OrderId::of(&flight_id, Salt(7), OrderNo(no));
+            assert_eq!(id.to_string().parse::<OrderId>(), Ok(id.clone()), "{id}");
+            assert!(id.to_string().len() <= 64);
+        }
+    }
+
+    #[test]
+    fn the_longest_order_id_has_at_most_64_characters() {
+        let flight_id = FlightId::new(&"X".repeat(FLIGHT_ID_CHARS_MAX)).unwrap();
+        assert!(OrderId::of(&flight_id, Salt(1), OrderNo(u64::MAX)).to_string().len() <= 64);
+    }
+
+    #[test]
+    fn nonsense_is_no_order_id() {
+        for text in ["", "-", "x", "FR-1", "FR-00000000000", "FR-i23456789", "FR-é2345678", "-123456789"] {
+            assert_eq!(text.parse::<OrderId>(), Err(NotAnOrderId), "{text}");
+        }
+    }
+
+    #[test]
+    fn record_locators_of_a_flight_are_all_different() {
+        let mut seen = std::collections::HashSet::new();
+        for no in 0..200_000 {
+            assert!(seen.insert(Salt(42).record_locator(OrderNo(no))), "{no}");
+        }
+    }
+
+    #[test]
+    fn ids_refuse_what_they_must_not_hold() {
+        assert_eq!(FlightId::new(""), Err(TextError::Empty));
+        assert!(FlightId::new("FR 101").is_err());
+        assert!(FlightId::new(&"A".repeat(41)).is_err());
+        assert!(CustomerId::new("a\u{0}b").is_err());
+        assert!(CustomerId::new(" a").is_err());
+        assert!(CustomerId::new("林小姐").is_ok());
+        assert!(IdempotencyKey::new("with space").is_err());
+        assert!(IdempotencyKey::new(&"k".repeat(128)).is_ok());
+        assert!(IdempotencyKey::new(&"k".repeat(129)).is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! What must always hold of one flight, stated once: used by property tests, recovery, `farerush verify` and the
+//! running actor. Never mends anything: a broken one stops the flight.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::ids::{CustomerId, OrderNo, Seq};
+use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
+use super::order::{Order, OrderStatus};
+use super::seat_map::{SeatMap, SeatStatus};
+
+/// Something that must always hold does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("broken invariant \"{name}\": {detail}")]
+pub struct BrokenInvariant {
+    /// Which one.
+    pub name: &'static str,
+    /// How it is broken.
+    pub detail: String,
+}
+
+impl BrokenInvariant {
+    /// Names a broken invariant.
+    pub fn new(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, detail: detail.into() }
+    }
+}
+
+type Checked = Result<(), BrokenInvariant>;
+
+fn must(holds: bool, name: &'static str, detail: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(BrokenInvariant::new(name, detail())) }
+}
+
+impl Flight {
+    /// Checks everything, in time linear in seats and orders.
+    pub fn check(&self) -> Checked {
+        self.check_now()?;
+        self.check_seats()?;
+        self.check_holdings()?;
+        self.check_keys()?;
+        self.check_holds()?;
+        self.check_ended()?;
+        self.orders.values().try_for_each(|order| self.check_order(order))
+    }
+
+    /// What is cheap enough to check after every event.
+    pub fn check_now(&self) -> Checked {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        must(self.map.free() <= self.map.capacity(), "no more free seats than seats", || {
+            format!("{} free of {}", self.map.free(), self.map.capacity())
+        })
+    }
+
+    /// No seat is in two live orders; held and sold seats are exactly those of held and confirmed orders; the
+    /// indexes agree with the masks.
+    fn check_seats(&self) -> Checked {
+        let mut rebuilt = SeatMap::new(&self.definition.cabins);
+        rebuilt.change(&self.map.seats_with(SeatStatus::Blocked), SeatStatus::Free, SeatStatus::Blocked);
+        for order in self.orders.values().filter(|order| order.status.is_live()) {
+            must(
+                rebuilt.change(&order.seats, SeatStatus::Free, order.seat_status()),
+                "one order a seat",
+                || format!("order {} has a seat that another has too, or that is blocked", order.no.0),
+            )?;
+        }
+        must(rebuilt == self.map, "seats follow from orders", || {
+            format!("{} free by the orders, {} by the map", rebuilt.free(), self.map.free())
+        })
+    }
+
+    fn check_order(&self, order: &Order) -> Checked {
+        let name = "orders are sound";
+        let no = order.no.0;
+        must(no >= 1 && no <= order.changed_by.0 && order.changed_by <= self.seq, name, || {
+            format!("order {no} was changed by event {} of {}", order.changed_by, self.seq)
+        })?;
+        must(order.created_at <= order.updated_at && order.updated_at <= self.last_at, name, || {
+            format!("order {no} has times out of order")
+        })?;
+        must(!order.seats.is_empty(), name, || format!("order {no} has no seat"))?;
+        must((order.status == OrderStatus::Held) == order.hold_expires_at.is_some(), name, || {
+            format!("order {no} is {} but its deadline says otherwise", order.status.as_str())
+        })?;
+        must(self.total(&order.seats) == order.total, name, || {
+            format!("order {no} costs {} by its seats, {} by itself", self.total(&order.seats), order.total)
+        })
+    }
+
+    fn check_holdings(&self) -> Checked {
+        let mut counted: HashMap<&CustomerId, u32> = HashMap::new();
+        for order in self.orders.values().filter(|order| order.status.is_live()) {
+            *counted.entry(&order.customer).or_default() += u32::try_from(order.seats.len()).unwrap_or(u32::MAX);
+        }
+        let same = counted.len() == self.holdings.len()
+            && counted.iter().all(|(customer, seats)| self.holdings.get(*customer) == Some(seats));
+        must(same, "holdings follow from orders", || "a customer's seats are miscounted".to_owned())
+    }
+
+    fn check_keys(&self) -> Checked {
+        let name = "one order a key";
+        let with_key = self.orders.values().filter(|order| order.idempotency().is_some()).count();
+        must(with_key == self.keys.len(), name, || {
+            format!("{with_key} orders with keys, {} keys", self.keys.len())
+        })?;
+        for (key, no) in &self.keys {
+            let held = self.orders.get(no).and_then(Order::idempotency);
+            must(held.is_some_and(|(its, _)| its == key), name, || {
+                format!("a key leads to order {}, which does not have it", no.0)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_holds(&self) -> Checked {
+        let held: BTreeSet<_> = self
+            .orders
+            .values()
+            .filter(|order| order.status == OrderStatus::Held)
+            .filter_map(|order| Some((order.hold_expires_at?, order.no)))
+            .collect();
+        must(held == self.holds, "holds follow from orders", || {
+            format!("{} held orders, {} holds", held.len(), self.holds.len())
+        })
+    }
+
+    fn check_ended(&self) -> Checked {
+        let name = "ended orders are remembered for a day";
+        let mut ended: Vec<(Seq, OrderNo)> = self
+            .orders
+            .values()
+            .filter(|order| !order.status.is_live())
+            .map(|order| (order.changed_by, order.no))
+            .collect();
+        ended.sort_unstable();
+        let same = ended.len() == self.ended.len()
+            && ended.iter().zip(&self.ended).all(|((_, no), (at, its))| {
+                no == its && self.orders.get(no).is_some_and(|order| order.updated_at == *at)
+            });
+        must(same, name, || format!("{} ended orders, {} remembered", ended.len(), self.ended.len()))?;
+        let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
+        must(self.ended.iter().all(|(at, _)| *at >= oldest), name, || "one is older".to_owned())
+    }
+}

@@ -1,0 +1,249 @@
+//! A flight: its seats, orders, keys and limits at one moment, and how it comes back from events or a snapshot.
+//! Never changes but by `apply`.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::cabin::check_cabins;
+use super::event::{Event, FlightDefinition, Recorded};
+use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Timestamp};
+use super::invariants::BrokenInvariant;
+use super::order::{Order, OrderStatus};
+use super::sale::{Sale, SaleSwitch};
+use super::seat_map::{SeatMap, SeatStatus};
+use super::snapshot::FlightSnapshot;
+
+/// How long a flight remembers an order that was cancelled or expired, and its idempotency key: 24 hours, in
+/// milliseconds, counted in the time of the flight's own events. Older ones are only in the store.
+pub const ENDED_ORDER_RETENTION_MS: i64 = 24 * 3600 * 1000;
+
+/// Most orders a flight keeps in memory, live and ended; a grab beyond it is refused.
+pub const ORDERS_KEPT_MAX: usize = 262_144;
+
+/// A flight at one moment.
+#[derive(Debug, Clone)]
+pub struct Flight {
+    pub(super) definition: Arc<FlightDefinition>,
+    pub(super) sale: Sale,
+    pub(super) seq: Seq,
+    pub(super) last_at: Timestamp,
+    pub(super) map: SeatMap,
+    pub(super) orders: HashMap<OrderNo, Order, RandomState>,
+    /// Seats of each customer's live orders; nobody stands here with 0.
+    pub(super) holdings: HashMap<CustomerId, u32, RandomState>,
+    pub(super) keys: HashMap<IdempotencyKey, OrderNo, RandomState>,
+    /// Held orders by deadline.
+    pub(super) holds: BTreeSet<(Timestamp, OrderNo)>,
+    /// Ended orders in the order they ended.
+    pub(super) ended: VecDeque<(Timestamp, OrderNo)>,
+    /// The first thing that `apply` found impossible; a flight with one must not go on.
+    pub(super) broken: Option<BrokenInvariant>,
+}
+
+impl Flight {
+    /// The flight after its first event, which must be `FlightCreated` with seq 1 and sound cabins.
+    pub fn create(first: &Recorded) -> Result<Self, BrokenInvariant> {
+        let Event::FlightCreated { definition, policy } = &first.event else {
+            return Err(BrokenInvariant::new("first event", "a flight's history must begin with its creation"));
+        };
+        if first.seq != Seq(1) {
+            return Err(BrokenInvariant::new("first event", format!("its seq is {}, not 1", first.seq)));
+        }
+        let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
+        Self::empty(definition, sale, first.seq, first.at)
+    }
+
+    fn empty(
+        definition: &FlightDefinition,
+        sale: Sale,
+        seq: Seq,
+        last_at: Timestamp,
+    ) -> Result<Self, BrokenInvariant> {
+        check_cabins(&definition.cabins).map_err(|error| BrokenInvariant::new("cabins", error.to_string()))?;
+        Ok(Self {
+            map: SeatMap::new(&definition.cabins),
+            definition: Arc::new(definition.clone()),
+            sale,
+            seq,
+            last_at,
+            orders: HashMap::default(),
+            holdings: HashMap::default(),
+            keys: HashMap::default(),
+            holds: BTreeSet::new(),
+            ended: VecDeque::new(),
+            broken: None,
+        })
+    }
+
+    /// The flight a snapshot was taken of; checks every invariant.
+    pub fn restore(snapshot: FlightSnapshot) -> Result<Self, BrokenInvariant> {
+        let FlightSnapshot { definition, sale, seq, last_at, blocked, orders } = snapshot;
+        let mut flight = Self::empty(&definition, sale, seq, last_at)?;
+        if !flight.map.change(&blocked, SeatStatus::Free, SeatStatus::Blocked) {
+            return Err(BrokenInvariant::new("blocked seats", "a blocked seat does not exist"));
+        }
+        for order in orders {
+            if order.status.is_live() && !flight.map.change(&order.seats, SeatStatus::Free, order.seat_status()) {
+                return Err(BrokenInvariant::new(
+                    "one order a seat",
+                    format!("order {} has a seat that another has too, or that is not there", order.no.0),
+                ));
+            }
+            flight.remember(order);
+        }
+        // Orders that end in the same millisecond do so in the order of their events.
+        let mut ended: Vec<_> =
+            flight.orders.values().filter(|o| !o.status.is_live()).map(|o| (o.changed_by, o)).collect();
+        ended.sort_by_key(|(seq, _)| *seq);
+        flight.ended = ended.into_iter().map(|(_, order)| (order.updated_at, order.no)).collect();
+        flight.forget_ended();
+        flight.check()?;
+        Ok(flight)
+    }
+
+    /// Everything needed to rebuild this flight exactly.
+    pub fn snapshot(&self) -> FlightSnapshot {
+        let mut orders: Vec<Order> = self.orders.values().cloned().collect();
+        orders.sort_by_key(|order| order.no);
+        FlightSnapshot {
+            definition: (*self.definition).clone(),
+            sale: self.sale,
+            seq: self.seq,
+            last_at: self.last_at,
+            blocked: self.map.seats_with(SeatStatus::Blocked),
+            orders,
+        }
+    }
+
+    /// A hash (XXH3, 64 bits) of the whole state, the same for equal flights of one build.
+    pub fn digest(&self) -> u64 {
+        let mut hash = Xxh3Default::new();
+        self.definition.hash(&mut hash);
+        (self.sale, self.seq, self.last_at).hash(&mut hash);
+        self.map.rows().for_each(|row| row.hash(&mut hash));
+        let mut orders: Vec<&Order> = self.orders.values().collect();
+        orders.sort_unstable_by_key(|order| order.no);
+        orders.hash(&mut hash);
+        let mut holdings: Vec<_> = self.holdings.iter().collect();
+        holdings.sort_unstable();
+        holdings.hash(&mut hash);
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort_unstable();
+        keys.hash(&mut hash);
+        self.holds.hash(&mut hash);
+        self.ended.hash(&mut hash);
+        hash.finish()
+    }
+
+    /// What the flight is.
+    pub fn definition(&self) -> &Arc<FlightDefinition> {
+        &self.definition
+    }
+
+    /// Its sale.
+    pub fn sale(&self) -> &Sale {
+        &self.sale
+    }
+
+    /// The last event that went in.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// When the last event was decided.
+    pub fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
+    /// Its seats.
+    pub fn map(&self) -> &SeatMap {
+        &self.map
+    }
+
+    /// The order with this number, if the flight still knows it.
+    pub fn order(&self, no: OrderNo) -> Option<&Order> {
+        self.orders.get(&no)
+    }
+
+    /// The order somebody refers to, if the flight still knows it and the tag is right.
+    pub fn find(&self, order: OrderRef) -> Option<&Order> {
+        if self.definition.salt.order_tag(order.no) != order.tag {
+            return None;
+        }
+        self.orders.get(&order.no)
+    }
+
+    /// All orders the flight still knows, in no certain order.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values()
+    }
+
+    /// Number of orders the flight still knows.
+    pub fn orders_kept(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// The public id of one of its orders.
+    pub fn order_id(&self, no: OrderNo) -> OrderId {
+        OrderId::of(&self.definition.flight_id, self.definition.salt, no)
+    }
+
+    /// When the next hold runs out.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.holds.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Number of held orders.
+    pub fn holds(&self) -> usize {
+        self.holds.len()
+    }
+
+    /// Puts an order and what is derived from it (but not its seats, nor its place among the ended) in place.
+    pub(super) fn remember(&mut self, order: Order) {
+        if order.status.is_live() {
+            #[expect(clippy::cast_possible_truncation, reason = "a flight has at most 10,000 seats")]
+            let seats = order.seats.len() as u32;
+            // Looked up first, so that a customer who is known already costs no copy of the name.
+            match self.holdings.get_mut(&order.customer) {
+                Some(holding) => *holding += seats,
+                None => {
+                    self.holdings.insert(order.customer.clone(), seats);
+                }
+            }
+        }
+        if let (OrderStatus::Held, Some(deadline)) = (order.status, order.hold_expires_at) {
+            self.holds.insert((deadline, order.no));
+        }
+        if let Some((key, _)) = order.idempotency() {
+            self.keys.insert(key.clone(), order.no);
+        }
+        self.orders.insert(order.no, order);
+    }
+
+    /// Forgets orders that ended long enough before the last event.
+    pub(super) fn forget_ended(&mut self) {
+        let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
+        while let Some(&(at, no)) = self.ended.front()
+            && at < oldest
+        {
+            self.ended.pop_front();
+            let Some(order) = self.orders.remove(&no) else { continue };
+            if let Some((key, _)) = order.idempotency()
+                && self.keys.get(key) == Some(&no)
+            {
+                self.keys.remove(key);
+            }
+        }
+    }
+}
+
+impl Order {
+    /// How the seats of this order stand while it is live.
+    pub(super) fn seat_status(&self) -> SeatStatus {
+        if self.status == OrderStatus::Held { SeatStatus::Held } else { SeatStatus::Sold }
+    }
+}

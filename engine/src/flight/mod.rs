@@ -1,0 +1,34 @@
+//! The flight: what it is, what may be done to it, and what follows from each event.
+//! Never reads a clock, draws a random number, does IO, or knows a runtime: everything here is deterministic.
+
+pub mod aircraft;
+pub mod cabin;
+pub mod command;
+pub mod event;
+pub mod ids;
+mod apply;
+pub mod decide;
+pub mod inventory;
+pub mod invariants;
+pub mod order;
+pub mod refusal;
+mod run_index;
+pub mod sale;
+pub mod seat_map;
+pub mod seating;
+pub mod snapshot;
+
+pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
+pub use command::{Command, Grab, PolicyChange, Together, Wanted};
+pub use event::{Event, FlightDefinition, OrderPlaced, Recorded};
+pub use ids::{
+    CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName, RecordLocator,
+    Reference, Salt, Seq, Timestamp,
+};
+pub use decide::Decision;
+pub use inventory::Flight;
+pub use invariants::BrokenInvariant;
+pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
+pub use refusal::{LimitScope, Refusal};
+pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
+pub use snapshot::FlightSnapshot;

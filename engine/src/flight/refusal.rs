@@ -1,0 +1,95 @@
+//! Why a command was not granted: an answer, not a fault.
+//! Never holds an HTTP status: the gateway maps refusals in one place.
+
+use super::cabin::Seats;
+use super::ids::Timestamp;
+
+/// Which limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitScope {
+    /// Seats of one order.
+    Order,
+    /// Seats a customer has in live orders of the flight.
+    Customer,
+}
+
+/// Why a command was not granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No seat is left (in the cabin asked for).
+    #[error("no seat is left")]
+    SoldOut,
+    /// Fewer seats are left than asked for.
+    #[error("only {available} seats are left")]
+    NotEnoughSeats {
+        /// How many are left.
+        available: u32,
+    },
+    /// Named seats are not free.
+    #[error("seats are not free: {}", list(.seats))]
+    SeatTaken {
+        /// Those that are not.
+        seats: Seats,
+    },
+    /// Named seats do not exist (in the cabin asked for).
+    #[error("no such seats: {}", list(.seats))]
+    NoSuchSeat {
+        /// Those that do not.
+        seats: Seats,
+    },
+    /// No row has enough neighbouring seats.
+    #[error("no row has enough free seats side by side")]
+    NotTogether,
+    /// The sale has not begun.
+    #[error("the sale is not open yet")]
+    SaleNotOpen {
+        /// When it will, if that is known.
+        opens_at: Option<Timestamp>,
+    },
+    /// The sale is stopped for the time being.
+    #[error("the sale is paused")]
+    SalePaused,
+    /// The sale is over.
+    #[error("the sale is closed")]
+    SaleClosed,
+    /// More seats than one order, or one customer, may have.
+    #[error("limit of {limit} seats exceeded")]
+    LimitExceeded {
+        /// Which limit.
+        scope: LimitScope,
+        /// The limit.
+        limit: u16,
+        /// How many seats the customer has already.
+        holding: u32,
+    },
+    /// The order ran past its deadline.
+    #[error("the hold has expired")]
+    HoldExpired,
+    /// The order is not in a state in which this can be done.
+    #[error("the order cannot be changed: {reason}")]
+    OrderNotChangeable {
+        /// Why, as a sentence.
+        reason: &'static str,
+    },
+    /// The flight knows no such order.
+    #[error("no such order")]
+    OrderNotFound,
+    /// The key was used with another body.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// The flight keeps as many orders as it may; old ones leave a day after they end.
+    #[error("the flight keeps as many orders as it may")]
+    TooManyOrders,
+    /// The command makes no sense for this flight.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// The field of the request that is wrong.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+fn list(seats: &Seats) -> String {
+    seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

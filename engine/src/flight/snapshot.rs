@@ -1,0 +1,26 @@
+//! A flight at one moment, as plain data: what a store keeps and what recovery starts from.
+//! Never holds anything that can be derived from the rest.
+
+use super::cabin::Seats;
+use super::event::FlightDefinition;
+use super::ids::{Seq, Timestamp};
+use super::order::Order;
+use super::sale::Sale;
+
+/// Everything needed to rebuild a flight exactly as it was after event `seq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSnapshot {
+    /// What the flight is, with all cabins, added ones included, in the order they came.
+    pub definition: FlightDefinition,
+    /// Its sale.
+    pub sale: Sale,
+    /// The last event that went in.
+    pub seq: Seq,
+    /// When that was decided.
+    pub last_at: Timestamp,
+    /// Seats taken off sale, in any order.
+    pub blocked: Seats,
+    /// The orders the flight still knows, by rising number: all live ones, and ended ones for a day
+    /// (`inventory::ENDED_ORDER_RETENTION_MS` before `last_at`). More than these do no harm.
+    pub orders: Vec<Order>,
+}

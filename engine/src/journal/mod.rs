@@ -1,0 +1,38 @@
+//! The port to what makes events durable, and the group-commit writer that gates replies on it.
+//! Never knows how events are encoded or where they go.
+
+mod port;
+mod writer;
+
+pub use port::{Appended, Batch, Claim, DurableRound, Extent, Journal, JournalError, OnDurable};
+pub use writer::{Condition, WriterOptions, WriterState};
+
+pub(crate) use writer::{Delivery, Submission, Writer, start};
+
+/// When a reply may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// At once: a crash may lose what was acknowledged.
+    Memory,
+    /// When its events are appended to the journal and fsynced.
+    #[default]
+    Journal,
+    /// When its events are committed in the store as well.
+    Store,
+}
+
+impl Durability {
+    /// The name the outside uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Journal => "journal",
+            Self::Store => "store",
+        }
+    }
+
+    /// The mode with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Memory, Self::Journal, Self::Store].into_iter().find(|mode| mode.as_str() == name)
+    }
+}

@@ -1,0 +1,156 @@
+//! The contract of a journal: each flight's events in order, durable once `append` has returned.
+//! Never buffers, retries or replies: that is the writer's work.
+
+use std::error::Error;
+
+use crate::flight::{Epoch, FlightId, Recorded, Salt, Seq};
+
+/// Some events of one flight that follow one another without a hole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose events.
+    pub flight_id: FlightId,
+    /// The flight's secret, for those who derive ids from events; a journal need not keep it.
+    pub salt: Salt,
+    /// Under which ownership they were decided.
+    pub epoch: Epoch,
+    /// The events, at least one, by rising seq.
+    pub events: Vec<Recorded>,
+}
+
+impl Batch {
+    /// Seq of the first event (0 if there is none).
+    pub fn first_seq(&self) -> Seq {
+        self.events.first().map_or(Seq(0), |event| event.seq)
+    }
+
+    /// Seq of the last event (0 if there is none).
+    pub fn last_seq(&self) -> Seq {
+        self.events.last().map_or(Seq(0), |event| event.seq)
+    }
+}
+
+/// What became of one batch of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is on disk (or had been already, when the same batch is sent again).
+    Durable,
+    /// A later epoch owns the flight: nothing was written, and nothing ever will be under this epoch.
+    Fenced,
+}
+
+/// Ownership of a flight under an epoch, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which flight.
+    pub flight_id: FlightId,
+    /// The new owner's epoch.
+    pub epoch: Epoch,
+}
+
+/// What a journal has of one flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Which flight.
+    pub flight_id: FlightId,
+    /// The largest epoch that wrote or fenced.
+    pub epoch: Epoch,
+    /// First event still there; 0 if there is none.
+    pub first: Seq,
+    /// Last event; 0 if there is none.
+    pub last: Seq,
+}
+
+/// What can go wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It cannot be reached, or did not answer in time: what was sent may or may not be durable. The same round
+    /// may be sent again.
+    #[error("journal unavailable: {what}")]
+    Unavailable {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// It has stopped writing for good (a failing fsync, a full disk); only a restart can help.
+    #[error("journal stopped: {what}")]
+    Stopped {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// What it holds is damaged: a bad checksum, a hole, something that cannot be read. Names the flight where
+    /// the damage concerns one only.
+    #[error("journal damaged: {what}")]
+    Damaged {
+        /// The flight concerned, if it is only one.
+        flight_id: Option<FlightId>,
+        /// What is wrong, where.
+        what: String,
+    },
+    /// Events that were asked for are no longer there.
+    #[error("events of {flight_id} up to {first} are no longer in the journal")]
+    Trimmed {
+        /// Whose.
+        flight_id: FlightId,
+        /// The first that is still there.
+        first: Seq,
+    },
+    /// The claim came too late: a later (or the same) epoch is already known.
+    #[error("{flight_id} is owned under epoch {epoch}")]
+    Fenced {
+        /// Which flight.
+        flight_id: FlightId,
+        /// The epoch that owns it.
+        epoch: Epoch,
+    },
+}
+
+/// Where events become durable. All calls block; they are made from threads that may.
+///
+/// Every implementation keeps to the same contract suite:
+/// - after `append` has said `Durable`, the events survive any crash;
+/// - appending the same batch (epoch and seqs) again says `Durable` and changes nothing;
+/// - after `fence(epoch)`, no batch of a smaller epoch is ever accepted;
+/// - a batch whose first seq does not follow the last one is refused as `Damaged`, and nothing is written.
+pub trait Journal: Send + Sync + 'static {
+    /// Makes a round of batches durable; one answer a batch, in the same order. At most one batch a flight.
+    fn append(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError>;
+
+    /// Takes flights over: from now on every smaller epoch is refused. Claims for flights the journal does not
+    /// know are kept too. Fails with `Fenced` if any claimed epoch is not larger than the newest one (the claims
+    /// before it may have taken effect).
+    fn fence(&self, claims: &[Claim]) -> Result<(), JournalError>;
+
+    /// What the journal has, of every flight.
+    fn extents(&self) -> Result<Vec<Extent>, JournalError>;
+
+    /// What the journal has of one flight; `None` if it never heard of it.
+    fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError>;
+
+    /// Events of a flight after `after`, by rising seq, at most `events_max`; empty when there are no more.
+    fn read(&self, flight_id: &FlightId, after: Seq, events_max: usize)
+    -> Result<Vec<Recorded>, JournalError>;
+
+    /// Says that the store has these flights up to these seqs, so that what is no longer needed may go.
+    fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError>;
+
+    /// What it is and where, for logs and status pages, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// A round that is durable, handed on to whoever stores it.
+pub struct DurableRound {
+    /// The batches that are durable.
+    pub batches: Vec<Batch>,
+    /// Under `durability = store`: publishes views and sends replies; to be called once the store has committed
+    /// all these batches. Dropped uncalled, the replies say "unknown". `None` when that has happened already.
+    pub release: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// Takes durable rounds over. Called on the writer's thread: must not block for long.
+pub type OnDurable = Box<dyn Fn(DurableRound) + Send>;

@@ -1,0 +1,436 @@
+//! The group-commit writer: one thread that makes whatever has queued durable in one round, then publishes views
+//! and sends replies. Never lets a reply or a view out before the journal has said that it is durable.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Durability;
+use super::port::{Appended, Batch, DurableRound, Journal, JournalError, OnDurable};
+use crate::actor::{FlightShared, FlightView, Overloaded, PendingReply};
+use crate::flight::{Epoch, FlightId, Recorded};
+
+/// Shortest and longest wait before a round that could not be appended is sent again.
+const RETRY_MIN: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_millis(250);
+
+/// How the writer forms its rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterOptions {
+    /// Most events of one round.
+    pub round_events_max: usize,
+    /// How long to wait for more before a round, when the last one was a large one. An fsync costs processor time
+    /// too: fewer, larger rounds leave more of it to everything else.
+    pub pause: Duration,
+    /// From so many replies in the last round on it counts as large.
+    pub pause_from_replies: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { round_events_max: 16_384, pause: Duration::from_micros(500), pause_from_replies: 24 }
+    }
+}
+
+/// What an actor hands over after a turn.
+pub(crate) struct Submission {
+    pub(crate) flight: Arc<FlightShared>,
+    pub(crate) epoch: Epoch,
+    pub(crate) events: Vec<Recorded>,
+    /// Answers that wait for these events, or for earlier ones.
+    pub(crate) replies: Vec<PendingReply>,
+    /// The flight after these events.
+    pub(crate) view: Option<Arc<FlightView>>,
+}
+
+enum Item {
+    Submission(Submission),
+    Barrier(oneshot::Sender<()>),
+    Stop,
+}
+
+/// Whether the journal can be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It can.
+    Writing,
+    /// Not at the moment; the writer keeps trying.
+    Stalled {
+        /// What the journal said.
+        reason: String,
+        /// For how long.
+        since: Duration,
+    },
+    /// Not any more, until the process is restarted.
+    Stopped {
+        /// What the journal said.
+        reason: String,
+    },
+}
+
+const WRITING: u8 = 0;
+const STALLED: u8 = 1;
+const STOPPED: u8 = 2;
+
+/// What everybody may know of the writer.
+#[derive(Debug)]
+pub struct WriterState {
+    condition: AtomicU8,
+    reason: RwLock<(String, Instant)>,
+    rounds: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Default for WriterState {
+    fn default() -> Self {
+        Self {
+            condition: AtomicU8::new(WRITING),
+            reason: RwLock::new((String::new(), Instant::now())),
+            rounds: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+        }
+    }
+}
+
+impl WriterState {
+    /// Whether new work makes sense.
+    pub(crate) fn admit(&self) -> Result<(), Overloaded> {
+        match self.condition.load(Ordering::Acquire) {
+            WRITING => Ok(()),
+            STALLED => Err(Overloaded {
+                retry_after_seconds: 1,
+                reason: "the journal cannot be written at the moment, so nothing can be promised",
+            }),
+            _ => Err(Overloaded {
+                retry_after_seconds: 30,
+                reason: "the journal has failed and this server has stopped selling",
+            }),
+        }
+    }
+
+    /// Whether the journal can be written.
+    pub fn condition(&self) -> Condition {
+        let condition = self.condition.load(Ordering::Acquire);
+        let (reason, since) = self.reason.read().clone();
+        match condition {
+            WRITING => Condition::Writing,
+            STALLED => Condition::Stalled { reason, since: since.elapsed() },
+            _ => Condition::Stopped { reason },
+        }
+    }
+
+    /// Rounds made durable since the start, and the events in them.
+    pub fn written(&self) -> (u64, u64) {
+        (self.rounds.load(Ordering::Relaxed), self.events.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, condition: u8, reason: &str) {
+        if self.condition.load(Ordering::Acquire) == condition {
+            return;
+        }
+        match condition {
+            WRITING => tracing::info!("the journal can be written again"),
+            STALLED => tracing::error!(reason, "the journal cannot be written: nothing is sold until it can"),
+            _ => tracing::error!(reason, "the journal has failed: nothing is sold until a restart"),
+        }
+        *self.reason.write() = (reason.to_owned(), Instant::now());
+        self.condition.store(condition, Ordering::Release);
+    }
+}
+
+/// Hands replies to a task of the runtime on which they are waited for: one wake-up from outside for all of them.
+#[derive(Clone)]
+pub(crate) struct Delivery(mpsc::UnboundedSender<Vec<PendingReply>>);
+
+impl Delivery {
+    /// Delivery by a task on `runtime`. What waits in its channel is bounded by the permits the replies hold.
+    pub(crate) fn on(runtime: &tokio::runtime::Handle) -> Self {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<PendingReply>>();
+        runtime.spawn(async move {
+            while let Some(replies) = receiver.recv().await {
+                replies.into_iter().for_each(PendingReply::send);
+            }
+        });
+        Self(sender)
+    }
+
+    fn deliver(&self, replies: Vec<PendingReply>) {
+        if !replies.is_empty() {
+            // Without a runtime nobody waits any more.
+            let _ = self.0.send(replies);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    items: Mutex<VecDeque<Item>>,
+    filled: Condvar,
+}
+
+/// The way to the writer; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    queue: Arc<Queue>,
+    delivery: Delivery,
+    state: Arc<WriterState>,
+}
+
+impl Writer {
+    pub(crate) fn submit(&self, submission: Submission) {
+        self.push(Item::Submission(submission));
+    }
+
+    /// Sends replies that wait for nothing.
+    pub(crate) fn deliver(&self, replies: Vec<PendingReply>) {
+        self.delivery.deliver(replies);
+    }
+
+    /// Waits until everything submitted before is durable (or never will be).
+    pub(crate) async fn barrier(&self) {
+        let (done, passed) = oneshot::channel();
+        self.push(Item::Barrier(done));
+        let _ = passed.await;
+    }
+
+    /// Ends the thread after everything submitted before.
+    pub(crate) fn stop(&self) {
+        self.push(Item::Stop);
+    }
+
+    pub(crate) fn state(&self) -> &Arc<WriterState> {
+        &self.state
+    }
+
+    fn push(&self, item: Item) {
+        let mut items = self.queue.items.lock();
+        items.push_back(item);
+        if items.len() == 1 {
+            self.queue.filled.notify_one();
+        }
+    }
+}
+
+/// Starts the writer's thread.
+pub(crate) fn start(
+    journal: Arc<dyn Journal>,
+    on_durable: OnDurable,
+    durability: Durability,
+    delivery: Delivery,
+    options: WriterOptions,
+) -> (Writer, std::thread::JoinHandle<()>) {
+    let state = Arc::new(WriterState::default());
+    let writer = Writer { queue: Arc::new(Queue::default()), delivery, state };
+    let thread = WriterThread { writer: writer.clone(), journal, on_durable, durability, options };
+    let handle = std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || thread.run());
+    match handle {
+        Ok(handle) => (writer, handle),
+        Err(error) => panic!("cannot start the journal writer's thread: {error}"),
+    }
+}
+
+struct WriterThread {
+    writer: Writer,
+    journal: Arc<dyn Journal>,
+    on_durable: OnDurable,
+    durability: Durability,
+    options: WriterOptions,
+}
+
+/// What becomes visible once a batch is durable.
+struct Waiting {
+    flight: Arc<FlightShared>,
+    view: Option<Arc<FlightView>>,
+    replies: Vec<PendingReply>,
+}
+
+impl Waiting {
+    fn publish(self, delivery: &Delivery) {
+        if let Some(view) = self.view {
+            self.flight.view.store(view);
+        }
+        delivery.deliver(self.replies);
+    }
+}
+
+/// One round: the batches, and beside each what waits for it. A flight without new events has replies only.
+#[derive(Default)]
+struct Round {
+    batches: Vec<Batch>,
+    waiting: Vec<Waiting>,
+    replies_only: Vec<PendingReply>,
+    places: HashMap<FlightId, usize, foldhash::fast::RandomState>,
+    barriers: Vec<oneshot::Sender<()>>,
+    events: usize,
+    stop: bool,
+}
+
+impl Round {
+    fn add(&mut self, submission: Submission) {
+        let Submission { flight, epoch, events, replies, view } = submission;
+        let place = self.places.get(&flight.flight_id).copied();
+        if let Some(place) = place {
+            self.events += events.len();
+            self.batches[place].events.extend(events);
+            let waiting = &mut self.waiting[place];
+            waiting.replies.extend(replies);
+            if view.is_some() {
+                waiting.view = view;
+            }
+            return;
+        }
+        if events.is_empty() {
+            self.replies_only.extend(replies);
+            return;
+        }
+        self.events += events.len();
+        self.places.insert(flight.flight_id.clone(), self.batches.len());
+        self.batches.push(Batch { flight_id: flight.flight_id.clone(), salt: flight.salt, epoch, events });
+        self.waiting.push(Waiting { flight, view, replies });
+    }
+
+    fn replies(&self) -> usize {
+        self.replies_only.len() + self.waiting.iter().map(|waiting| waiting.replies.len()).sum::<usize>()
+    }
+
+    /// Takes a flight's batch and what waits for it out of the round, and forgets it.
+    fn leave_out(&mut self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {
+        let place = self.batches.iter().position(|batch| batch.flight_id == *flight_id)?;
+        self.batches.remove(place);
+        Some(self.waiting.remove(place).flight)
+    }
+}
+
+impl WriterThread {
+    fn run(self) {
+        let mut last_replies = 0;
+        loop {
+            let mut round = Round::default();
+            self.collect(&mut round, true);
+            if last_replies >= self.options.pause_from_replies && !round.stop {
+                std::thread::sleep(self.options.pause);
+                self.collect(&mut round, false);
+            }
+            last_replies = round.replies();
+            let (stop, barriers) = (round.stop, std::mem::take(&mut round.barriers));
+            self.write(round);
+            // Whoever waited for the barrier may have given up.
+            for barrier in barriers {
+                let _ = barrier.send(());
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn collect(&self, round: &mut Round, wait: bool) {
+        let mut items = self.writer.queue.items.lock();
+        while wait && items.is_empty() {
+            self.writer.queue.filled.wait(&mut items);
+        }
+        while round.events < self.options.round_events_max && !round.stop {
+            match items.pop_front() {
+                Some(Item::Submission(submission)) => round.add(submission),
+                Some(Item::Barrier(done)) => round.barriers.push(done),
+                Some(Item::Stop) => round.stop = true,
+                None => return,
+            }
+        }
+    }
+
+    fn write(&self, mut round: Round) {
+        let Some(appended) = self.append(&mut round) else { return };
+        let state = &self.writer.state;
+        state.rounds.fetch_add(1, Ordering::Relaxed);
+        state.events.fetch_add(round.events as u64, Ordering::Relaxed);
+        let mut durable = Vec::with_capacity(round.batches.len());
+        let mut visible = Vec::with_capacity(round.waiting.len());
+        for ((batch, waiting), appended) in round.batches.into_iter().zip(round.waiting).zip(appended) {
+            match appended {
+                Appended::Durable => {
+                    waiting.flight.durable_seq.store(batch.last_seq().0, Ordering::Release);
+                    durable.push(batch);
+                    visible.push(waiting);
+                }
+                // What waits is dropped: those who asked learn that the outcome is unknown, never success.
+                Appended::Fenced => waiting.flight.was_fenced(batch.epoch),
+            }
+        }
+        let (delivery, replies_only) = (self.writer.delivery.clone(), round.replies_only);
+        let publish = move || {
+            let mut replies = replies_only;
+            for mut waiting in visible {
+                replies.append(&mut waiting.replies);
+                waiting.publish(&delivery);
+            }
+            delivery.deliver(replies);
+        };
+        if self.durability == Durability::Store {
+            (self.on_durable)(DurableRound { batches: durable, release: Some(Box::new(publish)) });
+        } else {
+            publish();
+            if !durable.is_empty() {
+                (self.on_durable)(DurableRound { batches: durable, release: None });
+            }
+        }
+    }
+
+    /// Appends the round, however long it takes; `None` when the journal has failed for good.
+    fn append(&self, round: &mut Round) -> Option<Vec<Appended>> {
+        let state = &self.writer.state;
+        let mut retry = RETRY_MIN;
+        loop {
+            if state.condition.load(Ordering::Acquire) == STOPPED {
+                return None;
+            }
+            if round.batches.is_empty() {
+                return Some(Vec::new());
+            }
+            match self.journal.append(&round.batches) {
+                Ok(appended) => {
+                    state.set(WRITING, "");
+                    return Some(appended);
+                }
+                // The outcome is unknown, and the same round is sent again as it was.
+                Err(error @ JournalError::Unavailable { .. }) => {
+                    state.set(STALLED, &with_causes(&error));
+                    if self.is_stopping() {
+                        return None;
+                    }
+                    std::thread::sleep(retry);
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+                Err(JournalError::Damaged { flight_id: Some(flight_id), what }) => {
+                    let flight = round.leave_out(&flight_id)?;
+                    flight.quarantine(format!("the journal refused its events: {what}"));
+                    flight.discard_queue();
+                }
+                Err(error) => {
+                    state.set(STOPPED, &with_causes(&error));
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.writer.queue.items.lock().iter().any(|item| matches!(item, Item::Stop))
+    }
+}
+
+fn with_causes(error: &JournalError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
