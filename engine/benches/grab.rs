@@ -1,1 +1,134 @@
-fn main(){}
+//! What a grab costs in process: deciding and applying it alone, and through a flight's actor with a journal in
+//! memory and many requests under way. Run with `cargo bench -p farerush-engine`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits};
+use farerush_engine::flight::{
+    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition, FlightId, Grab,
+    IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
+};
+use farerush_engine::journal::{Durability, WriterOptions};
+use farerush_persistence::journal::memory::MemoryJournal;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+/// A flight with `rows` rows of ten seats.
+fn definition(id: &str, rows: u16) -> FlightDefinition {
+    FlightDefinition {
+        flight_id: FlightId::new(id).unwrap(),
+        flight_number: "FR1".into(),
+        origin: "TPE".into(),
+        destination: "NRT".into(),
+        departs_at: Timestamp::from_millis(2_000_000_000_000),
+        aircraft: None,
+        cabins: vec![Cabin {
+            cabin_class: CabinClass::Economy,
+            first_row: 1,
+            last_row: rows,
+            layout: Layout::new("ABC DEFG HJK").unwrap(),
+            fare: Fare { amount: 100, currency: Currency::new("TWD").unwrap() },
+        }],
+        salt: Salt(7),
+    }
+}
+
+fn flight(rows: u16) -> Flight {
+    let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
+    let event = Event::FlightCreated { definition: Box::new(definition("BENCH", rows)), policy };
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event }).unwrap()
+}
+
+fn grab(customer: u64, quantity: u16, with_key: bool) -> Command {
+    Command::Grab(Grab {
+        customer: CustomerId::new(&format!("customer-{customer}")).unwrap(),
+        wanted: Wanted::Quantity { quantity, together: Together::Preferred },
+        cabin_class: None,
+        passengers: None,
+        client_reference: None,
+        idempotency_key: with_key.then(|| IdempotencyKey::new(&format!("key-{customer}")).unwrap()),
+    })
+}
+
+/// Sells a flight out: `decide` and `apply` for each grab, nothing else.
+#[divan::bench(args = [(4, 1), (40, 1), (999, 1), (999, 2)])]
+fn decide_and_apply(bencher: Bencher<'_, '_>, (rows, quantity): (u16, u16)) {
+    let commands: Vec<Command> =
+        (0..u64::from(rows) * 10 / u64::from(quantity)).map(|c| grab(c, quantity, false)).collect();
+    bencher.counter(ItemsCount::new(commands.len())).with_inputs(|| flight(rows)).bench_local_values(|mut flight| {
+        for command in &commands {
+            if let Ok(Decision::Record(event)) = flight.decide(command, NOW) {
+                flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+            }
+        }
+        black_box(flight)
+    });
+}
+
+/// What a grab on a sold-out flight costs.
+#[divan::bench]
+fn decide_sold_out(bencher: Bencher<'_, '_>) {
+    let mut full = flight(1);
+    for customer in 0..10 {
+        if let Ok(Decision::Record(event)) = full.decide(&grab(customer, 1, false), NOW) {
+            full.apply(&Recorded { seq: full.seq().next(), at: NOW, event });
+        }
+    }
+    let command = grab(99, 1, false);
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| full.decide(black_box(&command), NOW));
+}
+
+fn engine(runtime: &tokio::runtime::Runtime) -> Arc<Engine> {
+    Engine::start(EngineParts {
+        journal: Arc::new(MemoryJournal::new()),
+        on_durable: Box::new(drop),
+        recover: Arc::new(|_| Box::pin(async { Ok(None) })),
+        durability: Durability::Journal,
+        limits: Limits::default(),
+        writer: WriterOptions::default(),
+        arbiters: 1,
+        runtime: runtime.handle().clone(),
+    })
+    .unwrap()
+}
+
+/// Sells one flight of 9,990 seats out through its actor, with every request under way at once, and waits for
+/// every answer.
+async fn sell_out(flight: &FlightHandle, commands: Vec<Command>) -> usize {
+    let pending: Vec<_> = commands.into_iter().filter_map(|command| flight.submit(command).ok()).collect();
+    let mut sold = 0;
+    for answer in pending {
+        sold += usize::from(matches!(answer.await, Ok(Answer::Order { .. })));
+    }
+    sold
+}
+
+#[divan::bench(sample_count = 40, sample_size = 1)]
+fn through_the_actor(bencher: Bencher<'_, '_>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let engine = engine(&runtime);
+    let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
+    let next = AtomicU64::new(0);
+    bencher
+        .counter(ItemsCount::new(9_990_usize))
+        .with_inputs(|| {
+            let id = format!("BENCH{}", next.fetch_add(1, Ordering::Relaxed));
+            let flight = runtime.block_on(engine.create(definition(&id, 999), policy, true)).unwrap();
+            (flight, (0..9_990).map(|customer| grab(customer, 1, false)).collect::<Vec<_>>())
+        })
+        .bench_local_values(|(flight, commands)| {
+            let sold = runtime.block_on(sell_out(&flight, commands));
+            assert_eq!(sold, 9_990);
+        });
+    engine.stop();
+}

@@ -392,7 +392,7 @@ impl WriterThread {
             if round.batches.is_empty() {
                 return Some(Vec::new());
             }
-            match self.journal.append(&round.batches) {
+            match self.append_once(&round.batches) {
                 Ok(appended) => {
                     state.set(WRITING, "");
                     return Some(appended);
@@ -417,6 +417,14 @@ impl WriterThread {
                 }
             }
         }
+    }
+
+    /// A journal that panics has failed for good: nobody knows what it wrote.
+    fn append_once(&self, batches: &[Batch]) -> Result<Vec<Appended>, JournalError> {
+        let appending = std::panic::AssertUnwindSafe(|| self.journal.append(batches));
+        std::panic::catch_unwind(appending).unwrap_or_else(|_| {
+            Err(JournalError::Stopped { what: "it panicked in the middle of an append".to_owned(), source: None })
+        })
     }
 
     fn is_stopping(&self) -> bool {
