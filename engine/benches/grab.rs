@@ -8,8 +8,8 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits};
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition, FlightId, Grab,
-    IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
+    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
+    FlightId, Grab, IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
 use farerush_engine::journal::{Durability, WriterOptions};
 use farerush_persistence::journal::memory::MemoryJournal;
@@ -65,14 +65,16 @@ fn grab(customer: u64, quantity: u16, with_key: bool) -> Command {
 fn decide_and_apply(bencher: Bencher<'_, '_>, (rows, quantity): (u16, u16)) {
     let commands: Vec<Command> =
         (0..u64::from(rows) * 10 / u64::from(quantity)).map(|c| grab(c, quantity, false)).collect();
-    bencher.counter(ItemsCount::new(commands.len())).with_inputs(|| flight(rows)).bench_local_values(|mut flight| {
-        for command in &commands {
-            if let Ok(Decision::Record(event)) = flight.decide(command, NOW) {
-                flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+    bencher.counter(ItemsCount::new(commands.len())).with_inputs(|| flight(rows)).bench_local_values(
+        |mut flight| {
+            for command in &commands {
+                if let Ok(Decision::Record(event)) = flight.decide(command, NOW) {
+                    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+                }
             }
-        }
-        black_box(flight)
-    });
+            black_box(flight)
+        },
+    );
 }
 
 /// What a grab on a sold-out flight costs.

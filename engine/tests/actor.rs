@@ -9,8 +9,8 @@ use farerush_engine::actor::{
 };
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Epoch, Fare, Flight, FlightDefinition, FlightId, Grab,
-    IdempotencyKey, Layout, Order, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt, Seq, Timestamp, Together,
-    Wanted,
+    IdempotencyKey, Layout, Order, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt, Seq, Timestamp,
+    Together, Wanted,
 };
 use farerush_engine::journal::{Claim, Condition, Durability, Journal, WriterOptions};
 use farerush_persistence::journal::faulty::{Fault, FaultyJournal};
@@ -98,7 +98,10 @@ fn grab(customer: &str, quantity: u16) -> Command {
 
 async fn ask(flight: &FlightHandle, command: Command) -> Answer {
     let pending = flight.submit(command).expect("a permit");
-    tokio::time::timeout(Duration::from_secs(10), pending).await.expect("an answer in time").expect("an outcome")
+    tokio::time::timeout(Duration::from_secs(10), pending)
+        .await
+        .expect("an answer in time")
+        .expect("an outcome")
 }
 
 async fn order(flight: &FlightHandle, command: Command) -> Order {
@@ -122,8 +125,7 @@ async fn until(mut so: impl FnMut() -> bool) {
 async fn a_crowd_gets_exactly_the_seats_there_are() {
     let world = world(Limits::default(), Durability::Journal);
     let flight = open_flight(&world, "FR1").await;
-    let pending: Vec<_> =
-        (0..200).map(|n| flight.submit(grab(&format!("c{n}"), 1)).unwrap()).collect();
+    let pending: Vec<_> = (0..200).map(|n| flight.submit(grab(&format!("c{n}"), 1)).unwrap()).collect();
     let mut seats = std::collections::HashSet::new();
     let mut refused = 0;
     for answer in pending {
@@ -213,7 +215,8 @@ async fn a_journal_that_panics_counts_as_stopped() {
 async fn a_hold_expires_by_itself_and_its_seats_come_back() {
     let world = world(Limits::default(), Durability::Journal);
     let flight = open_flight(&world, "FR1").await;
-    ask(&flight, Command::ChangePolicy(PolicyChange { hold_seconds: Some(1), ..PolicyChange::default() })).await;
+    ask(&flight, Command::ChangePolicy(PolicyChange { hold_seconds: Some(1), ..PolicyChange::default() }))
+        .await;
     let held = order(&flight, grab("a", 3)).await;
     assert_eq!(held.status, OrderStatus::Held);
     assert_eq!(flight.view().free, 57);
@@ -226,8 +229,7 @@ async fn a_hold_expires_by_itself_and_its_seats_come_back() {
 async fn one_key_sent_a_hundred_times_at_once_gives_one_order() {
     let world = world(Limits::default(), Durability::Journal);
     let flight = open_flight(&world, "FR1").await;
-    let pending: Vec<_> =
-        (0..100).map(|_| flight.submit(grab_with("a", 2, Some("key"))).unwrap()).collect();
+    let pending: Vec<_> = (0..100).map(|_| flight.submit(grab_with("a", 2, Some("key"))).unwrap()).collect();
     let mut fresh = 0;
     let mut numbers = std::collections::HashSet::new();
     for answer in pending {

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, CustomerId, Currency, Decision, Event, Fare, Flight, FlightDefinition, FlightId,
-    Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, PolicyChange, Recorded, Reference, Refusal,
-    SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
+    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
+    FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, PolicyChange, Recorded,
+    Reference, Refusal, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -129,7 +129,9 @@ impl World {
 
     fn expire(&mut self) -> Outcome {
         while let Some(event) = self.flight.decide_expiry(self.now) {
-            let Event::OrderExpired { order, .. } = &event else { return Err(TestCaseError::fail("not an expiry")) };
+            let Event::OrderExpired { order, .. } = &event else {
+                return Err(TestCaseError::fail("not an expiry"));
+            };
             prop_assert_eq!(self.oracle.orders[order].1, OrderStatus::Held);
             self.oracle.orders.get_mut(order).unwrap().1 = OrderStatus::Expired;
             let order = *order;
@@ -162,9 +164,11 @@ impl World {
                 payment_reference: Some(Reference::new(&format!("pay-{payment}")).unwrap()),
             },
             Step::Cancel { ago } => Command::Cancel { order: self.order_ago(*ago) },
-            Step::Move { ago, seats } => {
-                Command::Change { order: self.order_ago(*ago), seats: Some(distinct(seats)), passengers: None }
-            }
+            Step::Move { ago, seats } => Command::Change {
+                order: self.order_ago(*ago),
+                seats: Some(distinct(seats)),
+                passengers: None,
+            },
             Step::Switch(0) => Command::PauseSale,
             Step::Switch(1) => Command::CloseSale,
             Step::Switch(_) => Command::OpenSale,
@@ -303,8 +307,9 @@ impl World {
                 prop_assert_ne!(&self.oracle.keys[key].1, &format!("{:?}", without_key(step)));
             }
             (Refusal::OrderNotFound, _) => {
-                let (Command::Confirm { order, .. } | Command::Cancel { order } | Command::Change { order, .. }) =
-                    command
+                let (Command::Confirm { order, .. }
+                | Command::Cancel { order }
+                | Command::Change { order, .. }) = command
                 else {
                     return Err(TestCaseError::fail("no order was asked for"));
                 };
@@ -319,8 +324,12 @@ impl World {
     /// Whether any row has so many free neighbours, aisles not counting: looked up seat by seat.
     fn some_row_has(&self, quantity: u16, class: Option<CabinClass>) -> bool {
         let map = self.flight.map();
-        self.flight.definition().cabins.iter().filter(|c| class.is_none_or(|class| class == c.cabin_class)).any(
-            |cabin| {
+        self.flight
+            .definition()
+            .cabins
+            .iter()
+            .filter(|c| class.is_none_or(|class| class == c.cabin_class))
+            .any(|cabin| {
                 (cabin.first_row..=cabin.last_row).any(|row| {
                     let mut run = 0;
                     cabin.layout.letters().iter().any(|letter| {
@@ -329,8 +338,7 @@ impl World {
                         run >= quantity
                     })
                 })
-            },
-        )
+            })
     }
 
     fn check(&self) -> Outcome {

@@ -18,9 +18,12 @@ use super::registry::{Located, Registry};
 use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
 use crate::flight::decide::check_policy;
-use crate::flight::{Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq};
+use crate::flight::{
+    Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq,
+};
 use crate::journal::{
-    Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState, start,
+    Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
+    start,
 };
 
 /// What an engine is made of.
@@ -116,7 +119,8 @@ struct Threads {
 impl Engine {
     /// Starts the threads; the flights come by [`Engine::adopt`] and [`Engine::create`].
     pub fn start(parts: EngineParts) -> std::io::Result<Arc<Self>> {
-        let EngineParts { journal, on_durable, recover, durability, limits, writer, arbiters, runtime } = parts;
+        let EngineParts { journal, on_durable, recover, durability, limits, writer, arbiters, runtime } =
+            parts;
         let (system, arbiters, system_thread) = start_system(arbiters.max(1))?;
         let delivery = Delivery::on(&runtime);
         let (writer, writer_thread) = start(journal, on_durable, durability, delivery, writer);
@@ -229,9 +233,7 @@ impl Engine {
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;
-        if open
-            && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at)
-        {
+        if open && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at) {
             let opened = Recorded { seq: Seq(2), at, event };
             flight.apply(&opened);
             events.push(opened);
@@ -244,7 +246,11 @@ impl Engine {
     pub async fn restart(self: &Arc<Self>, flight_id: &FlightId) -> Result<Restarted, RestartError> {
         let (engine, flight_id) = (self.clone(), flight_id.clone());
         let restart = async move { engine.restart_here(&flight_id).await };
-        self.supervisor.runtime.spawn(restart).await.unwrap_or_else(|e| Err(RestartError::Failed(e.to_string())))
+        self.supervisor
+            .runtime
+            .spawn(restart)
+            .await
+            .unwrap_or_else(|e| Err(RestartError::Failed(e.to_string())))
     }
 
     async fn restart_here(&self, flight_id: &FlightId) -> Result<Restarted, RestartError> {

@@ -88,7 +88,12 @@ impl FlightActor {
         Ok(())
     }
 
-    fn decide(&mut self, turn: &mut Turn, command: &Command, now: Timestamp) -> Result<Answer, BrokenInvariant> {
+    fn decide(
+        &mut self,
+        turn: &mut Turn,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Answer, BrokenInvariant> {
         let (no, replayed) = match self.flight.decide(command, now) {
             Err(refusal) => return Ok(Answer::Refused(refusal)),
             Ok(Decision::Replayed(no)) => (Some(no), true),

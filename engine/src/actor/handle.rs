@@ -206,7 +206,10 @@ impl FlightHandle {
                 return Err(Overloaded { retry_after_seconds: 1, reason: "the flight is being recovered" });
             }
             Standing::Fenced => {
-                return Err(Overloaded { retry_after_seconds: 1, reason: "the flight has moved to another server" });
+                return Err(Overloaded {
+                    retry_after_seconds: 1,
+                    reason: "the flight has moved to another server",
+                });
             }
             Standing::Quarantined => {
                 return Err(Overloaded {

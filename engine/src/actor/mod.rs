@@ -13,7 +13,7 @@ mod view;
 
 pub use admission::{Limits, Overloaded};
 pub use clock::Clock;
-pub use engine::{CreateError, Engine, EngineParts, EngineStatus, Restarted, RestartError};
+pub use engine::{CreateError, Engine, EngineParts, EngineStatus, RestartError, Restarted};
 pub use handle::{FlightHandle, FlightStatus};
 pub use message::{Answer, OutcomeUnknown, PendingAnswer};
 pub use registry::Located;

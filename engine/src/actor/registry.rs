@@ -73,9 +73,7 @@ impl Registry {
         match flight.standing() {
             Standing::Serving => Located::Here(FlightHandle(flight.clone())),
             Standing::Creating | Standing::Recovering | Standing::Fenced => Located::There,
-            Standing::Quarantined => {
-                Located::Quarantined { reason: flight.quarantine_reason.read().clone() }
-            }
+            Standing::Quarantined => Located::Quarantined { reason: flight.quarantine_reason.read().clone() },
         }
     }
 

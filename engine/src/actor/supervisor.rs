@@ -89,7 +89,10 @@ impl Supervisor {
     }
 
     /// Drops the flight's actor and recovers the flight from journal and store.
-    pub(crate) async fn recover(self: &Arc<Self>, shared: &Arc<FlightShared>) -> Result<(Seq, Epoch), String> {
+    pub(crate) async fn recover(
+        self: &Arc<Self>,
+        shared: &Arc<FlightShared>,
+    ) -> Result<(Seq, Epoch), String> {
         shared.set_standing(Standing::Recovering);
         let address = shared.address.write().take();
         if let Some(address) = address {

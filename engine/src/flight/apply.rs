@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::cabin::{CabinsError, Seats, check_cabins};
 use super::event::{Event, OrderPlaced, Recorded};
 use super::ids::{OrderNo, Reference};
-use super::inventory::Flight;
 use super::invariants::BrokenInvariant;
+use super::inventory::Flight;
 use super::order::{Order, OrderExtras, OrderStatus, Passengers};
 use super::seat_map::SeatStatus;
 
@@ -20,7 +20,10 @@ impl Flight {
             return;
         }
         if recorded.at < self.last_at {
-            self.break_with("time does not go back", format!("event {} is older than {}", recorded.seq, self.seq));
+            self.break_with(
+                "time does not go back",
+                format!("event {} is older than {}", recorded.seq, self.seq),
+            );
         }
         self.seq = recorded.seq;
         self.last_at = recorded.at.max(self.last_at);

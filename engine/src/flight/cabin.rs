@@ -257,7 +257,8 @@ impl Cabin {
 
     /// Number of seats, sold or not.
     pub fn capacity(&self) -> u32 {
-        self.rows() as u32 * self.layout.seats() as u32
+        let rows = u32::from(self.last_row - self.first_row) + 1;
+        rows * self.layout.whole_row().count_ones()
     }
 
     /// Whether the cabin has this seat.

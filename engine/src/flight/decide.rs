@@ -80,9 +80,9 @@ impl Flight {
         }
         if let Wanted::Named(seats) = &grab.wanted {
             self.must_exist(seats, |seat| {
-                self.map.cabin_of(seat).is_some_and(|cabin| {
-                    grab.cabin_class.is_none_or(|class| class == cabin.cabin_class)
-                })
+                self.map
+                    .cabin_of(seat)
+                    .is_some_and(|cabin| grab.cabin_class.is_none_or(|class| class == cabin.cabin_class))
             })?;
         }
         if let Some(class) = grab.cabin_class

@@ -253,7 +253,7 @@ impl Salt {
         let number = (left << 15) | right;
         let mut letters = [0_u8; 6];
         for (place, letter) in letters.iter_mut().rev().enumerate() {
-            *letter = LOCATOR[(number >> (5 * place)) as usize & 31];
+            *letter = LOCATOR[((number >> (5 * place)) & 31) as usize];
         }
         RecordLocator(letters)
     }
@@ -315,14 +315,14 @@ impl fmt::Display for OrderId {
         let mut number = self.order.no.0;
         loop {
             start -= 1;
-            text[start] = BASE32[number as usize & 31];
+            text[start] = BASE32[(number & 31) as usize];
             number >>= 5;
             if number == 0 || start == 0 {
                 break;
             }
         }
         for (place, character) in text[13..].iter_mut().rev().enumerate() {
-            *character = BASE32[(self.order.tag >> (5 * place)) as usize & 31];
+            *character = BASE32[((self.order.tag >> (5 * place)) & 31) as usize];
         }
         f.write_str(self.flight_id.as_str())?;
         f.write_str("-")?;

@@ -91,7 +91,8 @@ impl Flight {
     fn check_holdings(&self) -> Checked {
         let mut counted: HashMap<&CustomerId, u32> = HashMap::new();
         for order in self.orders.values().filter(|order| order.status.is_live()) {
-            *counted.entry(&order.customer).or_default() += u32::try_from(order.seats.len()).unwrap_or(u32::MAX);
+            *counted.entry(&order.customer).or_default() +=
+                u32::try_from(order.seats.len()).unwrap_or(u32::MAX);
         }
         let same = counted.len() == self.holdings.len()
             && counted.iter().all(|(customer, seats)| self.holdings.get(*customer) == Some(seats));

@@ -48,7 +48,10 @@ impl Flight {
     /// The flight after its first event, which must be `FlightCreated` with seq 1 and sound cabins.
     pub fn create(first: &Recorded) -> Result<Self, BrokenInvariant> {
         let Event::FlightCreated { definition, policy } = &first.event else {
-            return Err(BrokenInvariant::new("first event", "a flight's history must begin with its creation"));
+            return Err(BrokenInvariant::new(
+                "first event",
+                "a flight's history must begin with its creation",
+            ));
         };
         if first.seq != Seq(1) {
             return Err(BrokenInvariant::new("first event", format!("its seq is {}, not 1", first.seq)));
@@ -63,7 +66,8 @@ impl Flight {
         seq: Seq,
         last_at: Timestamp,
     ) -> Result<Self, BrokenInvariant> {
-        check_cabins(&definition.cabins).map_err(|error| BrokenInvariant::new("cabins", error.to_string()))?;
+        check_cabins(&definition.cabins)
+            .map_err(|error| BrokenInvariant::new("cabins", error.to_string()))?;
         Ok(Self {
             map: SeatMap::new(&definition.cabins),
             definition: Arc::new(definition.clone()),
@@ -87,7 +91,9 @@ impl Flight {
             return Err(BrokenInvariant::new("blocked seats", "a blocked seat does not exist"));
         }
         for order in orders {
-            if order.status.is_live() && !flight.map.change(&order.seats, SeatStatus::Free, order.seat_status()) {
+            if order.status.is_live()
+                && !flight.map.change(&order.seats, SeatStatus::Free, order.seat_status())
+            {
                 return Err(BrokenInvariant::new(
                     "one order a seat",
                     format!("order {} has a seat that another has too, or that is not there", order.no.0),

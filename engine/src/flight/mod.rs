@@ -2,14 +2,14 @@
 //! Never reads a clock, draws a random number, does IO, or knows a runtime: everything here is deterministic.
 
 pub mod aircraft;
+mod apply;
 pub mod cabin;
 pub mod command;
+pub mod decide;
 pub mod event;
 pub mod ids;
-mod apply;
-pub mod decide;
-pub mod inventory;
 pub mod invariants;
+pub mod inventory;
 pub mod order;
 pub mod refusal;
 mod run_index;
@@ -20,14 +20,14 @@ pub mod snapshot;
 
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
 pub use command::{Command, Grab, PolicyChange, Together, Wanted};
+pub use decide::Decision;
 pub use event::{Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
     CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName, RecordLocator,
     Reference, Salt, Seq, Timestamp,
 };
-pub use decide::Decision;
-pub use inventory::Flight;
 pub use invariants::BrokenInvariant;
+pub use inventory::Flight;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
 pub use refusal::{LimitScope, Refusal};
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};

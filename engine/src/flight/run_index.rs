@@ -43,7 +43,7 @@ pub(crate) fn find_run(free: u16, groups: &[u16], length: u32) -> Option<u16> {
             rest >>= gap;
             let run = rest.trailing_ones();
             if run == length {
-                return Some((((1_u32 << length) - 1) << start) as u16);
+                return u16::try_from(((1_u32 << length) - 1) << start).ok();
             }
             start += run;
             rest >>= run;
@@ -144,9 +144,18 @@ mod tests {
         for row in [3, 64, 130, 199] {
             index.update(row, 0, 1 << 2);
         }
-        for (near, expected) in
-            [(0, 3), (3, 3), (30, 3), (40, 64), (64, 64), (65, 64), (97, 64), (98, 130), (180, 199), (199, 199)]
-        {
+        for (near, expected) in [
+            (0, 3),
+            (3, 3),
+            (30, 3),
+            (40, 64),
+            (64, 64),
+            (65, 64),
+            (97, 64),
+            (98, 130),
+            (180, 199),
+            (199, 199),
+        ] {
             assert_eq!(index.nearest(2, near), Some(expected), "near {near}");
         }
         assert_eq!(index.nearest(3, 0), None);

@@ -93,11 +93,7 @@ impl CabinSeats {
         let before = std::mem::replace(&mut row.free, free);
         self.free = self.free + free.count_ones() - before.count_ones();
         let layout = &self.cabin.layout;
-        self.within.update(
-            slot,
-            run_lengths(before, layout.groups()),
-            run_lengths(free, layout.groups()),
-        );
+        self.within.update(slot, run_lengths(before, layout.groups()), run_lengths(free, layout.groups()));
         let whole = [layout.whole_row()];
         self.across.update(slot, run_lengths(before, &whole), run_lengths(free, &whole));
     }
@@ -253,9 +249,8 @@ impl SeatMap {
 
     fn place(&self, seat: Seat) -> Option<Place> {
         let row = seat.row();
-        let behind = self
-            .by_row
-            .partition_point(|&place| self.cabins[usize::from(place)].cabin.first_row <= row);
+        let behind =
+            self.by_row.partition_point(|&place| self.cabins[usize::from(place)].cabin.first_row <= row);
         let cabin = usize::from(*self.by_row.get(behind.checked_sub(1)?)?);
         let found = &self.cabins[cabin].cabin;
         if row > found.last_row {

@@ -33,9 +33,9 @@ pub fn choose(
         return Err(Refusal::NotEnoughSeats { available });
     }
     let mut cabins: smallvec::SmallVec<[&CabinSeats; 8]> = smallvec::SmallVec::new();
-    cabins.extend(map.cabins_by_fare().filter(|c| {
-        c.free > 0 && class.is_none_or(|class| c.cabin.cabin_class == class)
-    }));
+    cabins.extend(
+        map.cabins_by_fare().filter(|c| c.free > 0 && class.is_none_or(|class| c.cabin.cabin_class == class)),
+    );
     for tier in cabins.chunk_by(|a, b| a.cabin.fare.amount == b.cabin.fare.amount) {
         let free: u32 = tier.iter().map(|cabin| cabin.free).sum();
         if free < u32::from(quantity) {

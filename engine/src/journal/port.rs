@@ -133,8 +133,12 @@ pub trait Journal: Send + Sync + 'static {
     fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError>;
 
     /// Events of a flight after `after`, by rising seq, at most `events_max`; empty when there are no more.
-    fn read(&self, flight_id: &FlightId, after: Seq, events_max: usize)
-    -> Result<Vec<Recorded>, JournalError>;
+    fn read(
+        &self,
+        flight_id: &FlightId,
+        after: Seq,
+        events_max: usize,
+    ) -> Result<Vec<Recorded>, JournalError>;
 
     /// Says that the store has these flights up to these seqs, so that what is no longer needed may go.
     fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError>;

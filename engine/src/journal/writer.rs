@@ -423,7 +423,10 @@ impl WriterThread {
     fn append_once(&self, batches: &[Batch]) -> Result<Vec<Appended>, JournalError> {
         let appending = std::panic::AssertUnwindSafe(|| self.journal.append(batches));
         std::panic::catch_unwind(appending).unwrap_or_else(|_| {
-            Err(JournalError::Stopped { what: "it panicked in the middle of an append".to_owned(), source: None })
+            Err(JournalError::Stopped {
+                what: "it panicked in the middle of an append".to_owned(),
+                source: None,
+            })
         })
     }
 
