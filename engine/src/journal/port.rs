@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use crate::flight::{Epoch, FlightId, Recorded, Salt, Seq};
+use crate::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Salt, Seq};
 
 /// Some events of one flight that follow one another without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +142,19 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Says that the store has these flights up to these seqs, so that what is no longer needed may go.
     fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError>;
+
+    /// Keeps a whole flight beside its events, so that it can come up from the journal alone once its first events
+    /// are trimmed. An older one than what is there changes nothing. Journals that never need it ignore it.
+    fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
+        let _ = (epoch, snapshot);
+        Ok(())
+    }
+
+    /// The newest snapshot that was put; `None` from journals that keep none.
+    fn snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {
+        let _ = flight_id;
+        Ok(None)
+    }
 
     /// What it is and where, for logs and status pages, without secrets.
     fn describe(&self) -> String;

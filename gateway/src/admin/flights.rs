@@ -1,0 +1,303 @@
+//! `/v1/admin/flights`: creating a flight, its sale, its seats off and on sale, more rows, a restart.
+//! Never decides what a flight may do: it turns bodies into commands and definitions.
+
+use std::sync::Arc;
+
+use farerush_engine::actor::{Answer, CreateError, RestartError};
+use farerush_engine::flight::aircraft::{AIRCRAFT, Aircraft, aircraft};
+use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
+use farerush_engine::flight::decide::check_policy;
+use farerush_engine::flight::{
+    Cabin, CabinClass, Command, Fare, FlightDefinition, FlightId, Layout, PolicyChange, Refusal, SalePolicy,
+    Salt, Timestamp,
+};
+use warp::http::StatusCode;
+use warp::http::header::{HeaderValue, LOCATION};
+use warp::reply::Response;
+
+use crate::app::{App, FlightName};
+use crate::body::Received;
+use crate::fields::{self, Errors, Fields, Value, one_of, text};
+use crate::json::Json;
+use crate::problem::{Code, Problem};
+use crate::{input, ops, render, time};
+
+/// A flight to be created: what it is, its rules, and whether its sale is open from the start.
+#[derive(Debug)]
+pub struct NewFlight {
+    /// What it is.
+    pub definition: FlightDefinition,
+    /// The rules of its sale.
+    pub policy: SalePolicy,
+    /// Whether its sale is open from the start.
+    pub open: bool,
+}
+
+/// `POST /v1/admin/flights`
+pub async fn create(app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
+    let NewFlight { definition, policy, open } = new_flight(&value, salt)?;
+    let flight_id = definition.flight_id.clone();
+    let creating = app.engine.create(definition, policy, open);
+    let created = tokio::time::timeout(app.request_timeout, creating).await;
+    let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
+        Ok(flight) => flight,
+        Err(CreateError::Exists) => {
+            let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
+            return Err(Problem::new(Code::FlightExists, detail));
+        }
+        Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
+        Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
+        Err(CreateError::OutcomeUnknown) => return Err(Problem::outcome_unknown()),
+    };
+    let mut response = render::flight(StatusCode::CREATED, &flight.view(), app.now());
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/flights/{flight_id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Understands a flight's description, or names all that is wrong with it.
+pub fn new_flight(value: &Value, salt: Salt) -> Result<NewFlight, Problem> {
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(value);
+    let flight_id = fields.optional("flight_id", &mut errors, text(FlightId::new));
+    let flight_number = fields.required("flight_number", &mut errors, text(input::flight_number));
+    let origin = fields.required("origin", &mut errors, text(input::airport));
+    let destination = fields.required("destination", &mut errors, text(input::airport));
+    let departs_at = fields.required("departs_at", &mut errors, input::moment);
+    if origin.is_some() && origin == destination {
+        errors.add("destination", "must not be the origin");
+    }
+    let template = fields.optional("aircraft", &mut errors, template);
+    let cabins = cabins(&mut fields, template, &mut errors);
+    let (policy, open) = sale(&mut fields, &mut errors);
+    fields.finish(&mut errors);
+    errors.check()?;
+    let missing = || Problem::invalid_field("flight_number", "must be given");
+    let (flight_number, departs_at) = (flight_number.ok_or_else(missing)?, departs_at.ok_or_else(missing)?);
+    let flight_id = match flight_id {
+        Some(id) => id,
+        None => default_id(&flight_number, departs_at)?,
+    };
+    let definition = FlightDefinition {
+        flight_id,
+        flight_number: flight_number.into(),
+        origin: origin.ok_or_else(missing)?.into(),
+        destination: destination.ok_or_else(missing)?.into(),
+        departs_at,
+        aircraft: template.map(|template| template.name.into()),
+        cabins,
+        salt,
+    };
+    Ok(NewFlight { definition, policy, open })
+}
+
+/// `FR101-20261224`
+fn default_id(flight_number: &str, departs_at: Timestamp) -> Result<FlightId, Problem> {
+    let day = time::day_of(departs_at);
+    FlightId::new(&format!("{flight_number}-{:04}{:02}{:02}", day.year, day.month, day.day))
+        .map_err(|error| Problem::invalid_field("flight_id", error.to_string()))
+}
+
+fn template(value: &Value) -> Result<&'static Aircraft, String> {
+    text(|name| {
+        aircraft(name).ok_or_else(|| {
+            let known: Vec<_> = AIRCRAFT.iter().map(|aircraft| aircraft.name).collect();
+            format!("must be one of {}", known.join(", "))
+        })
+    })(value)
+}
+
+/// The cabins: described one by one, or those of a template with a fare for all (`fare`) or for each class (`fares`).
+fn cabins(fields: &mut Fields<'_>, template: Option<&'static Aircraft>, errors: &mut Errors) -> Vec<Cabin> {
+    let for_all = input::fare(fields, "fare", errors);
+    let by_class = fares(fields, errors);
+    let described = fields.objects("cabins", CABINS_PER_FLIGHT_MAX, errors);
+    let named_aircraft = fields.has("aircraft");
+    let cabins: Vec<Cabin> = match (described, template) {
+        (Some(_), _) if named_aircraft => {
+            errors.add("cabins", "must not be given together with aircraft");
+            return Vec::new();
+        }
+        (Some(list), _) => {
+            if fields.has("fare") || fields.has("fares") {
+                errors.add("fare", "must not be given together with cabins, which have their own");
+            }
+            let wanted = list.len();
+            let cabins: Vec<Cabin> = list.into_iter().filter_map(|cabin| input::cabin(cabin, errors)).collect();
+            if cabins.len() < wanted {
+                return Vec::new();
+            }
+            cabins
+        }
+        (None, Some(template)) => sections(template, for_all, &by_class, errors),
+        (None, None) => {
+            if !named_aircraft && !fields.has("cabins") {
+                errors.add("aircraft", "must be given, unless cabins are");
+            }
+            return Vec::new();
+        }
+    };
+    if errors.is_empty()
+        && let Err(error) = check_cabins(&cabins)
+    {
+        errors.add("cabins", error.to_string());
+    }
+    cabins
+}
+
+fn sections(
+    template: &Aircraft,
+    for_all: Option<Fare>,
+    by_class: &[(CabinClass, Fare)],
+    errors: &mut Errors,
+) -> Vec<Cabin> {
+    let mut cabins = Vec::with_capacity(template.sections.len());
+    for &(cabin_class, first_row, last_row, layout) in template.sections {
+        let own = by_class.iter().find(|(class, _)| *class == cabin_class).map(|(_, fare)| *fare);
+        match (own.or(for_all), Layout::new(layout)) {
+            (Some(fare), Ok(layout)) => cabins.push(Cabin { cabin_class, first_row, last_row, layout, fare }),
+            _ if errors.is_empty() => {
+                errors.add(format!("fares.{cabin_class}"), "must be given, or fare for all cabins");
+            }
+            _ => {}
+        }
+    }
+    cabins
+}
+
+fn fares(fields: &mut Fields<'_>, errors: &mut Errors) -> Vec<(CabinClass, Fare)> {
+    let Some(mut by_class) = fields.object("fares", errors) else { return Vec::new() };
+    let found = CabinClass::ALL
+        .into_iter()
+        .filter_map(|class| Some((class, input::fare(&mut by_class, class.as_str(), errors)?)))
+        .collect();
+    by_class.finish(errors);
+    found
+}
+
+/// The field `sale`: its rules, and its `state` at first (`scheduled` or `open`).
+fn sale(fields: &mut Fields<'_>, errors: &mut Errors) -> (SalePolicy, bool) {
+    let Some(mut sale) = fields.object("sale", errors) else { return (SalePolicy::default(), false) };
+    let states = |name: &str| match name {
+        "scheduled" => Some(false),
+        "open" => Some(true),
+        _ => None,
+    };
+    let open = sale.optional("state", errors, one_of("scheduled, open", states)).unwrap_or(false);
+    let change = input::policy(&mut sale, errors);
+    sale.finish(errors);
+    let policy = with(SalePolicy::default(), &change);
+    if let Err(Refusal::Invalid { field, message }) = check_policy(&policy) {
+        errors.add(format!("sale.{field}"), message);
+    }
+    (policy, open)
+}
+
+fn with(policy: SalePolicy, change: &PolicyChange) -> SalePolicy {
+    SalePolicy {
+        opens_at: change.opens_at.unwrap_or(policy.opens_at),
+        closes_at: change.closes_at.unwrap_or(policy.closes_at),
+        max_seats_per_order: change.max_seats_per_order.unwrap_or(policy.max_seats_per_order),
+        max_seats_per_customer: change.max_seats_per_customer.unwrap_or(policy.max_seats_per_customer),
+        hold_seconds: change.hold_seconds.unwrap_or(policy.hold_seconds),
+    }
+}
+
+/// `PATCH /v1/admin/flights/{flight_id}`
+pub async fn change_policy(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let change = input::policy(&mut fields, &mut errors);
+    fields.finish(&mut errors);
+    errors.check()?;
+    command(&app, &name, Command::ChangePolicy(change)).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/open`
+pub async fn open(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    switch(name, app, body, Command::OpenSale).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/pause`
+pub async fn pause(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    switch(name, app, body, Command::PauseSale).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/close`
+pub async fn close(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    switch(name, app, body, Command::CloseSale).await
+}
+
+async fn switch(name: FlightName, app: Arc<App>, body: Received, wanted: Command) -> Result<Response, Problem> {
+    empty(body)?;
+    command(&app, &name, wanted).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/seats/block`
+pub async fn block(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let seats = seats_of(body)?;
+    command(&app, &name, Command::Block(seats)).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/seats/unblock`
+pub async fn unblock(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let seats = seats_of(body)?;
+    command(&app, &name, Command::Unblock(seats)).await
+}
+
+fn seats_of(body: Received) -> Result<farerush_engine::flight::Seats, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let seats = fields.required("seats", &mut errors, input::seats);
+    fields.finish(&mut errors);
+    errors.check()?;
+    seats.ok_or_else(|| Problem::invalid_field("seats", "must be given"))
+}
+
+/// `POST /v1/admin/flights/{flight_id}/rows`: a cabin more.
+pub async fn rows(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let mut errors = Errors::default();
+    let cabin = input::cabin(Fields::of(&value), &mut errors);
+    errors.check()?;
+    let cabin = cabin.ok_or_else(|| Problem::invalid_field("rows", "must be given"))?;
+    command(&app, &name, Command::AddRows(cabin)).await
+}
+
+/// `POST /v1/admin/flights/{flight_id}/restart`
+pub async fn restart(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    empty(body)?;
+    let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
+    let restarted = app.engine.restart(id).await.map_err(|error| match error {
+        RestartError::NotFound => Problem::flight_not_found(),
+        RestartError::Failed(reason) => {
+            let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
+            Problem::overloaded(&reason, 10)
+        }
+    })?;
+    let mut json = Json::default();
+    json.open().key("flight_id").plain(id).key("seq").number(restarted.seq.0);
+    json.key("epoch").number(restarted.epoch.0).key("took_ms").number(ops::millis(restarted.took)).close();
+    Ok(render::response(StatusCode::OK, json))
+}
+
+fn empty(body: Received) -> Result<(), Problem> {
+    let value = fields::parse(&body?, true)?;
+    let mut errors = Errors::default();
+    Fields::of(&value).finish(&mut errors);
+    errors.check()
+}
+
+/// Has a command about the whole flight decided, and shows the flight as it is then.
+async fn command(app: &App, name: &FlightName, command: Command) -> Result<Response, Problem> {
+    let flight = app.flight(name)?;
+    let Answer::Flight { .. } = app.ask(&flight, command).await? else {
+        return Err(Problem::outcome_unknown());
+    };
+    Ok(render::flight(StatusCode::OK, &flight.view(), app.now()))
+}

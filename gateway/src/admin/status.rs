@@ -1,0 +1,60 @@
+//! `GET /v1/admin/status`: how far journal and store have come with every flight, and how they are doing.
+//! Never changes anything.
+
+use std::sync::Arc;
+
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use crate::app::App;
+use crate::json::Json;
+use crate::ops::{millis, write_journal, write_store};
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::render;
+
+/// `GET /v1/admin/status`
+pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
+    let engine = app.engine.status();
+    let behind = app.write_behind.status();
+    let mut json = Json::with_capacity(2048);
+    json.open().key("version").text(env!("CARGO_PKG_VERSION"));
+    json.key("up_ms").number(millis(app.started.elapsed()));
+    json.key("durability").text(app.durability.as_str());
+    json.key("in_flight").number(engine.in_flight);
+    json.key("rounds").number(engine.rounds).key("events").number(engine.events);
+    json.key("journal");
+    write_journal(&mut json, &app.journal, &engine.journal);
+    json.key("store");
+    write_store(&mut json, &app);
+    json.key("write_behind").open();
+    json.key("backlog_events").number(behind.backlog_events);
+    json.key("backlog_bytes").number(behind.backlog_bytes as u64);
+    json.key("flights_behind").number(behind.flights_behind as u64);
+    json.key("reread_events").number(behind.reread_events);
+    json.key("last_error").text_or_null(behind.last_error.as_deref());
+    json.key("stuck").open_list();
+    for (flight_id, reason) in &behind.stuck {
+        json.open().key("flight_id").plain(flight_id).key("reason").text(reason).close();
+    }
+    json.close_list().close();
+    json.key("flights").open_list();
+    let mut flights = app.engine.flights();
+    flights.sort_unstable_by(|a, b| a.flight_id().cmp(b.flight_id()));
+    for flight in &flights {
+        let status = flight.status();
+        let stored = app.write_behind.stored(flight.flight_id()).unwrap_or_default().max(status.stored_seq);
+        json.open().key("flight_id").plain(flight.flight_id());
+        json.key("seq").number(status.seq.0).key("durable_seq").number(status.durable_seq.0);
+        json.key("stored_seq").number(stored.0).key("epoch").number(status.epoch.0);
+        json.key("queue").number(status.queued).key("holds").number(status.holds).close();
+    }
+    json.close_list();
+    json.key("stopped_flights").open_list();
+    for (flight_id, reason) in &engine.quarantined {
+        json.open().key("flight_id").plain(flight_id).key("reason").text(reason).close();
+    }
+    json.close_list().close();
+    Ok(render::response(StatusCode::OK, json))
+}

@@ -1,0 +1,71 @@
+//! The table of settings: every key once, with its default and its meaning. Flags, environment variables,
+//! `farerush.toml` and `--help` follow from it. Never reads any of them.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name, such as `data_dir`; a dot would separate a group from its member.
+    pub name: &'static str,
+    /// What holds if nobody says anything, as it would be written.
+    pub default: &'static str,
+    /// What it means, for `--help` and the README.
+    pub doc: &'static str,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+}
+
+const fn key(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, default, doc, secret: false }
+}
+
+impl Key {
+    /// Its flag without the leading dashes: `data-dir`.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    /// Its environment variable: `FARERUSH_DATA_DIR`.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// What all environment variables of Farerush begin with.
+pub const VARIABLE_PREFIX: &str = "FARERUSH_";
+/// Variables with this prefix belong to the tests and are no settings.
+pub const TEST_VARIABLE_PREFIX: &str = "FARERUSH_TEST_";
+
+/// All settings.
+pub const KEYS: &[Key] = &[
+    key("listen", "127.0.0.1:8080", "address of the HTTP server; port 0 takes a free one"),
+    key("data_dir", "./data", "where the embedded parts live"),
+    key("journal", "file:<data_dir>/journal", "where events become durable: file:<directory> or memory:"),
+    key("store", "sqlite:<data_dir>/farerush.db", "the SQL side: sqlite:<file>"),
+    key("durability", "journal", "when a reply may leave: memory, journal or store"),
+    Key {
+        secret: true,
+        ..key("admin_token", "made at first start, in <data_dir>/admin.token", "bearer token of /v1/admin, 16 to 256 characters")
+    },
+    key("customer_auth", "open", "open: the body names the customer (jwt is not there yet)"),
+    key("demo", "true on the embedded default, else false", "an empty system starts with a few flights on sale"),
+    key("rate_limit_per_customer", "none", "requests a second of one customer (not there yet)"),
+    key("rate_limit_per_address", "none", "requests a second of one address (not there yet)"),
+    key("max_connections", "20000", "open connections; further ones wait"),
+    key("log_format", "text", "text or json"),
+    key("log_filter", "info", "what is logged, such as info or farerush=debug,warn"),
+    key("otlp_endpoint", "none", "where traces go, OTLP (not there yet)"),
+    key("request_timeout_ms", "5000", "how long a request may wait for its outcome before it is answered OUTCOME_UNKNOWN"),
+    key("header_timeout_ms", "10000", "how long a client may take for a request's headers"),
+    key("idle_timeout_ms", "75000", "how long a connection may stay open without a request"),
+    key("body_timeout_ms", "10000", "how long a client may take for a request's body"),
+    key("body_bytes_max", "65536", "largest request body, in bytes"),
+    key("header_bytes_max", "32768", "largest request line with headers, in bytes"),
+    key("permits_per_flight", "4096", "commands of one flight in flight at once; beyond it OVERLOADED"),
+    key("permits_overall", "16384", "commands of all flights in flight at once; beyond it OVERLOADED"),
+    key("stop_timeout_ms", "9000", "how long a stop may take before the rest is left to recovery"),
+];
+
+/// The key with this name.
+pub(super) fn key_named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,290 @@
+//! The settings: where each value came from, and what it means once it is checked.
+//! Never opens, starts or creates anything.
+
+mod keys;
+mod sources;
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use farerush_engine::journal::Durability;
+
+pub use keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX};
+pub use sources::{Sources, Value, Values};
+
+/// Why the settings cannot be used. Every one names the key and where it came from.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Nobody knows this key.
+    #[error("unknown setting `{key}` ({origin}){hint}")]
+    Unknown {
+        /// The key as it was written.
+        key: String,
+        /// Where.
+        origin: Origin,
+        /// A guess at what was meant.
+        hint: String,
+    },
+    /// The value is not one that the key can have.
+    #[error("setting `{key}` ({origin}): {message}")]
+    Bad {
+        /// The key.
+        key: String,
+        /// Where its value came from.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+    },
+    /// A source cannot be read.
+    #[error("cannot read {what}")]
+    Unreadable {
+        /// Which source.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where a value came from, the strongest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A command-line flag.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// A line of the `.env` file.
+    DotEnv(String),
+    /// `farerush.toml`.
+    Toml(String),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "from the flag {name}"),
+            Self::Variable(name) => write!(f, "from the environment variable {name}"),
+            Self::DotEnv(name) => write!(f, "from {name} in .env"),
+            Self::Toml(name) => write!(f, "from {name} in farerush.toml"),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// Where events become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalTarget {
+    /// Segments in this directory.
+    File(PathBuf),
+    /// Nowhere: gone with the process.
+    Memory,
+}
+
+/// The SQL side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreTarget {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A secret: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address of the HTTP server.
+    pub listen: SocketAddr,
+    /// Where the embedded parts live.
+    pub data_dir: PathBuf,
+    /// Where events become durable.
+    pub journal: JournalTarget,
+    /// The SQL side.
+    pub store: StoreTarget,
+    /// When a reply may leave.
+    pub durability: Durability,
+    /// The admin's token; `None`: the one in `<data_dir>/admin.token`.
+    pub admin_token: Option<Secret>,
+    /// Whether an empty system starts with a few flights on sale.
+    pub demo: bool,
+    /// Most open connections.
+    pub max_connections: u32,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is logged (the syntax of `tracing_subscriber::EnvFilter`).
+    pub log_filter: String,
+    /// How long a request may wait for its outcome.
+    pub request_timeout: Duration,
+    /// How long a client may take for the headers.
+    pub header_timeout: Duration,
+    /// How long a connection may be idle.
+    pub idle_timeout: Duration,
+    /// How long a client may take for the body.
+    pub body_timeout: Duration,
+    /// Largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// Largest request head, in bytes.
+    pub header_bytes_max: usize,
+    /// Most commands of one flight in flight.
+    pub permits_per_flight: u32,
+    /// Most commands in flight overall.
+    pub permits_overall: u32,
+    /// How long a stop may take.
+    pub stop_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads all sources and checks what they say.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::from_values(&sources.resolve()?)
+    }
+
+    /// Checks values, one a key.
+    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        let data_dir = PathBuf::from(values.text("data_dir").unwrap_or("./data"));
+        let journal = values.parse("journal", |text| journal_target(text, &data_dir))?;
+        let store = values.parse("store", |text| store_target(text, &data_dir))?;
+        values.parse("customer_auth", |text| match text {
+            "open" => Ok(()),
+            "jwt" => Err("this version cannot do jwt yet; leave it at open".to_owned()),
+            _ => Err("must be open or jwt".to_owned()),
+        })?;
+        for later in ["rate_limit_per_customer", "rate_limit_per_address", "otlp_endpoint"] {
+            values.parse(later, |text| match text {
+                "none" => Ok(()),
+                _ => Err("this version cannot do that yet; leave the setting away".to_owned()),
+            })?;
+        }
+        let embedded = values.is_default("journal") && values.is_default("store");
+        Ok(Self {
+            listen: values.parse("listen", address)?,
+            journal: journal.unwrap_or_else(|| JournalTarget::File(data_dir.join("journal"))),
+            store: store.unwrap_or_else(|| StoreTarget::Sqlite(data_dir.join("farerush.db"))),
+            durability: values.parse("durability", |text| match text {
+                "memory" => Ok(Durability::Memory),
+                "journal" => Ok(Durability::Journal),
+                "store" => Ok(Durability::Store),
+                _ => Err("must be memory, journal or store".to_owned()),
+            })?,
+            admin_token: match values.text("admin_token") {
+                None => None,
+                Some(_) => Some(values.parse("admin_token", admin_token)?),
+            },
+            demo: match values.text("demo") {
+                None => embedded,
+                Some(_) => values.parse("demo", |text| text.parse().map_err(|_| "must be true or false".to_owned()))?,
+            },
+            max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
+            log_format: values.parse("log_format", |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be text or json".to_owned()),
+            })?,
+            log_filter: values.parse("log_filter", |text| {
+                tracing_subscriber::EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+                Ok(text.to_owned())
+            })?,
+            request_timeout: values.parse("request_timeout_ms", millis)?,
+            header_timeout: values.parse("header_timeout_ms", millis)?,
+            idle_timeout: values.parse("idle_timeout_ms", millis)?,
+            body_timeout: values.parse("body_timeout_ms", millis)?,
+            body_bytes_max: values.parse("body_bytes_max", |text| whole(text, 1024, 64 << 20))? as usize,
+            header_bytes_max: values.parse("header_bytes_max", |text| whole(text, 8192, 1 << 20))? as usize,
+            permits_per_flight: values.parse("permits_per_flight", |text| whole(text, 1, 1_000_000))?,
+            permits_overall: values.parse("permits_overall", |text| whole(text, 1, 1_000_000))?,
+            stop_timeout: values.parse("stop_timeout_ms", millis)?,
+            data_dir,
+        })
+    }
+}
+
+/// `None` says: the default.
+fn journal_target(text: &str, data_dir: &Path) -> Result<Option<JournalTarget>, String> {
+    match text.split_once(':') {
+        _ if text == "file:<data_dir>/journal" => Ok(None),
+        Some(("file", path)) if !path.is_empty() => Ok(Some(JournalTarget::File(expand(path, data_dir)))),
+        Some(("memory", "")) => Ok(Some(JournalTarget::Memory)),
+        Some(("redis" | "rediss", _)) => {
+            Err("this version cannot write to Redis yet; use file:<directory> or memory:".to_owned())
+        }
+        _ => Err("must be file:<directory> or memory:".to_owned()),
+    }
+}
+
+fn store_target(text: &str, data_dir: &Path) -> Result<Option<StoreTarget>, String> {
+    match text.split_once(':') {
+        _ if text == "sqlite:<data_dir>/farerush.db" => Ok(None),
+        Some(("sqlite", path)) if !path.is_empty() => {
+            Ok(Some(StoreTarget::Sqlite(expand(path.strip_prefix("//").unwrap_or(path), data_dir))))
+        }
+        Some(("mysql" | "mariadb", _)) => {
+            Err("this version cannot write to MySQL yet; use sqlite:<file>".to_owned())
+        }
+        _ => Err("must be sqlite:<file>".to_owned()),
+    }
+}
+
+fn expand(path: &str, data_dir: &Path) -> PathBuf {
+    match path.strip_prefix("<data_dir>/") {
+        Some(rest) => data_dir.join(rest),
+        None => PathBuf::from(path),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let message = || "must be an address with a port, such as 127.0.0.1:8080".to_owned();
+    text.to_socket_addrs().map_err(|_| message())?.next().ok_or_else(message)
+}
+
+fn admin_token(text: &str) -> Result<Secret, String> {
+    if !(16..=256).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be 16 to 256 visible characters without spaces".to_owned());
+    }
+    Ok(Secret::new(text))
+}
+
+fn whole(text: &str, min: u32, max: u32) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from {min} to {max}")),
+    }
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    whole(text, 1, 86_400_000).map(|number| Duration::from_millis(u64::from(number)))
+}
+
+#[cfg(test)]
+mod tests;

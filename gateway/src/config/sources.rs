@@ -1,0 +1,173 @@
+//! Where settings come from, and which source outweighs which: flag, environment, `.env`, `farerush.toml`, default.
+//! Never decides what a value means.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, key_named};
+use super::{ConfigError, Origin};
+
+/// The sources, as plain data: `main` fills it from the process, tests as they like.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Flags, by the name of their key.
+    pub flags: Vec<(&'static str, String)>,
+    /// Environment variables; those without the prefix are ignored.
+    pub variables: Vec<(String, String)>,
+    /// Where `.env` and `farerush.toml` are looked for.
+    pub directory: PathBuf,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// As it was written.
+    pub text: String,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// What was said about each key; a key nobody spoke about is not there.
+#[derive(Debug, Default)]
+pub struct Values(HashMap<&'static str, Value>);
+
+impl Values {
+    /// What was said about a key.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.text.as_str())
+    }
+
+    /// Whether nobody spoke about the key.
+    pub fn is_default(&self, name: &str) -> bool {
+        !self.0.contains_key(name)
+    }
+
+    /// The key's value (or its default), as `parse` understands it.
+    pub fn parse<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let default = key_named(name).map_or("", |key| key.default);
+        let (text, origin) = match self.0.get(name) {
+            Some(value) => (value.text.as_str(), value.origin.clone()),
+            None => (default, Origin::Default),
+        };
+        parse(text).map_err(|message| ConfigError::Bad { key: name.to_owned(), origin, message })
+    }
+
+    /// Says something about a key, for tests.
+    pub fn set(&mut self, name: &'static str, text: impl Into<String>) {
+        self.0.insert(name, Value { text: text.into(), origin: Origin::Flag(format!("--{name}")) });
+    }
+}
+
+impl Sources {
+    /// What the process was started with, with flags that were parsed already.
+    pub fn of_process(flags: Vec<(&'static str, String)>) -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+        Self { flags, variables: variables.collect(), directory: PathBuf::from(".") }
+    }
+
+    /// Reads `.env` and `farerush.toml` and merges all sources. An unknown key anywhere is an error.
+    pub fn resolve(&self) -> Result<Values, ConfigError> {
+        let mut values = Values::default();
+        // From weak to strong: a later one replaces an earlier one.
+        self.read_toml(&mut values)?;
+        self.read_dot_env(&mut values)?;
+        for (name, text) in &self.variables {
+            read_variable(&mut values, name, text, Origin::Variable)?;
+        }
+        for (name, text) in &self.flags {
+            let Some(key) = key_named(name) else { continue };
+            let origin = Origin::Flag(format!("--{}", key.flag()));
+            values.0.insert(key.name, Value { text: text.clone(), origin });
+        }
+        Ok(values)
+    }
+
+    fn read_dot_env(&self, values: &mut Values) -> Result<(), ConfigError> {
+        let path = self.directory.join(".env");
+        if !path.exists() {
+            return Ok(());
+        }
+        let unreadable =
+            |source: dotenvy::Error| ConfigError::Unreadable { what: ".env".to_owned(), source: Box::new(source) };
+        for line in dotenvy::from_path_iter(&path).map_err(unreadable)? {
+            let (name, text) = line.map_err(unreadable)?;
+            read_variable(values, &name, &text, Origin::DotEnv)?;
+        }
+        Ok(())
+    }
+
+    fn read_toml(&self, values: &mut Values) -> Result<(), ConfigError> {
+        let path = self.directory.join("farerush.toml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                return Err(ConfigError::Unreadable { what: "farerush.toml".to_owned(), source: Box::new(error) });
+            }
+        };
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Unreadable {
+            what: "farerush.toml".to_owned(),
+            source: Box::new(error),
+        })?;
+        read_table(values, "", &table)
+    }
+}
+
+fn read_table(values: &mut Values, prefix: &str, table: &toml::Table) -> Result<(), ConfigError> {
+    for (name, value) in table {
+        let name = format!("{prefix}{name}");
+        let text = match value {
+            toml::Value::Table(inner) => {
+                read_table(values, &format!("{name}."), inner)?;
+                continue;
+            }
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(yes) => yes.to_string(),
+            _ => {
+                return Err(ConfigError::Bad {
+                    origin: Origin::Toml(name.clone()),
+                    key: name,
+                    message: "must be a text, a whole number or true or false".to_owned(),
+                });
+            }
+        };
+        let origin = Origin::Toml(name.clone());
+        let Some(key) = key_named(&name) else { return Err(unknown(&name, origin)) };
+        values.0.insert(key.name, Value { text, origin });
+    }
+    Ok(())
+}
+
+fn read_variable(
+    values: &mut Values,
+    name: &str,
+    text: &str,
+    origin: impl FnOnce(String) -> Origin,
+) -> Result<(), ConfigError> {
+    if !name.starts_with(VARIABLE_PREFIX) || name.starts_with(TEST_VARIABLE_PREFIX) {
+        return Ok(());
+    }
+    let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+        return Err(unknown(name, origin(name.to_owned())));
+    };
+    values.0.insert(key.name, Value { text: text.to_owned(), origin: origin(name.to_owned()) });
+    Ok(())
+}
+
+fn unknown(name: &str, origin: Origin) -> ConfigError {
+    let bare = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_lowercase();
+    let hint = closest(&bare).map_or_else(String::new, |key| format!("; did you mean `{}`?", key.name));
+    ConfigError::Unknown { key: name.to_owned(), origin, hint }
+}
+
+/// The key that shares the longest beginning with `name`, if that is long enough to be a likely slip.
+fn closest(name: &str) -> Option<&'static Key> {
+    let shared = |key: &Key| key.name.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    KEYS.iter().max_by_key(|key| shared(key)).filter(|key| shared(key) >= 4)
+}

@@ -1,0 +1,123 @@
+//! What the settings promise: which source wins, and that every mistake names the key and its place.
+
+use super::*;
+
+fn sources(toml: Option<&str>, dot_env: Option<&str>) -> (tempfile::TempDir, Sources) {
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(text) = toml {
+        std::fs::write(directory.path().join("farerush.toml"), text).unwrap();
+    }
+    if let Some(text) = dot_env {
+        std::fs::write(directory.path().join(".env"), text).unwrap();
+    }
+    let sources = Sources { directory: directory.path().to_owned(), ..Sources::default() };
+    (directory, sources)
+}
+
+fn variable(sources: &mut Sources, name: &str, text: &str) {
+    sources.variables.push((name.to_owned(), text.to_owned()));
+}
+
+#[test]
+fn the_defaults_are_the_contract_s() {
+    let settings = Settings::from_values(&Values::default()).unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.journal, JournalTarget::File("./data/journal".into()));
+    assert_eq!(settings.store, StoreTarget::Sqlite("./data/farerush.db".into()));
+    assert_eq!(settings.max_connections, 20_000);
+    assert!(settings.demo);
+    assert!(settings.admin_token.is_none());
+}
+
+#[test]
+fn journal_and_store_follow_the_data_dir() {
+    let mut values = Values::default();
+    values.set("data_dir", "/tmp/x");
+    let settings = Settings::from_values(&values).unwrap();
+    assert_eq!(settings.journal, JournalTarget::File("/tmp/x/journal".into()));
+    assert!(settings.demo, "another directory is still the embedded default");
+    values.set("journal", "memory:");
+    let settings = Settings::from_values(&values).unwrap();
+    assert_eq!(settings.journal, JournalTarget::Memory);
+    assert!(!settings.demo);
+}
+
+#[test]
+fn flag_beats_environment_beats_dot_env_beats_toml() {
+    let (_directory, mut all) = sources(Some("max_connections = 1"), Some("FARERUSH_MAX_CONNECTIONS=2"));
+    let connections = |sources: &Sources| Settings::load(sources).unwrap().max_connections;
+    assert_eq!(connections(&all), 2);
+    variable(&mut all, "FARERUSH_MAX_CONNECTIONS", "3");
+    assert_eq!(connections(&all), 3);
+    all.flags.push(("max_connections", "4".to_owned()));
+    assert_eq!(connections(&all), 4);
+    let (_directory, toml_only) = sources(Some("max_connections = 1"), None);
+    assert_eq!(connections(&toml_only), 1);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place() {
+    let (_directory, all) = sources(Some("max_conections = 1"), None);
+    let error = Settings::load(&all).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown setting `max_conections` (from max_conections in farerush.toml); did you mean `max_connections`?"
+    );
+    let (_directory, mut all) = sources(None, None);
+    variable(&mut all, "FARERUSH_TEST_ROUNDS", "20");
+    variable(&mut all, "PATH", "/bin");
+    assert!(Settings::load(&all).is_ok());
+    variable(&mut all, "FARERUSH_LISTEM", "x");
+    let error = Settings::load(&all).unwrap_err().to_string();
+    assert!(error.contains("FARERUSH_LISTEM") && error.contains("did you mean `listen`?"), "{error}");
+    let (_directory, all) = sources(None, Some("FARERUSH_NO=1\nOTHER=2"));
+    assert!(Settings::load(&all).unwrap_err().to_string().contains("in .env"));
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_place() {
+    for (name, text, expected) in [
+        ("listen", "nowhere", "must be an address"),
+        ("listen", "127.0.0.1", "must be an address"),
+        ("durability", "disk", "must be memory, journal or store"),
+        ("journal", "redis://localhost/0", "cannot write to Redis yet"),
+        ("journal", "kafka:", "must be file:"),
+        ("store", "mysql://u:secret@h/db", "cannot write to MySQL yet"),
+        ("store", "sqlite:", "must be sqlite:<file>"),
+        ("customer_auth", "jwt", "cannot do jwt yet"),
+        ("customer_auth", "basic", "must be open or jwt"),
+        ("rate_limit_per_customer", "5", "cannot do that yet"),
+        ("otlp_endpoint", "http://localhost", "cannot do that yet"),
+        ("demo", "maybe", "must be true or false"),
+        ("max_connections", "0", "from 1 to 1000000"),
+        ("max_connections", "1e9", "from 1 to 1000000"),
+        ("body_bytes_max", "10", "from 1024"),
+        ("admin_token", "short", "must be 16 to 256"),
+        ("log_format", "xml", "must be text or json"),
+        ("request_timeout_ms", "-1", "must be a whole number"),
+    ] {
+        let (_directory, mut all) = sources(None, None);
+        variable(&mut all, &format!("FARERUSH_{}", name.to_uppercase()), text);
+        let error = Settings::load(&all).unwrap_err().to_string();
+        assert!(error.contains(&format!("setting `{name}`")) && error.contains(expected), "{error}");
+        assert!(error.contains(&format!("FARERUSH_{}", name.to_uppercase())), "{error}");
+        assert!(!error.contains("secret"), "a password must not be shown: {error}");
+    }
+}
+
+#[test]
+fn a_secret_does_not_show_in_debug() {
+    let mut values = Values::default();
+    values.set("admin_token", "very-secret-token-1");
+    let settings = Settings::from_values(&values).unwrap();
+    assert!(!format!("{settings:?}").contains("very-secret"));
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let Ok(readme) = std::fs::read_to_string(path) else { panic!("README.md is not there") };
+    for key in KEYS {
+        assert!(readme.contains(&format!("`{}`", key.name)), "README.md does not mention `{}`", key.name);
+    }
+}

@@ -1,0 +1,259 @@
+//! The grab: `POST /v1/flights/{flight_id}/orders`. The body becomes a command that cannot be malformed, the flight
+//! decides, the order is rendered. Never logs a request: this is the hot route.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use farerush_engine::actor::{Answer, FlightView};
+use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
+use farerush_engine::flight::{
+    CabinClass, Command, CustomerId, Grab, IdempotencyKey, Reference, SaleState, Seat, Seats, Together, Wanted,
+};
+use serde::Deserialize;
+use warp::http::StatusCode;
+use warp::http::header::{HeaderName, HeaderValue, LOCATION};
+use warp::reply::Response;
+
+use crate::app::{App, FlightName};
+use crate::body::Received;
+use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
+use crate::problem::Problem;
+use crate::{input, render};
+
+/// The header that says that the order was placed before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// An `Idempotency-Key` as it came.
+pub struct GivenKey(Result<IdempotencyKey, String>);
+
+impl FromStr for GivenKey {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(IdempotencyKey::new(text).map_err(|error| error.to_string())))
+    }
+}
+
+/// Answers a grab.
+pub async fn place(name: FlightName, app: Arc<App>, key: Option<GivenKey>, body: Received) -> Response {
+    match grabbed(&name, &app, key, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn grabbed(
+    name: &FlightName,
+    app: &App,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
+    let flight = app.flight(name)?;
+    let idempotency_key = match key {
+        None => None,
+        Some(GivenKey(Ok(key))) => Some(key),
+        Some(GivenKey(Err(message))) => return Err(Problem::invalid_field("Idempotency-Key", message)),
+    };
+    let body = body?;
+    let grab = Grab { idempotency_key, ..parse(&body)? };
+    if is_known_to_be_sold_out(&grab, &flight.view(), app) {
+        return Err(Problem::sold_out());
+    }
+    // Handed over before the first wait: from here on a client that hangs up changes nothing.
+    let pending = flight.submit(Command::Grab(grab));
+    let Answer::Order { order, replayed } = app.outcome(pending).await? else {
+        return Err(Problem::outcome_unknown());
+    };
+    let view = flight.view();
+    let mut json = render::order_buffer();
+    let order_id = render::order_of(&mut json, &order, &view.definition, app.durability);
+    let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = render::response(status, json);
+    let headers = response.headers_mut();
+    let mut location = String::with_capacity(80);
+    location.push_str("/v1/orders/");
+    location.push_str(&order_id);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        headers.insert(LOCATION, location);
+    }
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Whether the published view shows already what the flight would say, so that it need not be asked. Never under a
+/// key: an earlier order under it would have to be given back.
+fn is_known_to_be_sold_out(grab: &Grab, view: &FlightView, app: &App) -> bool {
+    view.free == 0
+        && grab.idempotency_key.is_none()
+        && matches!(grab.wanted, Wanted::Quantity { quantity, .. } if quantity <= view.sale.policy.max_seats_per_order)
+        && grab.cabin_class.is_none_or(|class| view.definition.cabins.iter().any(|c| c.cabin_class == class))
+        && view.sale.state_at(app.now()) == SaleState::Open
+}
+
+/// The bodies that nearly all grabs have; anything else, and every mistake, goes the slow way.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsualBody<'a> {
+    customer_id: &'a str,
+    quantity: Option<u16>,
+    #[serde(borrow)]
+    seats: Option<Vec<&'a str>>,
+    cabin_class: Option<&'a str>,
+    together: Option<&'a str>,
+    client_reference: Option<&'a str>,
+}
+
+/// Parses a grab's body.
+fn parse(body: &[u8]) -> Result<Grab, Problem> {
+    match usual(body) {
+        Some(grab) => Ok(grab),
+        None => unusual(body),
+    }
+}
+
+fn usual(body: &[u8]) -> Option<Grab> {
+    let body: UsualBody<'_> = serde_json::from_slice(body).ok()?;
+    let together = body.together.map(Together::from_name);
+    let wanted = match (body.quantity, body.seats) {
+        (Some(quantity @ 1..=SEATS_LIMIT_MAX), None) => {
+            Wanted::Quantity { quantity, together: together.unwrap_or(Some(Together::default()))? }
+        }
+        (None, Some(names)) => {
+            together.unwrap_or(Some(Together::default()))?;
+            let seats: Seats = names.iter().map(|name| name.parse::<Seat>().ok()).collect::<Option<_>>()?;
+            input::check_seats(&seats).ok()?;
+            Wanted::Named(seats)
+        }
+        _ => return None,
+    };
+    let cabin_class = match body.cabin_class {
+        Some(name) => Some(CabinClass::from_name(name)?),
+        None => None,
+    };
+    let client_reference = match body.client_reference {
+        Some(text) => Some(Reference::new(text).ok()?),
+        None => None,
+    };
+    Some(Grab {
+        customer: CustomerId::new(body.customer_id).ok()?,
+        wanted,
+        cabin_class,
+        passengers: None,
+        client_reference,
+        idempotency_key: None,
+    })
+}
+
+/// Understands every body, or names all that is wrong with it.
+fn unusual(body: &[u8]) -> Result<Grab, Problem> {
+    let value: Value = fields::parse(body, false)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let errors_now = &mut errors;
+    let customer = fields.required("customer_id", errors_now, text(CustomerId::new));
+    let quantity = fields.take("quantity", errors_now).filter(|value| **value != Value::Null);
+    let seats = fields.take("seats", errors_now).filter(|value| **value != Value::Null);
+    let together = fields.optional("together", errors_now, one_of("required, preferred, any", Together::from_name));
+    let classes = "first, business, premium_economy, economy";
+    let cabin_class = fields.optional("cabin_class", errors_now, one_of(classes, CabinClass::from_name));
+    let passengers = input::passengers(&mut fields, errors_now);
+    let client_reference = fields.optional("client_reference", errors_now, text(Reference::new));
+    fields.finish(errors_now);
+    let quantity = quantity.map(whole::<u16>(1, SEATS_LIMIT_MAX.into()));
+    let seats = seats.map(input::seats);
+    let wanted = match (quantity, seats) {
+        (Some(Ok(quantity)), None) => {
+            Some(Wanted::Quantity { quantity, together: together.unwrap_or_default() })
+        }
+        (None, Some(Ok(seats))) => Some(Wanted::Named(seats)),
+        (None, None) => {
+            errors.add("quantity", format!("must be a whole number from 1 to {SEATS_LIMIT_MAX}, unless seats are named"));
+            None
+        }
+        (quantity, seats) => {
+            if quantity.is_some() && seats.is_some() {
+                errors.add("seats", "must not be given together with quantity");
+            }
+            quantity.and_then(Result::err).into_iter().for_each(|message| errors.add("quantity", message));
+            seats.and_then(Result::err).into_iter().for_each(|message| errors.add("seats", message));
+            None
+        }
+    };
+    if let (Some(wanted), Some(passengers)) = (&wanted, &passengers)
+        && passengers.len() > wanted.quantity()
+    {
+        errors.add("passengers", "must not be more than the seats asked for");
+    }
+    errors.check()?;
+    match (customer, wanted) {
+        (Some(customer), Some(wanted)) => {
+            Ok(Grab { customer, wanted, cabin_class, passengers, client_reference, idempotency_key: None })
+        }
+        _ => Err(Problem::invalid_field("customer_id", "must be given")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_way_and_the_thorough_way_understand_the_same() {
+        for body in [
+            r#"{"customer_id":"u1","quantity":2}"#,
+            r#"{"quantity":1,"customer_id":"u1","together":"required","cabin_class":"economy"}"#,
+            r#"{"customer_id":"u1","seats":["12A","12b"]}"#,
+            r#"{"customer_id":"林","seats":["1A"],"together":"any","client_reference":"x y"}"#,
+            r#" {"customer_id" : "u1" , "quantity" : 10000, "seats": null } "#,
+        ] {
+            let quick = usual(body.as_bytes()).unwrap_or_else(|| panic!("not quick: {body}"));
+            assert_eq!(quick, unusual(body.as_bytes()).unwrap(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_needs_the_thorough_way_is_understood_too() {
+        for body in [
+            r#"{"customer_id":"a\"b","quantity":2}"#,
+            r#"{"customer_id":"u1","quantity":2,"passengers":[{"name":"Lin"},null]}"#,
+            r#"{"customer_id":"u1","quantity":2,"passengers":null}"#,
+        ] {
+            assert!(usual(body.as_bytes()).is_none(), "{body}");
+            assert!(parse(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        for (body, fields) in [
+            (r#"{"quantity":2}"#, &["customer_id"][..]),
+            (r#"{"customer_id":"u1"}"#, &["quantity"]),
+            (r#"{"customer_id":"","quantity":0}"#, &["customer_id", "quantity"]),
+            (r#"{"customer_id":"u\u0000","quantity":-1}"#, &["customer_id", "quantity"]),
+            (r#"{"customer_id":7,"quantity":1000000000}"#, &["customer_id", "quantity"]),
+            (r#"{"customer_id":"u1","quantity":"2"}"#, &["quantity"]),
+            (r#"{"customer_id":"u1","quantity":2.5}"#, &["quantity"]),
+            (r#"{"customer_id":"u1","quantity":10001}"#, &["quantity"]),
+            (r#"{"customer_id":"u1","quantity":2,"seats":["1A","1B"]}"#, &["seats"]),
+            (r#"{"customer_id":"u1","seats":[]}"#, &["seats"]),
+            (r#"{"customer_id":"u1","seats":["1A","1A"]}"#, &["seats"]),
+            (r#"{"customer_id":"u1","seats":["1I"]}"#, &["seats"]),
+            (r#"{"customer_id":"u1","seats":"1A"}"#, &["seats"]),
+            (r#"{"customer_id":"u1","quantity":1,"together":"maybe"}"#, &["together"]),
+            (r#"{"customer_id":"u1","quantity":1,"cabin_class":"coach"}"#, &["cabin_class"]),
+            (r#"{"customer_id":"u1","quantity":1,"passengers":[{"name":"a"},{"name":"b"}]}"#, &["passengers"]),
+            (r#"{"customer_id":"u1","quantity":1,"passengers":[{"nam":"a"}]}"#, &["passengers[0].nam"]),
+            (r#"{"customer_id":"u1","quantity":1,"passengers":[{"name":"\n"}]}"#, &["passengers[0].name"]),
+            (r#"{"customer_id":"u1","quantity":1,"client_reference":""}"#, &["client_reference"]),
+            (r#"{"customer_id":"u1","quantity":1,"vip":true}"#, &["vip"]),
+            (r#"{"customer_id":"u1","customer_id":"u2","quantity":1}"#, &["customer_id"]),
+        ] {
+            let problem = parse(body.as_bytes()).unwrap_err();
+            let shown: serde_json::Value = serde_json::from_slice(&problem.render()).unwrap();
+            let named: Vec<_> = shown["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+            assert_eq!(named, fields, "{body}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How the world reaches Farerush: settings, the HTTP server, and everything that is wired together at start.
+//! Never decides what a flight may do: the engine does.
+
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod body;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod fields;
+pub mod flights;
+pub mod grab;
+pub mod input;
+pub mod json;
+pub mod logging;
+pub mod ops;
+pub mod orders;
+pub mod problem;
+pub mod query;
+pub mod render;
+pub mod routes;
+pub mod serve;
+pub mod server;
+pub mod storage;
+pub mod time;

@@ -1,0 +1,110 @@
+//! The binary: reads the settings, starts what is asked for, and passes signals on.
+//! Never thinks: everything it does stands in the library.
+
+use std::process::ExitCode;
+
+use farerush::cli::{self, Command};
+use farerush::config::{Settings, Sources};
+use farerush::storage::{StartError, in_full, open_journal, open_store};
+use farerush::{logging, serve};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let (command, flags) = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
+    let settings = match Settings::load(&Sources::of_process(flags)) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("farerush: {}", in_full(&error));
+            return ExitCode::from(2);
+        }
+    };
+    logging::start(&settings);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("farerush: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Serve => run_server(settings).await,
+            Command::Migrate => migrate(&settings).await,
+            Command::Verify => verify(&settings).await,
+        }
+    });
+    // Nothing is left to wait for.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|error| {
+        eprintln!("farerush: {}", in_full(&error));
+        ExitCode::FAILURE
+    })
+}
+
+async fn run_server(settings: Settings) -> Result<ExitCode, StartError> {
+    let mut stop_signals = StopSignals::listen().map_err(StartError::Thread)?;
+    let deadline = settings.stop_timeout;
+    let running = tokio::select! {
+        running = serve::start(settings) => running?,
+        // Not selling yet, so there is nothing to finish.
+        () = stop_signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    println!("listening on http://{}", running.address);
+    tracing::info!(address = %running.address, "selling");
+    stop_signals.next().await;
+    tracing::info!("stopping; a second signal ends at once");
+    tokio::select! {
+        _ = running.stop(deadline) => Ok(ExitCode::SUCCESS),
+        () = stop_signals.next() => {
+            tracing::warn!("ended at once; the next start recovers the rest");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
+    let store = open_store(settings).await?;
+    let before = store.migration_status().await?;
+    store.migrate().await?;
+    println!("{}", store.describe());
+    for migration in store.migration_status().await? {
+        let had_it = before.iter().any(|old| old.version == migration.version && old.applied);
+        let word = if had_it { "was applied before" } else { "applied now" };
+        println!("{:04} {}: {word}", migration.version, migration.name);
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(settings: &Settings) -> Result<ExitCode, StartError> {
+    let journal = tokio::task::block_in_place(|| open_journal(settings))?;
+    let store = open_store(settings).await?;
+    let report = farerush_persistence::verify::verify(&journal, &store).await?;
+    store.close().await;
+    print!("{report}");
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,86 @@
+//! For those who run it: whether the process lives, and whether it can sell.
+//! Never changes anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farerush_engine::journal::Condition;
+use farerush_persistence::write_behind::StoreState;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use crate::app::App;
+use crate::json::Json;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::render;
+
+/// `GET /livez`: it answers, so it lives.
+pub async fn livez(raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
+    let mut json = Json::default();
+    json.open().key("status").text("alive").close();
+    Ok(render::response(StatusCode::OK, json))
+}
+
+/// `GET /readyz`: 200 if grabs can be acknowledged, else 503. A store that is away does not stop sales unless every
+/// reply waits for it.
+pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
+    let status = app.engine.status();
+    let store_is_up = app.write_behind.status().store == StoreState::Up;
+    let journal_writes = matches!(status.journal, Condition::Writing);
+    let needs_store = app.durability == farerush_engine::journal::Durability::Store;
+    let ready = !app.is_stopping() && journal_writes && (store_is_up || !needs_store);
+    let mut json = Json::default();
+    let word = match (app.is_stopping(), ready) {
+        (true, _) => "stopping",
+        (false, true) => "ready",
+        (false, false) => "not ready",
+    };
+    json.open().key("status").text(word).key("recovered").boolean(true);
+    json.key("journal");
+    write_journal(&mut json, &app.journal, &status.journal);
+    json.key("store");
+    write_store(&mut json, &app);
+    json.key("flights_stopped").number(status.quarantined.len() as u64);
+    json.close();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(render::response(code, json))
+}
+
+/// Writes the journal's state.
+pub fn write_journal(json: &mut Json, what: &str, condition: &Condition) {
+    json.open().key("where").text(what).key("state");
+    match condition {
+        Condition::Writing => {
+            json.text("writing");
+        }
+        Condition::Stalled { since, reason } => {
+            json.text("stalled").key("for_ms").number(millis(*since)).key("reason").text(reason);
+        }
+        Condition::Stopped { reason } => {
+            json.text("stopped").key("reason").text(reason);
+        }
+    }
+    json.close();
+}
+
+/// Writes the store's state.
+pub fn write_store(json: &mut Json, app: &App) {
+    json.open().key("where").text(&app.store.describe()).key("state");
+    match app.write_behind.status().store {
+        StoreState::Up => {
+            json.text("up");
+        }
+        StoreState::Down { for_time, error } => {
+            json.text("down").key("for_ms").number(millis(for_time)).key("reason").text(&error);
+        }
+    }
+    json.close();
+}
+
+/// Whole milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

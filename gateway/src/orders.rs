@@ -1,0 +1,191 @@
+//! `/v1/orders`: a customer's orders, one order, and what may be done to it. Changes and single orders come from the
+//! flight itself, lists from the store. Never places an order: see `grab`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farerush_engine::actor::{Answer, FlightHandle};
+use farerush_engine::flight::{
+    Command, CustomerId, FlightId, OrderId, OrderNo, OrderStatus, Reference, Refusal, Timestamp,
+};
+use farerush_persistence::store::{OrderFilter, OrderPlace, StoredOrder};
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+use crate::app::{App, OrderName, store_away};
+use crate::body::Received;
+use crate::fields::{self, Errors, Fields, text};
+use crate::json::Json;
+use crate::problem::{Code, Problem};
+use crate::query::{self, Query};
+use crate::{input, render};
+
+/// How long a list waits for the store to have what the journal has.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// `GET /v1/orders?customer_id=`
+pub async fn of_customer(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    list(&app, &raw_query, true).await
+}
+
+/// A page of orders, newest first; a customer must name themselves, an admin need not.
+pub async fn list(app: &App, raw_query: &str, must_name_customer: bool) -> Result<Response, Problem> {
+    let mut query = Query::parse(raw_query);
+    let filter = OrderFilter {
+        customer: query.take("customer_id", CustomerId::new),
+        flight_id: query.take("flight_id", FlightId::new),
+        status: query.take("status", |name| {
+            OrderStatus::from_name(name).ok_or("must be one of held, confirmed, cancelled, expired")
+        }),
+    };
+    if must_name_customer && filter.customer.is_none() {
+        query.missing("customer_id");
+    }
+    let limit = query.limit();
+    let after = query.cursor(read_place);
+    query.finish()?;
+    let up_to_date = app.write_behind.caught_up(CATCH_UP).await;
+    // One more than the page shows whether there is a next one.
+    let read = app.store.orders(&filter, after.as_ref(), limit + 1).await;
+    let mut found = read.map_err(|error| store_away(&error))?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let mut json = Json::with_capacity(640 * (found.len() + 1));
+    json.open().key("orders").open_list();
+    found.iter().for_each(|stored| write_stored(&mut json, app, stored));
+    json.close_list();
+    let next = found.last().filter(|_| more).map(|stored| write_place(&stored.place()));
+    json.key("next_cursor").text_or_null(next.as_deref());
+    json.key("up_to_date").boolean(up_to_date).close();
+    Ok(render::response(StatusCode::OK, json))
+}
+
+fn write_place(place: &OrderPlace) -> String {
+    query::cursor(&format!("{}:{}:{}", place.created_at.as_millis(), place.flight_id, place.order.0))
+}
+
+fn read_place(text: &str) -> Option<OrderPlace> {
+    let mut parts = text.split(':');
+    let created_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
+    let flight_id = FlightId::new(parts.next()?).ok()?;
+    let order = OrderNo(parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(OrderPlace { created_at, flight_id, order })
+}
+
+/// `GET /v1/orders/{order_id}`: from its flight; once the flight has forgotten it, from the store.
+pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
+    let (id, flight) = find(&app, &name)?;
+    if let Some(Answer::Order { order, .. }) = app.look_up(&flight, id).await? {
+        let mut json = render::order_buffer();
+        render::order_of(&mut json, &order, &flight.view().definition, app.durability);
+        return Ok(render::response(StatusCode::OK, json));
+    }
+    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+    let stored = stored.ok_or_else(Problem::order_not_found)?;
+    let mut json = render::order_buffer();
+    write_stored(&mut json, &app, &stored);
+    Ok(render::response(StatusCode::OK, json))
+}
+
+/// `PATCH /v1/orders/{order_id}`
+pub async fn change(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let seats = fields.optional("seats", &mut errors, input::seats);
+    let passengers = input::passengers(&mut fields, &mut errors);
+    fields.finish(&mut errors);
+    errors.check()?;
+    if seats.is_none() && passengers.is_none() {
+        return Err(Problem::invalid_field("seats", "must be given, or passengers"));
+    }
+    act(&app, &name, |id| Command::Change { order: id.order, seats, passengers }).await
+}
+
+/// `POST /v1/orders/{order_id}/confirm`
+pub async fn confirm(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, false)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let payment_reference = fields.required("payment_reference", &mut errors, text(Reference::new));
+    fields.finish(&mut errors);
+    errors.check()?;
+    act(&app, &name, |id| Command::Confirm { order: id.order, payment_reference }).await
+}
+
+/// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
+pub async fn cancel(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, true)?;
+    let mut errors = Errors::default();
+    Fields::of(&value).finish(&mut errors);
+    errors.check()?;
+    act(&app, &name, |id| Command::Cancel { order: id.order }).await
+}
+
+/// Has a command about an order decided, and shows the order as it is then.
+async fn act(app: &App, name: &OrderName, command: impl FnOnce(&OrderId) -> Command) -> Result<Response, Problem> {
+    let (id, flight) = find(app, name)?;
+    let command = command(id);
+    let is_cancel = matches!(command, Command::Cancel { .. });
+    let order = match app.ask(&flight, command).await {
+        Ok(Answer::Order { order, .. }) => order,
+        Ok(Answer::Flight { .. } | Answer::Refused(_)) => return Err(Problem::outcome_unknown()),
+        Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
+        Err(problem) => return Err(problem),
+    };
+    let mut json = render::order_buffer();
+    render::order_of(&mut json, &order, &flight.view().definition, app.durability);
+    Ok(render::response(StatusCode::OK, json))
+}
+
+/// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late.
+async fn forgotten(app: &App, id: &OrderId, is_cancel: bool) -> Result<Response, Problem> {
+    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+    let stored = stored.ok_or_else(Problem::order_not_found)?;
+    match stored.order.status {
+        _ if is_cancel => {
+            let mut json = render::order_buffer();
+            write_stored(&mut json, app, &stored);
+            Ok(render::response(StatusCode::OK, json))
+        }
+        OrderStatus::Expired => Err(Refusal::HoldExpired.into()),
+        _ => Err(Refusal::OrderNotChangeable { reason: "it ended long ago" }.into()),
+    }
+}
+
+fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {
+    let id = name.0.as_ref().ok_or_else(Problem::order_not_found)?;
+    let flight = app.locate(&id.flight_id)?.ok_or_else(Problem::order_not_found)?;
+    Ok((id, flight))
+}
+
+fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder) {
+    let view = app.view(&stored.order_id.flight_id);
+    let order_id = stored.order_id.to_string();
+    let frame = render::OrderFrame {
+        order_id: &order_id,
+        record_locator: &stored.record_locator,
+        flight_id: stored.order_id.flight_id.as_str(),
+        currency: stored.currency.as_str(),
+        cabins: view.as_ref().map_or(&[], |view| &view.definition.cabins),
+        durability: app.durability,
+    };
+    render::write_order(json, &stored.order, &frame);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_the_list_reads_back() {
+        let place = OrderPlace {
+            created_at: Timestamp::from_millis(17),
+            flight_id: FlightId::new("FR101-20261224").unwrap(),
+            order: OrderNo(9),
+        };
+        let mut query = Query::parse(&format!("cursor={}", write_place(&place)));
+        assert_eq!(query.cursor(read_place), Some(place));
+    }
+}

@@ -1,0 +1,373 @@
+//! Everything that is not a success, as `application/problem+json` (RFC 9457): the closed set of codes, and the one
+//! place where a refusal becomes HTTP. Never decides whether something is refused.
+
+use std::borrow::Cow;
+
+use farerush_engine::actor::Overloaded;
+use farerush_engine::flight::{LimitScope, Refusal, Seats, Timestamp};
+use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::{HeaderValue, StatusCode};
+use warp::reply::Response;
+
+use crate::json::Json;
+
+macro_rules! codes {
+    ($($variant:ident $text:literal $status:ident $title:literal;)*) => {
+        /// What went wrong, as programs tell it apart.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the titles in the table say it")]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The code as it is written.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// Its HTTP status.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),* }
+            }
+
+            /// Its title, for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidRequest "INVALID_REQUEST" BAD_REQUEST "The request is not valid";
+    Unauthorized "UNAUTHORIZED" UNAUTHORIZED "A valid bearer token is needed";
+    Forbidden "FORBIDDEN" FORBIDDEN "This is not allowed";
+    FlightNotFound "FLIGHT_NOT_FOUND" NOT_FOUND "There is no such flight";
+    OrderNotFound "ORDER_NOT_FOUND" NOT_FOUND "There is no such order";
+    NotFound "NOT_FOUND" NOT_FOUND "There is nothing here";
+    MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "This method is not for this address";
+    RequestTimeout "REQUEST_TIMEOUT" REQUEST_TIMEOUT "The request took too long to arrive";
+    PayloadTooLarge "PAYLOAD_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
+    UriTooLong "URI_TOO_LONG" URI_TOO_LONG "The address is too long";
+    UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" UNSUPPORTED_MEDIA_TYPE "The body must be JSON";
+    HeadersTooLarge "HEADERS_TOO_LARGE" REQUEST_HEADER_FIELDS_TOO_LARGE "The headers are too large";
+    SoldOut "SOLD_OUT" CONFLICT "Sold out";
+    NotEnoughSeats "NOT_ENOUGH_SEATS" CONFLICT "Fewer seats are left than asked for";
+    SeatTaken "SEAT_TAKEN" CONFLICT "A seat is not free";
+    NoSuchSeat "NO_SUCH_SEAT" BAD_REQUEST "There is no such seat";
+    NotTogether "NOT_TOGETHER" CONFLICT "No row has so many free seats side by side";
+    SaleNotOpen "SALE_NOT_OPEN" CONFLICT "The sale has not begun";
+    SalePaused "SALE_PAUSED" CONFLICT "The sale is paused";
+    SaleClosed "SALE_CLOSED" CONFLICT "The sale is over";
+    LimitExceeded "LIMIT_EXCEEDED" CONFLICT "More seats than allowed";
+    HoldExpired "HOLD_EXPIRED" CONFLICT "The hold has expired";
+    OrderNotChangeable "ORDER_NOT_CHANGEABLE" CONFLICT "The order cannot be changed so";
+    FlightExists "FLIGHT_EXISTS" CONFLICT "There is a flight with this id";
+    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The idempotency key was used for another request";
+    Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too busy at the moment; nothing was done";
+    OutcomeUnknown "OUTCOME_UNKNOWN" SERVICE_UNAVAILABLE "It is not known whether it was done";
+    Internal "INTERNAL" INTERNAL_SERVER_ERROR "Something is broken here";
+}
+
+/// One bad field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Which, such as `quantity` or `cabins[0].layout`.
+    pub field: String,
+    /// What is wrong, such as "must be a whole number from 1 to 10000".
+    pub message: String,
+}
+
+/// What a code adds.
+#[derive(Debug, Clone, Default)]
+struct Extras {
+    errors: Vec<FieldError>,
+    available: Option<u32>,
+    limit: Option<u16>,
+    holding: Option<u32>,
+    opens_at: Option<Timestamp>,
+    seats: Seats,
+}
+
+/// An answer that is not a success.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    extras: Option<Box<Extras>>,
+    retry_after_seconds: Option<u32>,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem with nothing but its detail: what happened, what that means, what to do.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), extras: None, retry_after_seconds: None, allow: None }
+    }
+
+    /// Bad fields of a request, at least one.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).take(5).collect();
+        let more = if errors.len() > named.len() { " and others" } else { "" };
+        let detail = format!("Nothing was done. Correct these and send it again: {}{more}.", named.join(", "));
+        let mut problem = Self::new(Code::InvalidRequest, detail);
+        problem.extras().errors = errors;
+        problem
+    }
+
+    /// One bad field of a request.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// A flight that is not there.
+    pub fn flight_not_found() -> Self {
+        Self::new(Code::FlightNotFound, "No flight has this id. GET /v1/flights lists those there are.")
+    }
+
+    /// An order that is not there.
+    pub fn order_not_found() -> Self {
+        Self::new(Code::OrderNotFound, "No order has this id. Check that it was copied whole.")
+    }
+
+    /// Nobody can say whether it was done.
+    pub fn outcome_unknown() -> Self {
+        let detail = "The request was taken, but its outcome is not known yet: it may have been done. Send it again \
+                      with the same Idempotency-Key; that gives the same order and never a second one.";
+        Self { retry_after_seconds: Some(1), ..Self::new(Code::OutcomeUnknown, detail) }
+    }
+
+    /// Nothing was done, because something is too busy or away.
+    pub fn overloaded(reason: &str, retry_after_seconds: u32) -> Self {
+        let mut detail = String::from("Nothing was done: ");
+        detail.push_str(reason);
+        detail.push_str(". Wait for as long as Retry-After says and send it again.");
+        Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Code::Overloaded, detail) }
+    }
+
+    /// A method that the address does not know; `allow` lists those that it does.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("Nothing was done. This address knows {allow}.");
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
+    }
+
+    /// A wrong or missing token.
+    pub fn unauthorized() -> Self {
+        let detail = "Nothing was done. Send the admin token as `Authorization: Bearer <token>`; the server's log says \
+                      at start in which file it is.";
+        Self::new(Code::Unauthorized, detail)
+    }
+
+    /// A seat count that is already known to be gone.
+    pub fn sold_out() -> Self {
+        Self::new(
+            Code::SoldOut,
+            "No seat is left, and no order was placed. A cancellation may bring seats back; GET the flight to see.",
+        )
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// The body.
+    pub fn render(&self) -> Vec<u8> {
+        let mut json = Json::with_capacity(384);
+        json.open().key("type").plain(format_args!("/docs/errors/{}", self.code.as_str()));
+        json.key("title").text(self.code.title());
+        json.key("status").number(self.code.status().as_u16());
+        json.key("detail").text(&self.detail);
+        json.key("code").text(self.code.as_str());
+        if let Some(extras) = &self.extras {
+            extras.render(&mut json);
+        }
+        json.close();
+        json.into_bytes()
+    }
+
+    /// The whole response.
+    pub fn into_response(self) -> Response {
+        let mut response = Response::new(self.render().into());
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"farerush admin\""));
+        }
+        response
+    }
+}
+
+impl Extras {
+    fn render(&self, json: &mut Json) {
+        if !self.errors.is_empty() {
+            json.key("errors").open_list();
+            for error in &self.errors {
+                json.open().key("field").text(&error.field).key("message").text(&error.message).close();
+            }
+            json.close_list();
+        }
+        if let Some(available) = self.available {
+            json.key("available").number(available);
+        }
+        if let Some(limit) = self.limit {
+            json.key("limit").number(limit);
+        }
+        if let Some(holding) = self.holding {
+            json.key("holding").number(holding);
+        }
+        if let Some(opens_at) = self.opens_at {
+            json.key("opens_at").time(opens_at);
+        }
+        if !self.seats.is_empty() {
+            json.key("seats").open_list();
+            self.seats.iter().for_each(|seat| {
+                json.plain(seat);
+            });
+            json.close_list();
+        }
+    }
+}
+
+impl From<Overloaded> for Problem {
+    fn from(overloaded: Overloaded) -> Self {
+        Self::overloaded(overloaded.reason, overloaded.retry_after_seconds)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::SoldOut => Self::sold_out(),
+            Refusal::NotEnoughSeats { available } => {
+                let detail = format!("{available} seats are left, and no order was placed. Ask for fewer.");
+                let mut problem = Self::new(Code::NotEnoughSeats, detail);
+                problem.extras().available = Some(available);
+                problem
+            }
+            Refusal::SeatTaken { seats } => {
+                let detail = "Nothing was done, because not all of these seats are free. Choose others from the seat map.";
+                Self::about_seats(Code::SeatTaken, detail, seats)
+            }
+            Refusal::NoSuchSeat { seats } => {
+                let detail = "Nothing was done, because the flight (or the cabin asked for) has no such seats. The seat \
+                              map shows those there are.";
+                Self::about_seats(Code::NoSuchSeat, detail, seats)
+            }
+            Refusal::NotTogether => Self::new(
+                Code::NotTogether,
+                "No order was placed. Ask with \"together\":\"preferred\", or for fewer seats.",
+            ),
+            Refusal::SaleNotOpen { opens_at } => {
+                let detail = "No order was placed: the sale has not begun. Try again once it has.";
+                let mut problem = Self::new(Code::SaleNotOpen, detail);
+                problem.extras().opens_at = opens_at;
+                problem
+            }
+            Refusal::SalePaused => {
+                Self::new(Code::SalePaused, "No order was placed: the sale is paused. Try again later.")
+            }
+            Refusal::SaleClosed => Self::new(Code::SaleClosed, "No order was placed: the sale is over."),
+            Refusal::LimitExceeded { scope, limit, holding } => {
+                let detail = match scope {
+                    LimitScope::Order => format!("No order was placed: one order may have at most {limit} seats."),
+                    LimitScope::Customer => format!(
+                        "No order was placed: a customer may have at most {limit} seats on this flight, and this one \
+                         has {holding}."
+                    ),
+                };
+                let mut problem = Self::new(Code::LimitExceeded, detail);
+                problem.extras().limit = Some(limit);
+                problem.extras().holding = Some(holding);
+                problem
+            }
+            Refusal::HoldExpired => Self::new(
+                Code::HoldExpired,
+                "Nothing was done: the order was not paid in time, and its seats went back on sale. Place a new one.",
+            ),
+            Refusal::OrderNotChangeable { reason } => {
+                Self::new(Code::OrderNotChangeable, format!("Nothing was done to the order: {reason}."))
+            }
+            Refusal::OrderNotFound => Self::order_not_found(),
+            Refusal::IdempotencyKeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "Nothing was done: this Idempotency-Key came with another body before. Use a new key for a new order.",
+            ),
+            Refusal::TooManyOrders => Self::overloaded("the flight keeps as many orders as it may", 60),
+            Refusal::Invalid { field, message } => Self::invalid_field(field, message),
+        }
+    }
+}
+
+impl Problem {
+    fn about_seats(code: Code, detail: &'static str, seats: Seats) -> Self {
+        let mut problem = Self::new(code, detail);
+        problem.extras().seats = seats;
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(problem: &Problem) -> serde_json::Value {
+        serde_json::from_slice(&problem.render()).unwrap()
+    }
+
+    #[test]
+    fn every_code_is_written_once() {
+        let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| code.status().as_u16() >= 400));
+    }
+
+    #[test]
+    fn a_problem_has_all_members_of_the_rfc() {
+        let shown = body(&Problem::sold_out());
+        assert_eq!(shown["type"], "/docs/errors/SOLD_OUT");
+        assert_eq!(shown["title"], "Sold out");
+        assert_eq!(shown["status"], 409);
+        assert_eq!(shown["code"], "SOLD_OUT");
+        assert!(shown["detail"].as_str().unwrap().starts_with("No seat is left"));
+    }
+
+    #[test]
+    fn a_refusal_adds_what_its_code_promises() {
+        let shown = body(&Refusal::NotEnoughSeats { available: 3 }.into());
+        assert_eq!((&shown["code"], &shown["available"]), (&"NOT_ENOUGH_SEATS".into(), &3.into()));
+        let shown = body(&Refusal::LimitExceeded { scope: LimitScope::Customer, limit: 9, holding: 7 }.into());
+        assert_eq!((&shown["limit"], &shown["holding"]), (&9.into(), &7.into()));
+        let shown = body(&Refusal::SaleNotOpen { opens_at: Some(Timestamp::from_millis(0)) }.into());
+        assert_eq!(shown["opens_at"], "1970-01-01T00:00:00.000Z");
+        let shown = body(&Refusal::SaleNotOpen { opens_at: None }.into());
+        assert!(shown.get("opens_at").is_none());
+        let seats = ["1A".parse().unwrap(), "2B".parse().unwrap()].into_iter().collect();
+        let shown = body(&Refusal::SeatTaken { seats }.into());
+        assert_eq!(shown["seats"], serde_json::json!(["1A", "2B"]));
+    }
+
+    #[test]
+    fn an_answer_that_asks_to_come_back_says_when() {
+        for problem in [Problem::outcome_unknown(), Problem::overloaded("x", 7)] {
+            let response = problem.into_response();
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key(RETRY_AFTER));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The table of contents: which address leads to which handler. The hot route stands first and unboxed.
+//! Never does anything itself but to say "not here" and "not so".
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use warp::filters::BoxedFilter;
+use warp::http::Method;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection, path};
+
+use crate::app::{App, FlightName, OrderName};
+use crate::body::received;
+use crate::grab::{self, GivenKey};
+use crate::problem::{Code, Problem};
+use crate::{admin, flights, ops, orders};
+
+/// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
+pub const ADDRESSES: &[(&str, &str)] = &[
+    ("/v1/flights", "GET, HEAD"),
+    ("/v1/flights/{}", "GET, HEAD"),
+    ("/v1/flights/{}/seats", "GET, HEAD"),
+    ("/v1/flights/{}/orders", "POST"),
+    ("/v1/orders", "GET, HEAD"),
+    ("/v1/orders/{}", "GET, HEAD, PATCH, DELETE"),
+    ("/v1/orders/{}/confirm", "POST"),
+    ("/v1/orders/{}/cancel", "POST"),
+    ("/v1/admin/flights", "POST"),
+    ("/v1/admin/flights/{}", "PATCH"),
+    ("/v1/admin/flights/{}/open", "POST"),
+    ("/v1/admin/flights/{}/pause", "POST"),
+    ("/v1/admin/flights/{}/close", "POST"),
+    ("/v1/admin/flights/{}/seats/block", "POST"),
+    ("/v1/admin/flights/{}/seats/unblock", "POST"),
+    ("/v1/admin/flights/{}/rows", "POST"),
+    ("/v1/admin/flights/{}/restart", "POST"),
+    ("/v1/admin/orders", "GET, HEAD"),
+    ("/v1/admin/status", "GET, HEAD"),
+    ("/livez", "GET, HEAD"),
+    ("/readyz", "GET, HEAD"),
+];
+
+type Answered = Result<Response, Problem>;
+
+/// All routes; every request gets an answer.
+pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let hot = path!("v1" / "flights" / FlightName / "orders")
+        .and(warp::post())
+        .and(with(app))
+        .and(warp::header::optional::<GivenKey>("idempotency-key"))
+        .and(received(app.body))
+        .then(grab::place);
+    hot.or(cold(app)).unify().recover(rejected).unify()
+}
+
+fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    about_flights(app)
+        .or(about_orders(app))
+        .unify()
+        .or(for_admins(app))
+        .unify()
+        .or(for_operators(app))
+        .unify()
+        .or(wrong_method())
+        .unify()
+        .boxed()
+}
+
+fn about_flights(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let list = path!("v1" / "flights").and(warp::get()).and(with(app)).and(query()).then(flights::list);
+    let one = path!("v1" / "flights" / FlightName).and(warp::get()).and(with(app)).and(query()).then(flights::one);
+    let seats = path!("v1" / "flights" / FlightName / "seats")
+        .and(warp::get())
+        .and(with(app))
+        .and(query())
+        .then(flights::seats);
+    list.or(one).unify().or(seats).unify().map(answer).boxed()
+}
+
+fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let of_customer = path!("v1" / "orders").and(warp::get()).and(with(app)).and(query()).then(orders::of_customer);
+    let one = path!("v1" / "orders" / OrderName).and(warp::get()).and(with(app)).and(query()).then(orders::one);
+    let change = path!("v1" / "orders" / OrderName)
+        .and(warp::patch())
+        .and(with(app))
+        .and(received(app.body))
+        .then(orders::change);
+    let confirm = path!("v1" / "orders" / OrderName / "confirm")
+        .and(warp::post())
+        .and(with(app))
+        .and(received(app.body))
+        .then(orders::confirm);
+    let cancel = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
+    let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
+    let cancel = cancel.or(delete).unify().and(with(app)).and(received(app.body)).then(orders::cancel);
+    let changing = change.or(confirm).unify().or(cancel).unify();
+    of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
+}
+
+fn for_admins(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let create = path!("v1" / "admin" / "flights")
+        .and(warp::post())
+        .and(admin_only(app))
+        .and(with(app))
+        .and(received(app.body))
+        .then(admin::flights::create);
+    let change = path!("v1" / "admin" / "flights" / FlightName)
+        .and(warp::patch())
+        .and(admin_only(app))
+        .and(with(app))
+        .and(received(app.body))
+        .then(admin::flights::change_policy);
+    let list = path!("v1" / "admin" / "orders")
+        .and(warp::get())
+        .and(admin_only(app))
+        .and(with(app))
+        .and(query())
+        .then(admin::orders::list);
+    let status = path!("v1" / "admin" / "status")
+        .and(warp::get())
+        .and(admin_only(app))
+        .and(with(app))
+        .and(query())
+        .then(admin::status::show);
+    let one_flight = create.or(change).unify().or(list).unify().or(status).unify();
+    one_flight.map(answer).or(admin_actions(app)).unify().boxed()
+}
+
+/// The addresses under one flight that take a POST.
+fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    use admin::flights::{block, close, open, pause, restart, rows, unblock};
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+    let acting = || warp::post().and(admin_only(app)).and(with(app)).and(received(app.body));
+    let open = flight().and(path!("open")).and(acting()).then(open);
+    let pause = flight().and(path!("pause")).and(acting()).then(pause);
+    let close = flight().and(path!("close")).and(acting()).then(close);
+    let block = flight().and(path!("seats" / "block")).and(acting()).then(block);
+    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
+    let rows = flight().and(path!("rows")).and(acting()).then(rows);
+    let restart = flight().and(path!("restart")).and(acting()).then(restart);
+    let sale = open.or(pause).unify().or(close).unify();
+    let seats = block.or(unblock).unify().or(rows).unify();
+    sale.or(seats).unify().or(restart).unify().map(answer).boxed()
+}
+
+fn for_operators(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let livez = path!("livez").and(warp::get()).and(query()).then(ops::livez);
+    let readyz = path!("readyz").and(warp::get()).and(with(app)).and(query()).then(ops::readyz);
+    livez.or(readyz).unify().map(answer).boxed()
+}
+
+/// A known address with a method it does not know.
+fn wrong_method() -> BoxedFilter<(Response,)> {
+    let check = |path: FullPath, method: Method| async move {
+        match allowed(path.as_str()) {
+            Some(methods) if methods.split(", ").all(|name| name != method.as_str()) => {
+                Ok(Problem::method_not_allowed(methods).into_response())
+            }
+            _ => Err(warp::reject::not_found()),
+        }
+    };
+    warp::path::full().and(warp::method()).and_then(check).boxed()
+}
+
+/// The methods that an address knows; `None` if there is nothing there.
+fn allowed(path: &str) -> Option<&'static str> {
+    let matches = |pattern: &str| {
+        let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some("{}"), Some(segment)) if !segment.is_empty() => {}
+                (Some(one), Some(other)) if one == other => {}
+                _ => return false,
+            }
+        }
+    };
+    ADDRESSES.iter().find(|(pattern, _)| matches(pattern)).map(|(_, methods)| *methods)
+}
+
+fn with(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = Infallible> + Clone + use<> {
+    let app = app.clone();
+    warp::any().map(move || app.clone())
+}
+
+/// The raw query, empty if there is none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+/// What an address answers whose token is missing or wrong.
+#[derive(Debug)]
+struct NotAnAdmin;
+
+impl warp::reject::Reject for NotAnAdmin {}
+
+fn admin_only(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let app = app.clone();
+    warp::header::optional::<String>("authorization")
+        .and_then(move |shown: Option<String>| {
+            let checked = app.admin_token.check(shown.as_deref());
+            std::future::ready(checked.map_err(|_| warp::reject::custom(NotAnAdmin)))
+        })
+        .untuple_one()
+}
+
+fn answer(answered: Answered) -> Response {
+    answered.unwrap_or_else(Problem::into_response)
+}
+
+/// What no route took, and what warp itself refused.
+async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    let problem = if rejection.find::<NotAnAdmin>().is_some() {
+        Problem::unauthorized()
+    } else if let Some(header) = rejection.find::<warp::reject::InvalidHeader>() {
+        let name = match header.name() {
+            "idempotency-key" => "Idempotency-Key",
+            name => name,
+        };
+        Problem::invalid_field(name, "may only hold visible ASCII characters")
+    } else if rejection.is_not_found() || rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        // A method that is wrong for a known address has been answered before.
+        Problem::new(Code::NotFound, "No address of this server is called so. GET /v1/flights is one that is.")
+    } else {
+        tracing::error!(?rejection, "a request was refused for a reason that nobody foresaw");
+        Problem::new(Code::Internal, "Something unforeseen happened here, and its log says more.")
+    };
+    Ok(problem.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_with_all_its_segments_only() {
+        assert_eq!(allowed("/v1/flights/FR101/orders"), Some("POST"));
+        assert_eq!(allowed("/v1/orders/x"), Some("GET, HEAD, PATCH, DELETE"));
+        for path in ["/", "/v1/flights/", "/v1/flights//orders", "/v1/flights/x/orders/", "/v2/flights", ""] {
+            assert_eq!(allowed(path), None, "{path}");
+        }
+    }
+}

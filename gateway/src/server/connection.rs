@@ -1,0 +1,168 @@
+//! One connection from its first byte to its last: drives hyper, watches the clock, and lets a drain end it.
+//! Never holds a timer for each request: one slow tick for the connection does.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+use warp::http::{Request, Response};
+use warp::hyper::body::Incoming;
+
+use super::front::{Front, RequestIds};
+use super::socket::Socket;
+use super::Limits;
+
+/// What the parts of a connection tell one another.
+#[derive(Debug, Default)]
+pub(super) struct Vitals {
+    /// Requests whose headers are complete, so far (wraps around).
+    pub(super) requests: AtomicU32,
+    /// Requests that are not answered yet.
+    pub(super) unanswered: AtomicU32,
+    /// Bytes have come since the last request ended.
+    pub(super) heard: AtomicBool,
+    /// A response of ours is on its way to the socket: what is written next is not hyper's own.
+    pub(super) answered: AtomicBool,
+    /// The client may still be sending what nobody will read: closing must not cut off the answer.
+    pub(super) linger: AtomicBool,
+    /// The headers took too long.
+    pub(super) too_slow: AtomicBool,
+}
+
+pub(super) fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.keep_alive(true).pipeline_flush(true).max_buf_size(limits.header_bytes_max);
+    // Head and body are one small write; gathering them costs more than copying.
+    builder.writev(false);
+    builder
+}
+
+pub(super) struct Connection<S> {
+    service: S,
+    ids: Arc<RequestIds>,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+/// How long the connection has been waiting, in ticks.
+#[derive(Debug, Default)]
+struct Patience {
+    requests: u32,
+    head_ticks: u32,
+    idle_ticks: u32,
+}
+
+enum Verdict {
+    GoOn,
+    HeadTooSlow,
+    IdleTooLong,
+}
+
+impl<S, B> Connection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn new(service: S, ids: Arc<RequestIds>, limits: Limits, stop: CancellationToken) -> Self {
+        Self { service, ids, limits, stop }
+    }
+
+    pub(super) async fn run(self, stream: TcpStream, builder: &http1::Builder) {
+        let Self { service, ids, limits, stop } = self;
+        let vitals = Arc::new(Vitals { heard: AtomicBool::new(true), ..Vitals::default() });
+        let socket = Socket::new(stream, vitals.clone(), ids.clone());
+        let front = Front::new(service, vitals.clone(), ids);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
+        // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
+        let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));
+        let mut ticks = interval_at(Instant::now() + tick, tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let idle_ticks_max = limits.idle_timeout.div_duration_f64(tick).ceil();
+        let mut patience = Patience::default();
+        let mut stopped = pin!(stop.cancelled());
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended with an error");
+                    }
+                    return;
+                }
+                () = stopped.as_mut(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = ticks.tick() => match patience.after_a_tick(&vitals, idle_ticks_max) {
+                    Verdict::GoOn => {}
+                    // The next read, which follows at once, says so to the client.
+                    Verdict::HeadTooSlow => vitals.too_slow.store(true, Ordering::Relaxed),
+                    Verdict::IdleTooLong => return,
+                }
+            }
+        }
+    }
+}
+
+impl Patience {
+    fn after_a_tick(&mut self, vitals: &Vitals, idle_ticks_max: f64) -> Verdict {
+        let requests = vitals.requests.load(Ordering::Relaxed);
+        if requests != self.requests || vitals.unanswered.load(Ordering::Relaxed) > 0 {
+            *self = Self { requests, ..Self::default() };
+            return Verdict::GoOn;
+        }
+        if vitals.heard.load(Ordering::Relaxed) {
+            self.head_ticks += 1;
+        }
+        self.idle_ticks += 1;
+        if self.head_ticks > 2 || (self.head_ticks == 2 && requests == 0) {
+            return Verdict::HeadTooSlow;
+        }
+        if f64::from(self.idle_ticks) > idle_ticks_max { Verdict::IdleTooLong } else { Verdict::GoOn }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_does_not_come_is_given_up_before_an_idle_connection() {
+        let vitals = Vitals { heard: AtomicBool::new(true), ..Vitals::default() };
+        let mut patience = Patience::default();
+        assert!(matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn));
+        assert!(matches!(patience.after_a_tick(&vitals, 10.0), Verdict::HeadTooSlow));
+    }
+
+    #[test]
+    fn an_idle_connection_is_kept_for_its_time() {
+        let vitals = Vitals::default();
+        vitals.requests.store(1, Ordering::Relaxed);
+        let mut patience = Patience::default();
+        let mut ticks = 0;
+        while matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn) {
+            ticks += 1;
+        }
+        assert_eq!(ticks, 11);
+    }
+
+    #[test]
+    fn a_request_under_way_is_never_given_up_here() {
+        let vitals = Vitals::default();
+        vitals.unanswered.store(1, Ordering::Relaxed);
+        vitals.heard.store(true, Ordering::Relaxed);
+        let mut patience = Patience::default();
+        assert!((0..1000).all(|_| matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn)));
+    }
+}

@@ -1,0 +1,175 @@
+//! What stands between hyper and warp: gives every request its id, lets HEAD be answered as GET, and keeps count.
+//! Never answers by itself.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+use warp::http::header::HeaderName;
+use warp::http::{HeaderValue, Method, Request, Response, StatusCode};
+use warp::hyper::body::Incoming;
+
+use super::connection::Vitals;
+
+/// The header that carries a request's id, both ways.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken over from a client.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Makes ids of requests: a random part for the process, and a number.
+#[derive(Debug)]
+pub struct RequestIds {
+    prefix: [u8; 8],
+    next: AtomicU64,
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequestIds {
+    /// Draws the process's part.
+    pub fn new() -> Self {
+        // Without randomness the ids still differ within the process, which is what they are for.
+        let random = getrandom::u32().unwrap_or_else(|_| std::process::id());
+        let mut prefix = [0; 8];
+        hex(u64::from(random), &mut prefix);
+        Self { prefix, next: AtomicU64::new(1) }
+    }
+
+    /// A new id, such as `9f86d081-00000000002a`.
+    pub fn next(&self) -> [u8; 21] {
+        let mut id = [b'-'; 21];
+        id[..8].copy_from_slice(&self.prefix);
+        hex(self.next.fetch_add(1, Ordering::Relaxed), &mut id[9..]);
+        id
+    }
+
+    /// The client's own id, if it can be used, else a new one.
+    fn of(&self, given: Option<&HeaderValue>) -> HeaderValue {
+        if let Some(given) = given
+            && is_sane(given.as_bytes())
+        {
+            return given.clone();
+        }
+        HeaderValue::from_bytes(&self.next()).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+fn hex(mut number: u64, text: &mut [u8]) {
+    for digit in text.iter_mut().rev() {
+        *digit = HEX[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+fn is_sane(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+}
+
+/// A service with ids and counts around it, for one connection.
+pub(super) struct Front<S> {
+    /// hyper calls with `&self`, warp's service wants `&mut self` and never keeps it: no clone for each request.
+    inner: RefCell<S>,
+    vitals: Arc<Vitals>,
+    ids: Arc<RequestIds>,
+}
+
+impl<S> Front<S> {
+    pub(super) fn new(inner: S, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
+        Self { inner: RefCell::new(inner), vitals, ids }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Front<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = FrontFuture<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let id = self.ids.of(request.headers().get(REQUEST_ID));
+        if request.method() == Method::HEAD {
+            // hyper remembers what was asked and leaves the body away.
+            *request.method_mut() = Method::GET;
+        }
+        self.vitals.requests.fetch_add(1, Ordering::Relaxed);
+        self.vitals.unanswered.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay(self.vitals.clone());
+        FrontFuture { inner: self.inner.borrow_mut().call(request), id: Some(id), under_way }
+    }
+}
+
+/// Counts a request as unanswered until it is dropped.
+struct UnderWay(Arc<Vitals>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.heard.store(false, Ordering::Relaxed);
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    pub(super) struct FrontFuture<F> {
+        #[pin]
+        inner: F,
+        id: Option<HeaderValue>,
+        under_way: UnderWay,
+    }
+}
+
+impl<F, B> Future for FrontFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<B>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(context))?;
+        if let Some(id) = this.id.take() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let vitals = &this.under_way.0;
+        vitals.answered.store(true, Ordering::Relaxed);
+        if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            vitals.linger.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_sane_themselves() {
+        let ids = RequestIds::new();
+        let (first, second) = (ids.next(), ids.next());
+        assert_ne!(first, second);
+        assert!(is_sane(&first) && is_sane(&second));
+    }
+
+    #[test]
+    fn a_client_s_id_is_kept_if_it_is_sane() {
+        let ids = RequestIds::new();
+        assert_eq!(ids.of(Some(&HeaderValue::from_static("abc-1"))), "abc-1");
+        for bad in ["", "with space", "<script>", "\"quoted\""] {
+            assert_ne!(ids.of(Some(&HeaderValue::from_static(bad))), bad);
+        }
+        assert_ne!(ids.of(Some(&HeaderValue::from_str(&"x".repeat(129)).unwrap())).len(), 129);
+    }
+}

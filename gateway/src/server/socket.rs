@@ -1,0 +1,163 @@
+//! The socket as hyper sees it: turns hyper's own bare errors into problems, and closes so that the last answer
+//! arrives. Never touches what the service answers.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::connection::Vitals;
+use super::front::RequestIds;
+use crate::problem::{Code, Problem};
+
+/// How long a closing connection reads on, so that a client that is still sending gets to read the answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much it reads and throws away meanwhile, in bytes.
+const LINGER_BYTES_MAX: usize = 64 << 20;
+
+pub(super) struct Socket {
+    stream: TcpStream,
+    vitals: Arc<Vitals>,
+    ids: Arc<RequestIds>,
+    /// What is written in place of what hyper wrote, and how much of it has gone out.
+    instead: Option<(Vec<u8>, usize)>,
+    lingering: Option<Lingering>,
+}
+
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
+        Self { stream, vitals, ids, instead: None, lingering: None }
+    }
+
+    /// Writes what is to go out instead, if there is something.
+    fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((bytes, written)) = &mut self.instead {
+            if *written == bytes.len() {
+                self.instead = None;
+                break;
+            }
+            match ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[*written..]))? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                count => *written += count,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let lingering = self.lingering.get_or_insert_with(|| Lingering {
+            until: Box::pin(tokio::time::sleep(LINGER)),
+            bytes: 0,
+        });
+        let mut thrown_away = [std::mem::MaybeUninit::uninit(); 16 * 1024];
+        loop {
+            if lingering.until.as_mut().poll(context).is_ready() || lingering.bytes > LINGER_BYTES_MAX {
+                return Poll::Ready(());
+            }
+            let mut buffer = ReadBuf::uninit(&mut thrown_away);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => lingering.bytes += buffer.filled().len(),
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.vitals.too_slow.load(Ordering::Relaxed) {
+            let detail = "Nothing was done: the request's headers took too long to arrive.";
+            let answer = whole_response(&Problem::new(Code::RequestTimeout, detail), &self.ids.next());
+            // One attempt: whoever dawdles so has no claim to more.
+            let _ = Pin::new(&mut self.stream).poll_write(context, &answer);
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.vitals.heard.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.instead.is_some() {
+            ready!(self.poll_instead(context))?;
+        }
+        // Nothing of ours is due, and an error goes out: hyper could not make a request of what it read.
+        if !self.vitals.answered.swap(false, Ordering::Relaxed)
+            && let Some(problem) = hypers_own_error(bytes)
+        {
+            self.vitals.linger.store(true, Ordering::Relaxed);
+            let answer = whole_response(&problem, &self.ids.next());
+            self.instead = Some((answer, 0));
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(context))?;
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if self.vitals.linger.load(Ordering::Relaxed) {
+            ready!(self.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The problem that tells more than hyper's bare status line, if that is what these bytes are.
+fn hypers_own_error(bytes: &[u8]) -> Option<Problem> {
+    let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let (code, detail) = match status {
+        b"400" => (Code::InvalidRequest, "Nothing was done: what came is not an HTTP/1.1 request."),
+        b"414" => (Code::UriTooLong, "Nothing was done: the request's address is too long."),
+        b"431" => (Code::HeadersTooLarge, "Nothing was done: the request's headers are too large or too many."),
+        _ => return None,
+    };
+    Some(Problem::new(code, detail))
+}
+
+fn whole_response(problem: &Problem, id: &[u8]) -> Vec<u8> {
+    let body = problem.render();
+    let status = problem.code().status();
+    let mut response = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\
+         x-request-id: {}\r\n\r\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len(),
+        String::from_utf8_lossy(id),
+    )
+    .into_bytes();
+    response.extend_from_slice(&body);
+    response
+}

@@ -1,0 +1,133 @@
+//! Below the requests: slow clients, broken ones, request ids, the limit on connections, and the stop.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{Reply, TestServer, read_to_end, settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_response_has_an_id_and_a_client_s_own_is_kept() {
+    let server = TestServer::start().await;
+    for request in ["GET /v1/flights", "GET /nope", "PUT /livez", "POST /v1/flights/DEMO1/orders"] {
+        let reply = server.send(request, &[("x-request-id", "my-id.7")], "").await;
+        assert_eq!(reply.header("x-request-id"), Some("my-id.7"), "{request}");
+        let reply = server.send(request, &[("x-request-id", "not sane")], "").await;
+        assert!(reply.header("x-request-id").is_some_and(|id| id != "not sane" && id.len() == 21), "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_a_problem_too() {
+    let server = TestServer::start().await;
+    let large = format!("GET / HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: t\r\n{}\r\n", "a: b\r\n".repeat(500));
+    for (bytes, status, code) in [
+        ("NONSENSE\r\n\r\n", 400, "INVALID_REQUEST"),
+        ("GET / HTTP/9.9\r\n\r\n", 400, "INVALID_REQUEST"),
+        ("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: x\r\n\r\n", 400, "INVALID_REQUEST"),
+        (large.as_str(), 431, "HEADERS_TOO_LARGE"),
+        (many.as_str(), 431, "HEADERS_TOO_LARGE"),
+    ] {
+        Reply::parse(&server.exchange(bytes.as_bytes()).await).is_problem(status, code);
+    }
+    server.grab("DEMO1", r#"{"customer_id":"u","quantity":1}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_headers_and_slow_bodies_are_given_up() {
+    let server = TestServer::with(&[("header_timeout_ms", "200"), ("body_timeout_ms", "200")]).await;
+    for start in ["", "GET /v1/flights HTT", "GET /v1/flights HTTP/1.1\r\nhost: t\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        Reply::parse(&read_to_end(&mut stream).await).is_problem(408, "REQUEST_TIMEOUT");
+    }
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let start = "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"customer_id\"";
+    stream.write_all(start.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 16];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    server.grab("DEMO1", r#"{"customer_id":"u","quantity":1}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trickle_of_headers_does_not_keep_a_connection() {
+    let server = TestServer::with(&[("header_timeout_ms", "300")]).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let trickle = tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_millis(20));
+        for byte in b"GET /v1/flights HTTP/1.1\r\nx: ".iter().copied().chain(std::iter::repeat(b'x')) {
+            every.tick().await;
+            if write.write_all(&[byte]).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), read.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the server kept listening");
+    trickle.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_serves_many_requests_pipelined_too() {
+    let server = TestServer::start().await;
+    let one = "GET /livez HTTP/1.1\r\nhost: t\r\n\r\n";
+    let last = "GET /livez HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    let answer = server.exchange(format!("{}{last}", one.repeat(9)).as_bytes()).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 10, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let server = TestServer::with(&[("max_connections", "2")]).await;
+    let first = TcpStream::connect(server.address).await.unwrap();
+    let second = TcpStream::connect(server.address).await.unwrap();
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    third.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), third.readable()).await;
+    assert!(early.is_err(), "it was served beyond the limit");
+    drop(first);
+    assert_eq!(Reply::parse(&read_to_end(&mut third).await).status, 200);
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_changes_nothing() {
+    let server = TestServer::start().await;
+    let body = r#"{"customer_id":"u","quantity":1}"#;
+    let request = format!(
+        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: gone\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    drop(stream);
+    // Whether the first one was read before the hang-up or not: there is one order in the end.
+    let key = [("idempotency-key", "gone")];
+    let reply = server.send("POST /v1/flights/DEMO1/orders", &key, body).await;
+    assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+    assert_eq!(server.get("/v1/flights/DEMO1").await.json()["available"], 179);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
+    let server = TestServer::start().await;
+    let order = server.grab("DEMO1", r#"{"customer_id":"u","quantity":3}"#).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    let TestServer { running, data_dir, .. } = server;
+    assert!(running.stop(Duration::from_secs(9)).await, "the stop left something behind");
+    read_to_end(&mut idle).await;
+    let running = farerush::serve::start(settings(&data_dir, &[])).await.unwrap();
+    let server = TestServer { address: running.address, running, data_dir };
+    let id = order["order_id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("/v1/orders/{id}")).await.json(), order);
+    assert_eq!(server.get("/v1/flights/DEMO1").await.json()["available"], 177);
+}

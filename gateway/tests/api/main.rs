@@ -1,0 +1,8 @@
+//! The HTTP interface, from the outside: a real server in this process, on a free port, with a data directory of its
+//! own, and a client that only knows sockets.
+
+mod admin;
+mod client;
+mod connections;
+mod customers;
+mod refusals;

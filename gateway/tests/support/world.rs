@@ -1,0 +1,281 @@
+//! A system under test with its ledger over many rounds: starts it, loads it, breaks it, and has everything checked.
+//! Never starts afresh between rounds: what round 1 was promised must still hold in round 20.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::check::{self, Found};
+use super::client::{Client, Request};
+use super::flight::Flight;
+use super::ledger::{Grab, Order};
+use super::load::{Load, LoadPlan, Until};
+use super::process::{Gateway, Plan};
+
+/// How long a start may take, recovery included.
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Lines of the log that a failing test shows.
+const LOG_LINES_SHOWN: usize = 60;
+/// Orders of earlier rounds that each round looks at again.
+const OLD_ORDERS_CHECKED: usize = 60;
+
+/// A flight and all that was ever sent to it.
+struct Book {
+    flight: Arc<Flight>,
+    grabs: Vec<Grab>,
+}
+
+/// The system under test.
+pub(crate) struct World {
+    name: String,
+    seed: u64,
+    pub(crate) rng: fastrand::Rng,
+    /// Kept when the test fails.
+    folder: Option<TempDir>,
+    pub(crate) plan: Plan,
+    gateway: Option<Gateway>,
+    pub(crate) runtime: Runtime,
+    books: BTreeMap<Arc<str>, Book>,
+    /// Flights with seats left.
+    on_sale: Vec<Arc<Flight>>,
+    flights_made: u32,
+    loads_made: u32,
+    grabs_total: usize,
+}
+
+impl World {
+    /// A world with everything embedded, not started yet. `name` is the test's.
+    pub(crate) fn embedded(name: &str) -> Self {
+        Self::new(name, Plan::embedded)
+    }
+
+    /// A world whose gateways are started as `plan` says for its folder.
+    pub(crate) fn new(name: &str, plan: impl FnOnce(&Path) -> Plan) -> Self {
+        let seed = super::seed();
+        println!("{name}: FARERUSH_TEST_SEED={seed}");
+        let folder = TempDir::new().expect("a temporary folder is made");
+        let plan = plan(folder.path());
+        // One thread beside the test's own: the machine belongs to the system under test.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Self {
+            name: name.to_owned(),
+            seed,
+            rng: fastrand::Rng::with_seed(seed),
+            folder: Some(folder),
+            plan,
+            gateway: None,
+            runtime: runtime.expect("a runtime is made"),
+            books: BTreeMap::new(),
+            on_sale: Vec::new(),
+            flights_made: 0,
+            loads_made: 0,
+            grabs_total: 0,
+        }
+    }
+
+    /// Starts the gateway and waits until it is ready.
+    pub(crate) fn start(&mut self) {
+        assert!(self.gateway.is_none(), "it runs already");
+        let mut gateway = self.plan.start();
+        if let Err(error) = gateway.wait_ready(START_PATIENCE) {
+            panic!("the start failed: {error}");
+        }
+        self.gateway = Some(gateway);
+    }
+
+    /// Kills the gateway.
+    pub(crate) fn kill(&mut self) {
+        self.take_gateway().kill();
+    }
+
+    /// Starts and kills the gateway a few times, at any moment of its start and its recovery.
+    pub(crate) fn kill_while_starting(&mut self) {
+        while self.rng.u32(..3) == 0 {
+            let gateway = self.plan.start();
+            std::thread::sleep(Duration::from_millis(self.rng.u64(..250)));
+            gateway.kill();
+        }
+    }
+
+    /// Stops the gateway with SIGTERM; it must end well within its time.
+    pub(crate) fn stop(&mut self) -> Duration {
+        self.take_gateway().stop()
+    }
+
+    /// The running gateway.
+    pub(crate) fn gateway(&mut self) -> &mut Gateway {
+        self.gateway.as_mut().expect("the gateway runs")
+    }
+
+    /// The running gateway, for the caller to end.
+    pub(crate) fn take_gateway(&mut self) -> Gateway {
+        self.gateway.take().expect("the gateway runs")
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.gateway.as_ref().expect("the gateway runs").address()
+    }
+
+    /// `farerush verify` on what is left; it must find nothing.
+    pub(crate) fn verify(&self) {
+        let output = self.plan.run("verify");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "verify ended with {}:\n{out}\n{err}", output.status);
+    }
+
+    /// The next flight's name.
+    pub(crate) fn next_flight_id(&mut self) -> String {
+        self.flights_made += 1;
+        format!("{}-{}", self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "").to_uppercase(), self.flights_made)
+    }
+
+    /// Creates a flight and puts it on sale. It may be there already, from an attempt whose answer was lost.
+    pub(crate) fn create(&mut self, flight: Flight) -> Arc<Flight> {
+        let flight = Arc::new(flight);
+        let address = self.address();
+        let created = self.runtime.block_on(async {
+            let mut client = Client::new(address);
+            check::insist(&mut client, &Request::post("/v1/admin/flights", &flight.creation())).await
+        });
+        match created {
+            Ok(_) => {}
+            Err(code) => assert_eq!(code, "FLIGHT_EXISTS", "creating {}", flight.id),
+        }
+        self.books.insert(flight.id.clone(), Book { flight: Arc::clone(&flight), grabs: Vec::new() });
+        self.on_sale.push(Arc::clone(&flight));
+        flight
+    }
+
+    /// Sees to it that there are five flights on sale, of all kinds.
+    pub(crate) fn fill_the_board(&mut self) {
+        while self.on_sale.len() < 5 {
+            let id = self.next_flight_id();
+            let flight = match self.flights_made % 5 {
+                0 => Flight::economy(&id, 0, 10),
+                1 => Flight::two_cabins(&id, 35),
+                2 => Flight::economy(&id, 1800, 60),
+                3 => Flight::economy(&id, 0, 100),
+                _ => Flight::economy(&id, 1, 20),
+            };
+            self.create(flight);
+        }
+    }
+
+    /// Starts a load on all flights on sale.
+    pub(crate) fn load(&mut self, clients: u32, until: Until) -> Load {
+        let plan = self.load_plan(clients, until);
+        Load::start(self.runtime.handle(), &plan)
+    }
+
+    /// A load on all flights on sale, to be started.
+    pub(crate) fn load_plan(&mut self, clients: u32, until: Until) -> LoadPlan {
+        self.loads_made += 1;
+        LoadPlan {
+            address: self.address(),
+            name: self.loads_made.to_string(),
+            seed: self.rng.u64(..),
+            clients,
+            flights: self.on_sale.clone(),
+            until,
+            only_grabs: false,
+        }
+    }
+
+    /// Ends a load and checks all it was promised, a few older promises, and every flight on sale in whole.
+    pub(crate) fn check(&mut self, load: Load) -> Vec<(Arc<Flight>, Found)> {
+        let grabs = load.finish(self.runtime.handle());
+        self.check_grabs(grabs)
+    }
+
+    /// The same for grabs that a load has left.
+    pub(crate) fn check_grabs(&mut self, grabs: Vec<Grab>) -> Vec<(Arc<Flight>, Found)> {
+        let address = self.address();
+        self.grabs_total += grabs.len();
+        let settled = self.runtime.block_on(check::settle(address, grabs));
+        self.file(settled);
+        self.check_some_old_orders();
+        let mut results = Vec::new();
+        for flight in self.on_sale.clone() {
+            let found = self.check_flight(&flight);
+            results.push((flight, found));
+        }
+        self.on_sale = results.iter().filter(|(_, found)| found.free > 0).map(|(flight, _)| flight.clone()).collect();
+        results
+    }
+
+    /// Checks everything that was ever promised.
+    pub(crate) fn check_all(&mut self) {
+        let address = self.address();
+        let mut all = Vec::new();
+        for book in self.books.values_mut() {
+            all.append(&mut book.grabs);
+        }
+        let settled = self.runtime.block_on(check::settle(address, all));
+        self.file(settled);
+        let flights: Vec<_> = self.books.values().map(|book| Arc::clone(&book.flight)).collect();
+        let (mut orders, mut seats) = (0, 0);
+        for flight in &flights {
+            let found = self.check_flight(flight);
+            orders += found.orders;
+            seats += found.live_seats;
+        }
+        let (name, grabs) = (&self.name, self.grabs_total);
+        println!("{name}: {grabs} grabs, {orders} orders, {seats} seats on {} flights", flights.len());
+    }
+
+    fn check_flight(&mut self, flight: &Arc<Flight>) -> Found {
+        let address = self.address();
+        let book = self.books.get_mut(&flight.id).expect("every flight has its book");
+        self.runtime.block_on(check::check_flight(address, flight, &mut book.grabs))
+    }
+
+    fn check_some_old_orders(&mut self) {
+        let mut drawn = Vec::new();
+        for book in self.books.values_mut() {
+            for _ in 0..(OLD_ORDERS_CHECKED / 10).min(book.grabs.len()) {
+                let place = self.rng.usize(..book.grabs.len());
+                drawn.push(book.grabs.swap_remove(place));
+            }
+        }
+        self.rng.shuffle(&mut drawn);
+        let rest = drawn.split_off(drawn.len().min(OLD_ORDERS_CHECKED));
+        let address = self.address();
+        let settled = self.runtime.block_on(check::settle(address, drawn));
+        self.file(settled);
+        self.file(rest);
+    }
+
+    fn file(&mut self, grabs: Vec<Grab>) {
+        for grab in grabs {
+            let book = self.books.get_mut(&grab.flight.id).expect("every flight has its book");
+            book.grabs.push(grab);
+        }
+    }
+
+    /// How many orders were ever acknowledged.
+    pub(crate) fn acknowledged(&self) -> usize {
+        let orders = |book: &Book| book.grabs.iter().filter_map(Grab::order).map(|_: &Order| 1).sum::<usize>();
+        self.books.values().map(orders).sum()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let log = std::fs::read_to_string(&self.plan.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        let folder = self.folder.take().map(TempDir::keep).unwrap_or_default();
+        println!("{}: the gateway's last lines:\n{}", self.name, shown.join("\n"));
+        println!("{}: failed with FARERUSH_TEST_SEED={}; data left in {}", self.name, self.seed, folder.display());
+    }
+}

@@ -1,0 +1,290 @@
+//! Appending a round: one entry a batch, one pipeline a round.
+//! Never answers `Durable` for anything that Redis has not confirmed, on this connection or on an earlier one.
+
+use std::collections::HashSet;
+
+use ::redis::{Value, cmd};
+use farerush_engine::flight::{FlightId, Seq};
+use farerush_engine::journal::{Appended, Batch, JournalError};
+
+use super::RedisJournal;
+use super::link::{Link, Pipeline, or_error, unavailable};
+use super::standings::{Known, load, lost};
+use super::stream::{EntryId, RECORD_FIELD, damaged, is_id_refused, refusal, with_cause};
+use crate::codec;
+use crate::journal::standing::{Standing, Verdict, judge, twice_in_a_round};
+
+const APPEND: &str = "append a round to Redis";
+
+/// What became of one XADD.
+enum Written {
+    Yes,
+    /// Something with an ID that is not smaller is there already.
+    Refused,
+    /// The stream that had to exist does not.
+    Lost,
+    /// Not now.
+    Failed(JournalError),
+}
+
+impl RedisJournal {
+    pub(super) fn append_round(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {
+        let mut seen = HashSet::with_capacity(round.len());
+        if let Some(batch) = round.iter().find(|batch| !seen.insert(&batch.flight_id)) {
+            return Err(twice_in_a_round(&batch.flight_id));
+        }
+        let mut link = self.append_link.lock();
+        let standings = self.standings_for(&mut link, round)?;
+        // All are judged before any is sent: a refused batch leaves the whole round out.
+        let mut answers = Vec::with_capacity(round.len());
+        for (batch, standing) in round.iter().zip(&standings) {
+            let verdict = judge(standing.as_ref(), batch)?;
+            if standing.is_none() && batch.first_seq() > Seq(1) {
+                return Err(lost(&batch.flight_id));
+            }
+            answers.push((verdict != Verdict::Write).then(|| verdict.answer()));
+        }
+        self.write(&mut link, round, &standings, &mut answers)?;
+        let answers: Vec<Appended> = answers.into_iter().map(|a| a.unwrap_or(Appended::Durable)).collect();
+        if answers.contains(&Appended::Durable) {
+            self.wait_for_replicas(&mut link)?;
+        }
+        self.note_promised(round, &answers);
+        Ok(answers)
+    }
+
+    /// What is known of the round's flights on this connection; asks Redis about those of which nothing is.
+    fn standings_for(&self, link: &mut Link, round: &[Batch]) -> Result<Vec<Option<Standing>>, JournalError> {
+        let generation = link.generation()?;
+        let mut standings = vec![None; round.len()];
+        let mut unknown = Vec::new();
+        {
+            let known = self.known.lock();
+            for (place, batch) in round.iter().enumerate() {
+                match known.get(&batch.flight_id) {
+                    Some(known) if known.learnt_on == generation => standings[place] = Some(known.standing),
+                    _ => unknown.push(place),
+                }
+            }
+        }
+        for (place, standing) in unknown.iter().zip(self.learn(link, round, &unknown)?) {
+            standings[*place] = standing;
+        }
+        Ok(standings)
+    }
+
+    /// Asks Redis about the flights of these batches of the round, checks that it still has what it had confirmed,
+    /// and notes what it says.
+    fn learn(
+        &self,
+        link: &mut Link,
+        round: &[Batch],
+        places: &[usize],
+    ) -> Result<Vec<Option<Standing>>, JournalError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let flights: Vec<FlightId> = places.iter().map(|place| round[*place].flight_id.clone()).collect();
+        let before: Vec<Option<Known>> = {
+            let known = self.known.lock();
+            flights.iter().map(|flight_id| known.get(flight_id).copied()).collect()
+        };
+        let standings = load(link, &self.keys, &flights)?;
+        for ((place, before), standing) in places.iter().zip(before).zip(&standings) {
+            let batch = &round[*place];
+            if let Some(before) = before {
+                before.check_kept(&batch.flight_id, standing.as_ref())?;
+            }
+            let Some(standing) = standing else { continue };
+            if judge(Some(standing), batch).is_ok_and(|verdict| verdict == Verdict::Already) {
+                self.check_same(link, batch)?;
+            }
+            let learnt_on = link.generation()?;
+            let mut known = self.known.lock();
+            match known.get_mut(&batch.flight_id) {
+                // A claim made meanwhile knows better.
+                Some(known) if known.standing.epoch > standing.epoch => {}
+                Some(known) => (known.standing, known.learnt_on) = (*standing, learnt_on),
+                None => {
+                    let new = Known { standing: *standing, learnt_on, promised: Seq(0) };
+                    known.insert(batch.flight_id.clone(), new);
+                }
+            }
+        }
+        Ok(standings)
+    }
+
+    /// What is there under the batch's epoch and seqs must be the batch: two owners under one epoch would be worse
+    /// than a flight that stops.
+    fn check_same(&self, link: &mut Link, batch: &Batch) -> Result<(), JournalError> {
+        let mut after = Seq(batch.first_seq().0 - 1);
+        let mut rest = batch.events.as_slice();
+        while !rest.is_empty() {
+            let there = self.read_on(link, &batch.flight_id, after, rest.len())?;
+            if there.is_empty() || rest.len() < there.len() || rest[..there.len()] != there[..] {
+                let (epoch, first) = (batch.epoch, batch.first_seq());
+                let what = format!("other events than these are there under epoch {epoch} from seq {first} on");
+                return Err(damaged(&batch.flight_id, what));
+            }
+            rest = &rest[there.len()..];
+            after = Seq(after.0 + there.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Sends the batches that have no answer yet, and finds one for those that Redis refuses.
+    fn write(
+        &self,
+        link: &mut Link,
+        round: &[Batch],
+        standings: &[Option<Standing>],
+        answers: &mut [Option<Appended>],
+    ) -> Result<(), JournalError> {
+        let to_write: Vec<usize> = (0..round.len()).filter(|place| answers[*place].is_none()).collect();
+        if to_write.is_empty() {
+            return Ok(());
+        }
+        let new = to_write.iter().filter(|place| standings[**place].is_none());
+        self.list(link, new.map(|place| &round[*place].flight_id))?;
+        let mut pipeline = Pipeline::default();
+        let mut in_pipeline = Vec::with_capacity(to_write.len());
+        let mut refused = Vec::new();
+        let mut failed = None;
+        for (sent, place) in to_write.iter().enumerate() {
+            self.add_entry(&mut pipeline, &round[*place], standings[*place].is_some())?;
+            in_pipeline.push(*place);
+            if !pipeline.is_full() && sent + 1 < to_write.len() {
+                continue;
+            }
+            let replies = link.send(APPEND, &std::mem::take(&mut pipeline))?;
+            let generation = link.generation()?;
+            for (place, reply) in in_pipeline.drain(..).zip(replies) {
+                let batch = &round[place];
+                match written(batch, reply) {
+                    Written::Yes => self.note_written(batch, generation),
+                    Written::Refused => refused.push(place),
+                    // What says that a flight is damaged goes before what can be tried again.
+                    Written::Lost => failed = Some(lost(&batch.flight_id)),
+                    Written::Failed(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if failed.is_some() {
+                break;
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => self.resolve(link, round, &refused, answers),
+        }
+    }
+
+    fn add_entry(&self, pipeline: &mut Pipeline, batch: &Batch, must_exist: bool) -> Result<(), JournalError> {
+        let mut record = Vec::new();
+        codec::encode_events_into(&mut record, batch)
+            .map_err(|e| damaged(&batch.flight_id, with_cause(&e)))?;
+        let id = EntryId { epoch: batch.epoch, seq: batch.last_seq() };
+        let mut command = cmd("XADD");
+        command.arg(self.keys.journal(&batch.flight_id));
+        if must_exist {
+            // A stream that has gone must not begin anew in the middle.
+            command.arg("NOMKSTREAM");
+        }
+        pipeline.add(command.arg(id.to_string()).arg(RECORD_FIELD).arg(record));
+        Ok(())
+    }
+
+    /// Finds out what stands where these batches were to go: they themselves, or a new owner's fence.
+    fn resolve(
+        &self,
+        link: &mut Link,
+        round: &[Batch],
+        refused: &[usize],
+        answers: &mut [Option<Appended>],
+    ) -> Result<(), JournalError> {
+        for (place, standing) in refused.iter().zip(self.learn(link, round, refused)?) {
+            let batch = &round[*place];
+            let verdict = judge(standing.as_ref(), batch)?;
+            if verdict == Verdict::Write {
+                let what = "Redis refuses its next ID, though no entry stands in the way (were entries deleted?)";
+                return Err(damaged(&batch.flight_id, what.into()));
+            }
+            answers[*place] = Some(verdict.answer());
+        }
+        Ok(())
+    }
+
+    /// Puts flights into the set of all, before their first entries: a crash in between leaves a name too many,
+    /// never one too few.
+    pub(super) fn list<'a>(
+        &self,
+        link: &mut Link,
+        flights: impl Iterator<Item = &'a FlightId>,
+    ) -> Result<(), JournalError> {
+        let key = self.keys.flights();
+        let commands = flights.map(|flight_id| {
+            let mut command = cmd("SADD");
+            command.arg(&key).arg(flight_id.as_str());
+            command
+        });
+        let what = "list flights in Redis";
+        link.ask_all(what, commands)?.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))
+    }
+
+    /// Waits until enough replicas have all that was written so far.
+    pub(super) fn wait_for_replicas(&self, link: &mut Link) -> Result<(), JournalError> {
+        let wanted = self.options.wait_replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let mut pipeline = Pipeline::default();
+        // WAIT is about what this connection wrote, which may be nothing if all had landed before: so it writes.
+        pipeline.add(cmd("SET").arg(self.keys.waited()).arg(1));
+        let timeout_ms = u64::try_from(self.options.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+        pipeline.add(cmd("WAIT").arg(wanted).arg(timeout_ms));
+        let what = "wait for replicas of Redis";
+        let mut replicas = 0;
+        for answer in link.send(what, &pipeline)? {
+            if let Value::Int(count) = or_error(what, answer)? {
+                replicas = count;
+            }
+        }
+        if replicas < i64::from(wanted) {
+            return Err(unavailable(what, format!("{replicas} of {wanted} have it")));
+        }
+        Ok(())
+    }
+
+    fn note_written(&self, batch: &Batch, generation: u64) {
+        let (first, last) = (batch.first_seq(), batch.last_seq());
+        let mut known = self.known.lock();
+        match known.get_mut(&batch.flight_id) {
+            // A claim made meanwhile knows better.
+            Some(known) if known.standing.epoch > batch.epoch => {}
+            Some(known) => known.standing.note_written(batch.epoch, first, last),
+            None => {
+                let standing = Standing::begun(batch.epoch, first, last);
+                let new = Known { standing, learnt_on: generation, promised: Seq(0) };
+                known.insert(batch.flight_id.clone(), new);
+            }
+        }
+    }
+
+    fn note_promised(&self, round: &[Batch], answers: &[Appended]) {
+        let mut known = self.known.lock();
+        for (batch, _) in round.iter().zip(answers).filter(|(_, answer)| **answer == Appended::Durable) {
+            if let Some(known) = known.get_mut(&batch.flight_id) {
+                known.promised = known.promised.max(batch.last_seq());
+            }
+        }
+    }
+}
+
+fn written(batch: &Batch, reply: Value) -> Written {
+    match reply {
+        Value::BulkString(_) | Value::SimpleString(_) => Written::Yes,
+        Value::Nil => Written::Lost,
+        Value::ServerError(error) if is_id_refused(&error) => Written::Refused,
+        Value::ServerError(error) => Written::Failed(refusal(&batch.flight_id, APPEND, &error)),
+        other => Written::Failed(unavailable(APPEND, format!("an answer of an unknown kind: {other:?}"))),
+    }
+}

@@ -1,0 +1,141 @@
+//! Taking flights over: a fence in each one's stream.
+//! Never says that a flight is claimed before Redis has confirmed the fence.
+
+use std::collections::HashMap;
+
+use ::redis::{Value, cmd};
+use farerush_engine::flight::{Epoch, FlightId, Seq};
+use farerush_engine::journal::{Claim, JournalError};
+
+use super::RedisJournal;
+use super::link::{Link, Pipeline};
+use super::standings::{FLIGHTS_A_LOOK, Known, load, newest_entries};
+use super::stream::{
+    BY_FIELD, Entry, EntryId, RECORD_FIELD, damaged, entries, is_id_refused, refusal, with_cause,
+};
+use crate::codec;
+use crate::journal::standing::{Standing, admit};
+
+const CLAIM: &str = "claim flights in Redis";
+
+impl RedisJournal {
+    pub(super) fn claim(&self, claims: &[Claim]) -> Result<(), JournalError> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let mut link = self.query_link.lock();
+        let landed = self.landed_before(&mut link, claims)?;
+        let open: Vec<Claim> = claims.iter().filter(|claim| !landed.contains(claim)).cloned().collect();
+        let newest = self.newest_epochs(&mut link, &open)?;
+        admit(&open, |flight_id| newest.get(flight_id).map(|epoch| Standing::fenced(*epoch, Seq(0))))?;
+        self.list(&mut link, open.iter().map(|claim| &claim.flight_id))?;
+        {
+            let mut unsure = self.unsure.lock();
+            unsure.extend(open.iter().map(|claim| (claim.flight_id.clone(), claim.epoch)));
+        }
+        self.write_fences(&mut link, &open)?;
+        self.wait_for_replicas(&mut link)?;
+        self.know_claimed(&mut link, claims)?;
+        let mut unsure = self.unsure.lock();
+        for claim in claims {
+            unsure.remove(&claim.flight_id);
+        }
+        Ok(())
+    }
+
+    /// Claims of this journal's own, tried before with an unknown outcome, that turn out to have landed.
+    fn landed_before<'a>(
+        &self,
+        link: &mut Link,
+        claims: &'a [Claim],
+    ) -> Result<Vec<&'a Claim>, JournalError> {
+        let tried: Vec<&Claim> = {
+            let unsure = self.unsure.lock();
+            claims.iter().filter(|claim| unsure.get(&claim.flight_id) == Some(&claim.epoch)).collect()
+        };
+        let mut landed = Vec::new();
+        for claim in tried {
+            if self.newest_is_ours(link, claim)? {
+                landed.push(claim);
+            }
+        }
+        Ok(landed)
+    }
+
+    /// Whether the newest entry is the fence of this claim, written by this journal.
+    fn newest_is_ours(&self, link: &mut Link, claim: &Claim) -> Result<bool, JournalError> {
+        let newest = link.ask(CLAIM, &newest_entries(&self.keys, &claim.flight_id, "+", 1))?;
+        let newest = entries(&claim.flight_id, newest)?;
+        let ours = |entry: &Entry| {
+            entry.id == EntryId::fence(claim.epoch) && entry.by.as_deref() == Some(self.by.as_bytes())
+        };
+        Ok(newest.first().is_some_and(ours))
+    }
+
+    fn newest_epochs(
+        &self,
+        link: &mut Link,
+        claims: &[Claim],
+    ) -> Result<HashMap<FlightId, Epoch>, JournalError> {
+        let mut newest = HashMap::with_capacity(claims.len());
+        for claims in claims.chunks(FLIGHTS_A_LOOK) {
+            let commands = claims.iter().map(|claim| newest_entries(&self.keys, &claim.flight_id, "+", 1));
+            for (claim, answer) in claims.iter().zip(link.ask_all(CLAIM, commands)?) {
+                if let Some(entry) = entries(&claim.flight_id, answer)?.first() {
+                    newest.insert(claim.flight_id.clone(), entry.id.epoch);
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    fn write_fences(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
+        let mut pipeline = Pipeline::default();
+        let mut in_pipeline = Vec::new();
+        for (sent, claim) in claims.iter().enumerate() {
+            let mut record = Vec::new();
+            codec::encode_fence_into(&mut record, &claim.flight_id, claim.epoch, Seq(0))
+                .map_err(|e| damaged(&claim.flight_id, with_cause(&e)))?;
+            let mut command = cmd("XADD");
+            command.arg(self.keys.journal(&claim.flight_id)).arg(EntryId::fence(claim.epoch).to_string());
+            pipeline.add(command.arg(RECORD_FIELD).arg(record).arg(BY_FIELD).arg(&self.by));
+            in_pipeline.push(claim);
+            if !pipeline.is_full() && sent + 1 < claims.len() {
+                continue;
+            }
+            for (claim, answer) in in_pipeline.drain(..).zip(link.send(CLAIM, &std::mem::take(&mut pipeline))?) {
+                match answer {
+                    Value::ServerError(error) if is_id_refused(&error) => self.fence_refused(link, claim)?,
+                    Value::ServerError(error) => return Err(refusal(&claim.flight_id, CLAIM, &error)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something stands where the fence was to go: this journal's own, sent on an earlier connection and processed
+    /// only now, or another owner's.
+    fn fence_refused(&self, link: &mut Link, claim: &Claim) -> Result<(), JournalError> {
+        if self.newest_is_ours(link, claim)? {
+            return Ok(());
+        }
+        self.unsure.lock().remove(&claim.flight_id);
+        let newest = self.newest_epochs(link, std::slice::from_ref(claim))?;
+        let epoch = newest.get(&claim.flight_id).copied().unwrap_or(claim.epoch);
+        Err(JournalError::Fenced { flight_id: claim.flight_id.clone(), epoch })
+    }
+
+    /// Reads how far the flights had come. Nobody writes to them any more but this process, which starts anew from
+    /// what is there: what it had promised before is for recovery to compare.
+    fn know_claimed(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
+        let flights: Vec<FlightId> = claims.iter().map(|claim| claim.flight_id.clone()).collect();
+        let standings = load(link, &self.keys, &flights)?;
+        let mut known = self.known.lock();
+        for (flight_id, standing) in flights.into_iter().zip(standings) {
+            let Some(standing) = standing else { continue };
+            known.insert(flight_id, Known { standing, learnt_on: 0, promised: standing.last });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! What has to stay: trimming behind the store, and snapshots.
+//! Never removes a flight's newest batch or anything behind it, nor what no snapshot covers where one is needed.
+
+use ::redis::{Value, cmd};
+use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Seq};
+use farerush_engine::journal::JournalError;
+
+use super::RedisJournal;
+use super::link::{Link, or_error, unavailable};
+use super::standings::load;
+use super::stream::{damaged, with_cause};
+use crate::codec::{self, Record};
+
+/// How often a snapshot is offered again when another one came in between.
+const SNAPSHOT_TRIES: usize = 5;
+
+impl RedisJournal {
+    pub(super) fn trim_stored(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError> {
+        // Not for every event: a step is an eighth of what stays anyway.
+        let step = 1 + self.options.retain_events / 8;
+        for (flight_id, seq) in stored {
+            let mut up_to = Seq(seq.0.saturating_sub(self.options.retain_events));
+            let trimmed = self.trimmed.lock().get(flight_id).copied().unwrap_or(Seq(0));
+            if up_to.0 < trimmed.0 + step {
+                continue;
+            }
+            let mut link = self.query_link.lock();
+            if self.options.trim_needs_snapshot {
+                up_to = up_to.min(self.snapshot_seq(&mut link, flight_id)?);
+                if up_to.0 < trimmed.0 + step {
+                    continue;
+                }
+            }
+            self.trim_flight(&mut link, flight_id, up_to)?;
+            drop(link);
+            self.trimmed.lock().insert(flight_id.clone(), up_to);
+        }
+        Ok(())
+    }
+
+    fn trim_flight(&self, link: &mut Link, flight_id: &FlightId, up_to: Seq) -> Result<(), JournalError> {
+        let place = self.find(link, flight_id, up_to)?;
+        // The newest batch tells how far the flight had come, and keeps Redis refusing what is older.
+        let Some(keep_from) = place.start.or(place.newest_batch) else { return Ok(()) };
+        let mut command = cmd("XTRIM");
+        command.arg(self.keys.journal(flight_id)).arg("MINID").arg("=").arg(keep_from.to_string());
+        let what = "trim a flight's events";
+        or_error(what, link.ask(what, &command)?).map(drop)
+    }
+
+    /// The last event that the flight's snapshot has in it; 0 without one.
+    fn snapshot_seq(&self, link: &mut Link, flight_id: &FlightId) -> Result<Seq, JournalError> {
+        let what = "read how far a snapshot goes";
+        let answer = or_error(what, link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("seq"))?)?;
+        let seq: Option<u64> = ::redis::from_redis_value(answer).map_err(|e| unavailable(what, e))?;
+        Ok(Seq(seq.unwrap_or(0)))
+    }
+
+    /// Writes the snapshot unless one is there that is as new.
+    pub(super) fn keep_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
+        let flight_id = &snapshot.definition.flight_id;
+        let mut record = Vec::new();
+        codec::encode_snapshot_into(&mut record, epoch, snapshot)
+            .map_err(|e| damaged(flight_id, with_cause(&e)))?;
+        let mut link = self.query_link.lock();
+        let standing = load(&mut link, &self.keys, std::slice::from_ref(flight_id))?.pop().flatten();
+        match standing {
+            Some(standing) if standing.epoch > epoch => {
+                return Err(JournalError::Fenced { flight_id: flight_id.clone(), epoch: standing.epoch });
+            }
+            Some(standing) if snapshot.seq <= standing.last => {}
+            _ => {
+                let what = format!("a snapshot up to {} is ahead of its journal", snapshot.seq);
+                return Err(damaged(flight_id, what));
+            }
+        }
+        let written = self.write_snapshot(&mut link, epoch, snapshot, &record);
+        if written.is_err() {
+            // It may have been left inside MULTI, or watching.
+            link.forget();
+        }
+        written
+    }
+
+    fn write_snapshot(
+        &self,
+        link: &mut Link,
+        epoch: Epoch,
+        snapshot: &FlightSnapshot,
+        record: &[u8],
+    ) -> Result<(), JournalError> {
+        let what = "write a flight's snapshot";
+        let key = self.keys.snapshot(&snapshot.definition.flight_id);
+        for _ in 0..SNAPSHOT_TRIES {
+            or_error(what, link.ask(what, cmd("WATCH").arg(&key))?)?;
+            if self.snapshot_seq(link, &snapshot.definition.flight_id)? >= snapshot.seq {
+                return or_error(what, link.ask(what, &cmd("UNWATCH"))?).map(drop);
+            }
+            let mut write = cmd("HSET");
+            write.arg(&key).arg("epoch").arg(epoch.0).arg("seq").arg(snapshot.seq.0).arg("record").arg(record);
+            let mut written = false;
+            for answer in link.ask_all(what, [cmd("MULTI"), write, cmd("EXEC")])? {
+                written = !matches!(or_error(what, answer)?, Value::Nil);
+            }
+            if written {
+                return Ok(());
+            }
+        }
+        Err(unavailable(what, "another one kept coming in between"))
+    }
+
+    pub(super) fn read_snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {
+        let what = "read a flight's snapshot";
+        let mut link = self.query_link.lock();
+        let answer = link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("record"))?;
+        drop(link);
+        let answer = or_error(what, answer)?;
+        let record = match answer {
+            Value::Nil => return Ok(None),
+            Value::BulkString(record) => record,
+            _ => return Err(damaged(flight_id, "its snapshot is no record".into())),
+        };
+        let bad = |what: String| damaged(flight_id, format!("its snapshot: {what}"));
+        match codec::decode(&record).map_err(|e| bad(with_cause(&e)))? {
+            Record::Snapshot { snapshot, .. } if snapshot.definition.flight_id == *flight_id => Ok(Some(*snapshot)),
+            _ => Err(bad("the record is another one".into())),
+        }
+    }
+}

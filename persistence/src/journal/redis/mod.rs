@@ -1,0 +1,139 @@
+//! The Redis journal: a stream for each flight, whose IDs Redis itself keeps in order.
+//! Never locks anything in Redis, and never takes an unknown outcome for a success: the same round is sent again.
+//!
+//! Two connections: one for appends, so that nothing holds them up, and one for everything else. What is known of
+//! a flight is trusted for as long as the connection lasts on which it was learnt; after that Redis is asked again,
+//! and what it has must not be less than what it had confirmed.
+
+mod append;
+mod check;
+mod claim;
+mod keep;
+mod link;
+mod options;
+mod read;
+mod standings;
+mod stream;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use ::redis::{ConnectionAddr, IntoConnectionInfo};
+use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
+use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
+use parking_lot::Mutex;
+
+use self::link::Link;
+use self::standings::Known;
+use self::stream::Keys;
+pub use options::RedisOptions;
+
+/// A journal in a Redis server (6.2 or newer).
+pub struct RedisJournal {
+    options: RedisOptions,
+    keys: Keys,
+    /// Where it is, without secrets.
+    place: String,
+    complaints: Vec<String>,
+    /// Tells this journal's fences from others'.
+    by: String,
+    append_link: Mutex<Link>,
+    query_link: Mutex<Link>,
+    /// One small entry for each flight this process has written to or claimed. Never held during IO.
+    known: Mutex<HashMap<FlightId, Known>>,
+    /// Claims that were sent and whose outcome is unknown. Never held during IO.
+    unsure: Mutex<HashMap<FlightId, Epoch>>,
+    /// Up to where flights have been trimmed by this process.
+    trimmed: Mutex<HashMap<FlightId, Seq>>,
+}
+
+impl RedisJournal {
+    /// Connects to the server at `url` (`redis://[user[:password]@]host[:port][/db]`, `unix:` for a socket) and
+    /// looks at its settings. Fails with `Unavailable` while it cannot be reached or is loading its data, and with
+    /// `Stopped` if the URL makes no sense.
+    pub fn open(url: &str, options: RedisOptions) -> Result<Self, JournalError> {
+        // What the crate says about a bad URL may hold the password.
+        let nonsense = |_| JournalError::Stopped { what: "the URL of Redis makes no sense".into(), source: None };
+        let info = url.into_connection_info().map_err(nonsense)?;
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let redis = info.redis_settings().clone().set_skip_set_lib_name();
+        let place = describe(info.addr(), redis.db());
+        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
+        let mut query_link = Link::new(info.clone(), &options);
+        let complaints = check::complaints(&mut query_link)?;
+        let append_link = Mutex::new(Link::new(info, &options));
+        Ok(Self {
+            keys: Keys::new(&options.prefix),
+            options,
+            place,
+            complaints,
+            by: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
+            append_link,
+            query_link: Mutex::new(query_link),
+            known: Mutex::default(),
+            unsure: Mutex::default(),
+            trimmed: Mutex::default(),
+        })
+    }
+
+    /// Why what this server confirms may not survive it, a sentence each; empty if it is set up well. As it was
+    /// when the journal was opened.
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+}
+
+impl Journal for RedisJournal {
+    fn append(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {
+        if round.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.append_round(round)
+    }
+
+    fn fence(&self, claims: &[Claim]) -> Result<(), JournalError> {
+        self.claim(claims)
+    }
+
+    fn extents(&self) -> Result<Vec<Extent>, JournalError> {
+        self.read_extents()
+    }
+
+    fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
+        self.read_extent(flight_id)
+    }
+
+    fn read(
+        &self,
+        flight_id: &FlightId,
+        after: Seq,
+        events_max: usize,
+    ) -> Result<Vec<Recorded>, JournalError> {
+        self.read_events(flight_id, after, events_max)
+    }
+
+    fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError> {
+        self.trim_stored(stored)
+    }
+
+    fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
+        self.keep_snapshot(epoch, snapshot)
+    }
+
+    fn snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {
+        self.read_snapshot(flight_id)
+    }
+
+    fn describe(&self) -> String {
+        self.place.clone()
+    }
+}
+
+fn describe(addr: &ConnectionAddr, db: i64) -> String {
+    match addr {
+        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}/{db}"),
+        ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{db}"),
+        ConnectionAddr::Unix(path) => format!("unix:{}?db={db}", path.display()),
+        _ => "redis:".into(),
+    }
+}

@@ -1,0 +1,281 @@
+//! Taking flights over, and writing their events: rows and cursor in one transaction, or nothing.
+//! Never applies an event twice and never leaves one out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use farerush_engine::flight::{Epoch, FlightId, Order, OrderNo, Recorded, Seq, Timestamp};
+use farerush_engine::journal::{Batch, Claim};
+
+use super::error::StoreError;
+use super::plan::{Plan, Rows, orders_needed};
+use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
+use super::table::{CURSORS, FLIGHTS, ORDERS, Statement};
+use super::value::Value;
+use super::{Cursor, Flushed, Store, Transaction};
+
+/// Most claims or batches whose keys are looked up; a bound for the memory of one call.
+pub const FLIGHTS_PER_CALL_MAX: usize = 100_000;
+
+impl Store {
+    /// Takes flights over: each gets an epoch that is larger than its last one and at least the claimed one. A
+    /// flight the store does not know gets a cursor at 0. All in one transaction; the answers are in the order of
+    /// the claims, each flight once.
+    pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
+        let mut wanted: BTreeMap<&FlightId, Epoch> = BTreeMap::new();
+        for claim in claims.iter().take(FLIGHTS_PER_CALL_MAX) {
+            let epoch = wanted.entry(&claim.flight_id).or_default();
+            *epoch = claim.epoch.max(*epoch);
+        }
+        let mut transaction = self.begin_write().await?;
+        let mut cursors = lock_cursors(&mut transaction, wanted.keys().copied()).await?;
+        for (flight_id, at_least) in wanted {
+            let cursor = cursors.entry(flight_id.clone()).or_insert_with(|| Cursor::new(flight_id));
+            cursor.epoch = cursor.epoch.next().max(at_least);
+        }
+        let rows = cursors.values().map(encode_cursor).collect();
+        for statement in CURSORS.upserts(transaction.dialect(), rows) {
+            transaction.execute("claiming flights", statement).await?;
+        }
+        transaction.commit("claiming flights").await?;
+        Ok(claims.iter().filter_map(|claim| cursors.remove(&claim.flight_id)).collect())
+    }
+
+    /// Writes batches: all of those that can be written in one transaction, with the cursors of their flights. One
+    /// outcome a batch, in the same order; several batches of one flight must follow one another.
+    ///
+    /// Whatever the outcome, an event is in the tables exactly if its flight's cursor has reached it. After an
+    /// error, it may or may not have been committed: the same call again finds out.
+    pub async fn flush(&self, batches: &[Batch]) -> Result<Vec<Flushed>, StoreError> {
+        let mut transaction = self.begin_write().await?;
+        let ids: BTreeSet<&FlightId> = batches.iter().map(|batch| &batch.flight_id).collect();
+        let mut cursors = lock_cursors(&mut transaction, ids.iter().copied()).await?;
+        let (mut outcomes, mut works) = sort_out(batches, &mut cursors);
+        let mut rows = Rows::default();
+        plan(&mut transaction, &mut works, &mut rows).await?;
+        works.retain(|work| match &work.misfit {
+            None => true,
+            Some(misfit) => {
+                for &batch in &work.batches {
+                    outcomes[batch] = Flushed::Misfit { stored: work.from.seq, what: misfit.clone() };
+                }
+                false
+            }
+        });
+        if works.is_empty() {
+            return Ok(outcomes);
+        }
+        write(&mut transaction, rows).await?;
+        for work in &works {
+            move_cursor(&mut transaction, work).await?;
+        }
+        transaction.commit("flushing").await?;
+        Ok(outcomes)
+    }
+}
+
+/// What one flight's batches of a flush come to.
+struct Work<'a> {
+    /// Where the flight's cursor is.
+    from: Cursor,
+    /// Where it will be.
+    to: Cursor,
+    /// Whether there is a row of the cursor.
+    is_known: bool,
+    /// The events to write.
+    events: Vec<&'a Recorded>,
+    /// Places of its batches in the call.
+    batches: Vec<usize>,
+    /// Why its events cannot be written.
+    misfit: Option<String>,
+}
+
+async fn lock_cursors(
+    transaction: &mut Transaction,
+    ids: impl Iterator<Item = &FlightId>,
+) -> Result<HashMap<FlightId, Cursor>, StoreError> {
+    let keys = ids.map(|id| vec![id.as_str().into()]).collect();
+    let mut cursors = HashMap::new();
+    for statement in CURSORS.lookups(transaction.lock(), keys) {
+        for row in transaction.fetch("reading cursors", statement).await? {
+            let name = name_of(&row);
+            let cursor = decode_cursor(row)
+                .map_err(|error| StoreError::damaged(None, format!("flight_cursor {name}: {error}")))?;
+            cursors.insert(cursor.flight_id.clone(), cursor);
+        }
+    }
+    Ok(cursors)
+}
+
+/// Sorts events into those to write and those that are stored already, and batches into those to write and those
+/// that must not be.
+fn sort_out<'a>(
+    batches: &'a [Batch],
+    cursors: &mut HashMap<FlightId, Cursor>,
+) -> (Vec<Flushed>, Vec<Work<'a>>) {
+    let mut outcomes = Vec::with_capacity(batches.len());
+    let mut works: Vec<Work<'a>> = Vec::new();
+    let mut places: HashMap<&FlightId, usize> = HashMap::new();
+    for (index, batch) in batches.iter().enumerate() {
+        let place = *places.entry(&batch.flight_id).or_insert_with(|| {
+            let known = cursors.remove(&batch.flight_id);
+            let is_known = known.is_some();
+            let from = known.unwrap_or_else(|| Cursor::new(&batch.flight_id));
+            works.push(Work {
+                to: from.clone(),
+                from,
+                is_known,
+                events: Vec::new(),
+                batches: Vec::new(),
+                misfit: None,
+            });
+            works.len() - 1
+        });
+        outcomes.push(works[place].take(index, batch));
+    }
+    works.retain(|work| !work.events.is_empty());
+    (outcomes, works)
+}
+
+impl<'a> Work<'a> {
+    fn take(&mut self, index: usize, batch: &'a Batch) -> Flushed {
+        if batch.epoch < self.to.epoch {
+            return Flushed::Fenced { owner: self.to.epoch };
+        }
+        let has_hole = batch.events.windows(2).any(|pair| pair[1].seq != pair[0].seq.next());
+        if has_hole || batch.first_seq() > self.to.seq.next() {
+            return Flushed::Gap { stored: self.to.seq };
+        }
+        let stored = self.to.seq;
+        let new = batch.events.iter().filter(|recorded| recorded.seq > stored);
+        self.events.extend(new);
+        let Some(last) = batch.events.last().filter(|last| last.seq > stored) else {
+            return Flushed::AlreadyStored { stored };
+        };
+        self.to.epoch = batch.epoch;
+        self.to.seq = last.seq;
+        self.to.last_at = last.at.max(self.to.last_at);
+        self.batches.push(index);
+        Flushed::Stored
+    }
+}
+
+/// Reads the rows that the events build on, and works out the rows to write. A flight whose events do not fit is
+/// left out of them.
+async fn plan(
+    transaction: &mut Transaction,
+    works: &mut [Work<'_>],
+    rows: &mut Rows,
+) -> Result<(), StoreError> {
+    let mut misfits: HashMap<String, String> = HashMap::new();
+    let keys = works.iter().map(|work| vec![work.from.flight_id.as_str().into()]).collect();
+    let mut flights: HashMap<String, FlightRow> = HashMap::new();
+    for statement in FLIGHTS.lookups("", keys) {
+        for row in transaction.fetch("reading flights", statement).await? {
+            let id = text_of(row.first());
+            match FlightRow::decode(row) {
+                Ok(flight) => drop(flights.insert(id, flight)),
+                Err(error) => drop(misfits.insert(id, format!("flights: {error}"))),
+            }
+        }
+    }
+    let mut keys: Vec<Vec<Value>> = Vec::new();
+    for work in works.iter() {
+        let needed = orders_needed(work.events.iter().copied());
+        keys.extend(needed.iter().map(|no| vec![work.from.flight_id.as_str().into(), no.0.into()]));
+    }
+    let mut orders: HashMap<String, Vec<Order>> = HashMap::new();
+    for statement in ORDERS.lookups("", keys) {
+        for row in transaction.fetch("reading orders", statement).await? {
+            let (id, name) = (text_of(row.first()), name_of(&row));
+            match decode_order(row) {
+                Ok(stored) => orders.entry(id).or_default().push(stored.order),
+                Err(error) => drop(misfits.insert(id, format!("orders {name}: {error}"))),
+            }
+        }
+    }
+    for work in works {
+        let id = work.from.flight_id.as_str();
+        work.misfit = misfits.remove(id);
+        if work.misfit.is_none() {
+            let (flight, orders) = (flights.remove(id), orders.remove(id).unwrap_or_default());
+            work.misfit = plan_flight(work, flight, orders, rows).err();
+        }
+    }
+    Ok(())
+}
+
+fn plan_flight(
+    work: &Work<'_>,
+    flight: Option<FlightRow>,
+    orders: Vec<Order>,
+    rows: &mut Rows,
+) -> Result<(), String> {
+    let mut plan = Plan::new(work.from.flight_id.clone(), flight, orders);
+    for recorded in &work.events {
+        plan.apply(recorded).map_err(|misfit| format!("event {}: {misfit}", recorded.seq))?;
+    }
+    plan.finish(rows)
+}
+
+async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
+    let dialect = transaction.dialect();
+    for (table, rows) in
+        [(&FLIGHTS, rows.flights), (&ORDERS, rows.orders), (&super::table::TICKETS, rows.tickets)]
+    {
+        for statement in table.upserts(dialect, rows) {
+            transaction.execute("writing rows", statement).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The guard of the whole store: the cursor moves only from where it was read, and only under an epoch that is
+/// not older. If it does not move, nothing of the transaction stays.
+async fn move_cursor(transaction: &mut Transaction, work: &Work<'_>) -> Result<(), StoreError> {
+    let Work { from, to, is_known, .. } = work;
+    let statement = if *is_known {
+        let sql = "UPDATE flight_cursor SET epoch = ?, seq = ?, last_at = ? \
+                   WHERE flight_id = ? AND seq = ? AND epoch <= ?";
+        let arguments = vec![
+            to.epoch.0.into(),
+            to.seq.0.into(),
+            to.last_at.as_millis().into(),
+            from.flight_id.as_str().into(),
+            from.seq.0.into(),
+            to.epoch.0.into(),
+        ];
+        Statement::new(sql, arguments)
+    } else {
+        // Nobody has claimed the flight, so its first flush does; two at once meet at the primary key.
+        let sql = "INSERT INTO flight_cursor (flight_id, epoch, seq, last_at) VALUES (?, ?, ?, ?)";
+        Statement::new(sql, encode_cursor(to))
+    };
+    if transaction.execute("moving a cursor", statement).await? == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict { what: "a cursor moved while its flight was being flushed", source: None })
+}
+
+fn text_of(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+impl Cursor {
+    /// The cursor of a flight of which nothing is stored and which nobody owns.
+    pub fn new(flight_id: &FlightId) -> Self {
+        Self {
+            flight_id: flight_id.clone(),
+            epoch: Epoch(0),
+            seq: Seq(0),
+            last_at: Timestamp::from_millis(0),
+        }
+    }
+}
+
+/// The key of an order as `lookups` wants it.
+pub(super) fn order_key(flight_id: &FlightId, no: OrderNo) -> Vec<Value> {
+    vec![flight_id.as_str().into(), no.0.into()]
+}

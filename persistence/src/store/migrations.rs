@@ -1,0 +1,45 @@
+//! The numbered migrations, embedded in the binary.
+//! Never changes one that was released: a new one is added.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::table::Dialect;
+
+/// A migration: number, name, text.
+type Source = (i64, &'static str, &'static str);
+
+const SQLITE: &[Source] = &[(1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
+
+/// A migration and whether this store has had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it was applied.
+    pub applied: bool,
+}
+
+fn sources(dialect: Dialect) -> &'static [Source] {
+    match dialect {
+        Dialect::Sqlite => SQLITE,
+    }
+}
+
+pub(super) fn migrator(dialect: Dialect) -> Migrator {
+    let migrations = sources(dialect).iter().map(|&(version, name, sql)| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+pub(super) fn status(dialect: Dialect, applied: &[i64]) -> Vec<MigrationStatus> {
+    sources(dialect)
+        .iter()
+        .map(|&(version, name, _)| MigrationStatus { version, name, applied: applied.contains(&version) })
+        .collect()
+}

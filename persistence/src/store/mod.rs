@@ -1,0 +1,294 @@
+//! The store: flights, seats and orders in SQL tables, for queries and for recovery.
+//! Never acknowledges anything: the journal does, and the store follows it.
+//!
+//! What a table's row means, what a flush does and what is read stands in dialect-free files (`plan`, `flush`,
+//! `read`, `rows`, `table`); a dialect's file opens connections, runs statements, and knows its own words.
+
+mod error;
+mod flush;
+mod migrations;
+mod plan;
+mod read;
+mod rows;
+mod sqlite;
+mod table;
+mod value;
+
+use std::path::Path;
+use std::time::Duration;
+
+use farerush_engine::flight::{
+    CabinClass, Currency, Epoch, FlightId, Order, OrderId, OrderNo, PassengerName, Seat, Seq, Timestamp,
+};
+
+pub use error::{Cause, StoreError};
+pub use flush::FLIGHTS_PER_CALL_MAX;
+pub use migrations::MigrationStatus;
+pub(crate) use plan::{bytes_held, passenger_on, rows_written, seats_of};
+pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
+pub use sqlite::SqliteStore;
+use table::{Dialect, Statement};
+use value::Row;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Most connections for reading, at least 1; writing has one of its own.
+    pub connections_max: u32,
+    /// How long to wait for a lock or a connection.
+    pub timeout: Duration,
+    /// Whether a missing SQLite file is made.
+    pub create: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { connections_max: 4, timeout: Duration::from_secs(5), create: true }
+    }
+}
+
+/// A store; clones share its connections.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// In a SQLite file.
+    Sqlite(SqliteStore),
+}
+
+/// How far a flight's rows have come, and who may write them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which flight.
+    pub flight_id: FlightId,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+    /// The last event whose rows are stored; 0 if there is none.
+    pub seq: Seq,
+    /// When that event was decided.
+    pub last_at: Timestamp,
+}
+
+/// What became of one batch of a flush.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flushed {
+    /// It is stored now.
+    Stored,
+    /// All of it had been stored before.
+    AlreadyStored {
+        /// Where the flight's cursor is.
+        stored: Seq,
+    },
+    /// A later epoch owns the flight: nothing of the batch was written, nor ever will be.
+    Fenced {
+        /// The epoch that owns the flight.
+        owner: Epoch,
+    },
+    /// Events between the cursor and the batch (or within the batch) are missing: nothing of it was written.
+    Gap {
+        /// Where the flight's cursor is: what follows it is wanted first.
+        stored: Seq,
+    },
+    /// Its events cannot have happened to the flight as it is stored: nothing of it was written. Somebody must look.
+    Misfit {
+        /// Where the flight's cursor is.
+        stored: Seq,
+        /// Which event does not fit, and why.
+        what: String,
+    },
+}
+
+/// An order as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOrder {
+    /// Its public id.
+    pub order_id: OrderId,
+    /// What the traveller reads out.
+    pub record_locator: String,
+    /// The currency of its total.
+    pub currency: Currency,
+    /// The order itself.
+    pub order: Order,
+}
+
+/// How a seat stands in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketStatus {
+    /// On sale.
+    Free,
+    /// An unpaid order has it.
+    Held,
+    /// A confirmed order has it.
+    Sold,
+    /// Taken off sale.
+    Blocked,
+}
+
+/// A seat as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which seat.
+    pub seat: Seat,
+    /// The class of its cabin.
+    pub cabin_class: CabinClass,
+    /// Its fare, in minor units of the flight's currency.
+    pub fare: i64,
+    /// How it stands.
+    pub status: TicketStatus,
+    /// The order that has it.
+    pub order: Option<OrderNo>,
+    /// Who sits there, if that is known.
+    pub passenger: Option<PassengerName>,
+}
+
+/// Everything the tables hold of a flight.
+#[derive(Debug, Clone)]
+pub struct StoredFlight {
+    /// How far they have come.
+    pub cursor: Cursor,
+    /// All orders, ended ones too, by rising number.
+    pub orders: Vec<StoredOrder>,
+    /// All seats, by row and letter.
+    pub tickets: Vec<Ticket>,
+}
+
+impl Store {
+    /// Opens the store that `url` names: `sqlite:<path>`. Its tables may still have to be made by
+    /// [`migrate`](Self::migrate). Must be called within a tokio runtime, as everything else here.
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            // Not the whole text: a password may stand in it.
+            let scheme = url.split_once(':').map_or("?", |(scheme, _)| scheme);
+            let what = format!("must be sqlite:<path>, but begins with {scheme:?}");
+            return Err(StoreError::Setting { what });
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.starts_with(":memory:") {
+            return Err(StoreError::Setting { what: "sqlite: wants the path of a file".to_owned() });
+        }
+        SqliteStore::open(Path::new(path), options).await.map(Self::Sqlite)
+    }
+
+    /// Applies all migrations that are missing.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let migrator = migrations::migrator(self.dialect());
+        let done = match self {
+            Self::Sqlite(store) => store.migrate(&migrator).await,
+        };
+        done.map_err(|error| StoreError::Schema {
+            what: "applying migrations failed".to_owned(),
+            source: Some(Box::new(error)),
+        })
+    }
+
+    /// All migrations this version knows, and which of them were applied.
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        let sql = "SELECT version FROM _sqlx_migrations WHERE success = 1 ORDER BY version";
+        let rows = match self.read("reading the migrations", Statement::new(sql, Vec::new())).await {
+            Ok(rows) => rows,
+            Err(StoreError::Schema { .. }) => Vec::new(), // none was ever applied
+            Err(error) => return Err(error),
+        };
+        let applied: Vec<i64> = rows
+            .iter()
+            .filter_map(|row| match row.first() {
+                Some(value::Value::Int(version)) => Some(*version),
+                _ => None,
+            })
+            .collect();
+        Ok(migrations::status(self.dialect(), &applied))
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read("pinging", Statement::new("SELECT 1", Vec::new())).await.map(|_| ())
+    }
+
+    /// Sees to it that everything committed so far survives a power failure; `false` if it could not be done just
+    /// now. To be called before the journal is trimmed.
+    pub async fn sync(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sync().await,
+        }
+    }
+
+    /// What it is and where, for logs and status pages, without secrets.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(store) => store.describe(),
+        }
+    }
+
+    /// Closes all connections, when those in use have come back.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    async fn begin_write(&self) -> Result<Transaction, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
+        }
+    }
+
+    async fn begin_read(&self) -> Result<Transaction, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
+        }
+    }
+
+    async fn read(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.read(what, statement).await,
+        }
+    }
+}
+
+/// An open transaction of any dialect; rolled back when dropped.
+enum Transaction {
+    Sqlite(sqlite::Transaction),
+}
+
+impl Transaction {
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// What a `SELECT` must say so that nobody else changes its rows before the commit.
+    fn lock(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "", // there is only one writer at a time
+        }
+    }
+
+    async fn fetch(&mut self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(transaction) => {
+                sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
+            }
+        }
+    }
+
+    async fn execute(&mut self, what: &'static str, statement: Statement) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(transaction) => {
+                sqlite::execute(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
+            }
+        }
+    }
+
+    async fn commit(self, what: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => {
+                transaction.commit().await.map_err(|error| sqlite::classify(what, error))
+            }
+        }
+    }
+}

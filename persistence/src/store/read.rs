@@ -1,0 +1,244 @@
+//! What is read from a store: snapshots to recover from, orders to show.
+//! Never writes.
+
+use farerush_engine::flight::inventory::ENDED_ORDER_RETENTION_MS;
+use farerush_engine::flight::{
+    CustomerId, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
+};
+
+use super::error::StoreError;
+use super::flush::order_key;
+use super::rows::{FlightRow, decode_cursor, decode_order, decode_ticket, name_of};
+use super::table::{CURSORS, FLIGHTS, ORDERS, Statement, TICKETS};
+use super::value::{Row, Unreadable, Value};
+use super::{Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
+
+/// Most orders of one page.
+pub const PAGE_ORDERS_MAX: usize = 1_000;
+
+/// Which orders are wanted; everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// Of this customer.
+    pub customer: Option<CustomerId>,
+    /// Of this flight.
+    pub flight_id: Option<FlightId>,
+    /// In this status.
+    pub status: Option<OrderStatus>,
+}
+
+/// A place in the list of orders, newest first: the order after which a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderPlace {
+    /// When the order was placed.
+    pub created_at: Timestamp,
+    /// Its flight.
+    pub flight_id: FlightId,
+    /// Its number.
+    pub order: OrderNo,
+}
+
+impl StoredOrder {
+    /// Where this order stands in the list of orders.
+    pub fn place(&self) -> OrderPlace {
+        OrderPlace {
+            created_at: self.order.created_at,
+            flight_id: self.order_id.flight_id.clone(),
+            order: self.order.no,
+        }
+    }
+}
+
+impl Store {
+    /// Cursors of all flights, by id.
+    pub async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        let statement = Statement::new(CURSORS.select() + " ORDER BY flight_id", Vec::new());
+        let rows = self.read("reading cursors", statement).await?;
+        decoded("flight_cursor", None, rows, decode_cursor)
+    }
+
+    /// The cursor of a flight; `None` if nobody ever claimed it.
+    pub async fn cursor(&self, flight_id: &FlightId) -> Result<Option<Cursor>, StoreError> {
+        let statement = of_flight(&CURSORS.select(), flight_id, "");
+        let rows = self.read("reading a cursor", statement).await?;
+        Ok(decoded("flight_cursor", Some(flight_id), rows, decode_cursor)?.pop())
+    }
+
+    /// A flight exactly as it was after the event at its cursor, as `Flight::restore` wants it; `None` if nothing of
+    /// it is stored. Reads in one transaction: not to be called where the future may be dropped half-way.
+    pub async fn snapshot(
+        &self,
+        flight_id: &FlightId,
+    ) -> Result<Option<(FlightSnapshot, Cursor)>, StoreError> {
+        let mut transaction = self.begin_read().await?;
+        let Some((flight, cursor)) = flight_at_cursor(&mut transaction, flight_id).await? else {
+            return Ok(None);
+        };
+        let oldest = cursor.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
+        let mut orders = of_flight(
+            &ORDERS.select(),
+            flight_id,
+            " AND (status IN ('held', 'confirmed') OR updated_at >= ?) ORDER BY order_no",
+        );
+        orders.arguments.push(oldest.as_millis().into());
+        let orders = transaction.fetch("reading orders", orders).await?;
+        let blocked = of_flight(&TICKETS.select(), flight_id, " AND status = 'blocked'");
+        let blocked = transaction.fetch("reading tickets", blocked).await?;
+        drop(transaction);
+        let orders = decoded("orders", Some(flight_id), orders, decode_order)?;
+        let blocked: Seats = decoded("tickets", Some(flight_id), blocked, decode_ticket)?
+            .iter()
+            .map(|ticket| ticket.seat)
+            .collect();
+        let FlightRow { definition, sale, .. } = flight;
+        let snapshot = FlightSnapshot {
+            definition,
+            sale,
+            seq: cursor.seq,
+            last_at: cursor.last_at,
+            blocked,
+            orders: orders.into_iter().map(|stored| stored.order).collect(),
+        };
+        Ok(Some((snapshot, cursor)))
+    }
+
+    /// Everything the tables hold of a flight, at its cursor: all its orders and a ticket for each of its seats.
+    /// Reads in one transaction: not to be called where the future may be dropped half-way.
+    pub async fn flight(&self, flight_id: &FlightId) -> Result<Option<StoredFlight>, StoreError> {
+        let mut transaction = self.begin_read().await?;
+        let Some((_, cursor)) = flight_at_cursor(&mut transaction, flight_id).await? else {
+            return Ok(None);
+        };
+        let orders = of_flight(&ORDERS.select(), flight_id, " ORDER BY order_no");
+        let orders = transaction.fetch("reading orders", orders).await?;
+        let tickets = of_flight(&TICKETS.select(), flight_id, " ORDER BY row_no, letter");
+        let tickets = transaction.fetch("reading tickets", tickets).await?;
+        drop(transaction);
+        Ok(Some(StoredFlight {
+            cursor,
+            orders: decoded("orders", Some(flight_id), orders, decode_order)?,
+            tickets: decoded("tickets", Some(flight_id), tickets, decode_ticket)?,
+        }))
+    }
+
+    /// One order; `None` if there is none of this id (a wrong tag is a wrong id).
+    pub async fn order(&self, id: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        let keys = vec![order_key(&id.flight_id, id.order.no)];
+        let Some(statement) = ORDERS.lookups("", keys).pop() else { return Ok(None) };
+        let rows = self.read("reading an order", statement).await?;
+        let order = decoded("orders", Some(&id.flight_id), rows, decode_order)?.pop();
+        Ok(order.filter(|order| order.order_id == *id))
+    }
+
+    /// Orders, newest first (by time, then flight, then number, all falling): those behind `after`, at most `limit`
+    /// and never more than [`PAGE_ORDERS_MAX`]. One statement: the future may be dropped at any time.
+    pub async fn orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.clamp(1, PAGE_ORDERS_MAX);
+        let rows = self.read("listing orders", list(filter, after, limit)).await?;
+        decoded("orders", None, rows, decode_order)
+    }
+}
+
+fn list(filter: &OrderFilter, after: Option<&OrderPlace>, limit: usize) -> Statement {
+    let mut conditions: Vec<&str> = Vec::new();
+    let mut arguments: Vec<Value> = Vec::new();
+    if let Some(customer) = &filter.customer {
+        conditions.push("customer_id = ?");
+        arguments.push(customer.as_str().into());
+    }
+    if let Some(flight_id) = &filter.flight_id {
+        conditions.push("flight_id = ?");
+        arguments.push(flight_id.as_str().into());
+    }
+    if let Some(status) = filter.status {
+        conditions.push("status = ?");
+        arguments.push(status.as_str().into());
+    }
+    // Within a flight the numbers rise with time, so that the primary key gives the order by itself.
+    let by_number = filter.flight_id.is_some() && filter.customer.is_none();
+    match after {
+        Some(after) if by_number => {
+            conditions.push("order_no < ?");
+            arguments.push(after.order.0.into());
+        }
+        Some(after) => {
+            // Spelt out, because MySQL does not use an index for a comparison of tuples.
+            conditions.push(
+                "created_at <= ? AND (created_at < ? OR flight_id < ? OR (flight_id = ? AND order_no < ?))",
+            );
+            let (at, flight) = (after.created_at.as_millis(), after.flight_id.as_str());
+            arguments.extend([at.into(), at.into(), flight.into(), flight.into(), after.order.0.into()]);
+        }
+        None => {}
+    }
+    let condition = if conditions.is_empty() { String::new() } else { conditions.join(" AND ") };
+    let start = if condition.is_empty() { "" } else { " WHERE " };
+    let sort = if by_number { "order_no DESC" } else { "created_at DESC, flight_id DESC, order_no DESC" };
+    arguments.push((limit as u64).into());
+    Statement::new(format!("{}{start}{condition} ORDER BY {sort} LIMIT ?", ORDERS.select()), arguments)
+}
+
+async fn flight_at_cursor(
+    transaction: &mut Transaction,
+    flight_id: &FlightId,
+) -> Result<Option<(FlightRow, Cursor)>, StoreError> {
+    let rows = transaction.fetch("reading a cursor", of_flight(&CURSORS.select(), flight_id, "")).await?;
+    let cursor = decoded("flight_cursor", Some(flight_id), rows, decode_cursor)?.pop();
+    let Some(cursor) = cursor.filter(|cursor| cursor.seq.0 > 0) else { return Ok(None) };
+    let rows = transaction.fetch("reading a flight", of_flight(&FLIGHTS.select(), flight_id, "")).await?;
+    let flight = decoded("flights", Some(flight_id), rows, FlightRow::decode)?.pop();
+    let Some(flight) = flight else {
+        let what = format!("the cursor is at {}, but there is no row of the flight", cursor.seq);
+        return Err(StoreError::damaged(Some(flight_id), what));
+    };
+    Ok(Some((flight, cursor)))
+}
+
+fn of_flight(select: &str, flight_id: &FlightId, more: &str) -> Statement {
+    Statement::new(format!("{select} WHERE flight_id = ?{more}"), vec![flight_id.as_str().into()])
+}
+
+fn decoded<T>(
+    table: &str,
+    flight_id: Option<&FlightId>,
+    rows: Vec<Row>,
+    decode: impl Fn(Row) -> Result<T, Unreadable>,
+) -> Result<Vec<T>, StoreError> {
+    let one = |row: Row| {
+        let name = name_of(&row);
+        decode(row).map_err(|error| StoreError::damaged(flight_id, format!("{table} {name}: {error}")))
+    };
+    rows.into_iter().map(one).collect()
+}
+
+impl TicketStatus {
+    /// All statuses.
+    pub const ALL: [Self; 4] = [Self::Free, Self::Held, Self::Sold, Self::Blocked];
+
+    /// The name the tables use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Held => "held",
+            Self::Sold => "sold",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    /// The status with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+impl Ticket {
+    /// The ticket of a seat that nobody has.
+    pub fn is_unsold(&self) -> bool {
+        self.order.is_none()
+    }
+}

@@ -1,0 +1,187 @@
+//! The SQLite dialect: opening the file, transactions, and moving values in and out.
+//! Never knows what the tables are for.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::StoreOptions;
+use super::error::StoreError;
+use super::table::{Statement, Table};
+use super::value::{Row, Value};
+
+/// Pages of 4 KiB in the write-ahead log before a commit copies them into the file: 16 MiB.
+const WAL_CHECKPOINT_PAGES: &str = "4000";
+/// The writer's page cache, in KiB (negative, as SQLite wants it).
+const WRITER_CACHE_KIB: &str = "-32768";
+
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CORRUPT: i32 = 11;
+const CONSTRAINT: i32 = 19;
+const NOT_A_DATABASE: i32 = 26;
+/// A statement that does not fit the tables.
+const GENERIC: i32 = 1;
+
+/// A store in one SQLite file: one writing connection, some reading ones.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        if options.create
+            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+        {
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
+                what: "creating the folder of the SQLite file",
+                source: Some(Box::new(error)),
+            })?;
+        }
+        // NORMAL does not fsync at each commit: a power failure may take the newest commits back, rows and cursor
+        // together, never half of one. The journal still has those events, because it is trimmed only after `sync`.
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(options.create)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(options.timeout)
+            .pragma("wal_autocheckpoint", WAL_CHECKPOINT_PAGES)
+            .thread_name(|id| format!("sqlite-{id}"));
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(options.timeout)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false); // a file does not go away as a server does
+        let writer = pool
+            .clone()
+            .max_connections(1)
+            .connect_with(connect.clone().pragma("cache_size", WRITER_CACHE_KIB))
+            .await
+            .map_err(|error| classify("opening the SQLite file", error))?;
+        let readers = pool
+            .max_connections(options.connections_max.max(1))
+            .connect_lazy_with(connect.create_if_missing(false).pragma("query_only", "on"));
+        Ok(Self { path: path.to_owned(), writer, readers })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+
+    pub(super) async fn begin_write(&self) -> Result<Transaction, StoreError> {
+        // IMMEDIATE takes the write lock at once, so that what is read inside cannot be changed by another process.
+        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(|error| classify("beginning to write", error))
+    }
+
+    pub(super) async fn begin_read(&self) -> Result<Transaction, StoreError> {
+        self.readers.begin().await.map_err(|error| classify("beginning to read", error))
+    }
+
+    /// Reads by a single statement, which needs no transaction and may be dropped half-way.
+    pub(super) async fn read(
+        &self,
+        what: &'static str,
+        statement: Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(|error| classify(what, error))?;
+        fetch(&mut connection, statement).await.map_err(|error| classify(what, error))
+    }
+
+    pub(super) async fn sync(&self) -> Result<bool, StoreError> {
+        let what = "writing the log into the file";
+        let mut connection = self.writer.acquire().await.map_err(|error| classify(what, error))?;
+        let statement = Statement::new("PRAGMA wal_checkpoint(PASSIVE)", Vec::new());
+        let rows = fetch(&mut connection, statement).await.map_err(|error| classify(what, error))?;
+        // busy, pages in the log, pages that are in the (synced) file by now. A reader may hold some back.
+        Ok(matches!(rows.first().map(Vec::as_slice), Some([Value::Int(0), all, copied]) if all == copied))
+    }
+
+    pub(super) async fn migrate(&self, migrator: &Migrator) -> Result<(), MigrateError> {
+        migrator.run(&self.writer).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// An open transaction; rolled back when dropped.
+pub(super) type Transaction = sqlx::Transaction<'static, Sqlite>;
+
+pub(super) async fn fetch(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = bound(statement).fetch_all(connection).await?;
+    rows.iter().map(values).collect()
+}
+
+pub(super) async fn execute(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+) -> Result<u64, sqlx::Error> {
+    Ok(bound(statement).execute(connection).await?.rows_affected())
+}
+
+fn bound(statement: Statement) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
+    // Safe: the text is put together from constants in `table` and `read`, everything else is an argument.
+    let mut query = sqlx::query(AssertSqlSafe(statement.sql));
+    for argument in statement.arguments {
+        query = match argument {
+            Value::Null => query.bind(None::<i64>),
+            Value::Int(number) => query.bind(number),
+            Value::Text(text) => query.bind(text),
+        };
+    }
+    query
+}
+
+fn values(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    (0..row.len())
+        .map(|place| {
+            let raw = row.try_get_raw(place)?;
+            if raw.is_null() {
+                return Ok(Value::Null);
+            }
+            let is_number = raw.type_info().name() == "INTEGER";
+            if is_number { row.try_get(place).map(Value::Int) } else { row.try_get(place).map(Value::Text) }
+        })
+        .collect()
+}
+
+pub(super) fn upsert_suffix(table: &Table) -> String {
+    let sets: Vec<String> =
+        table.changing.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(" ON CONFLICT ({}) DO UPDATE SET {}", table.key.join(", "), sets.join(", "))
+}
+
+pub(super) fn classify(what: &'static str, error: sqlx::Error) -> StoreError {
+    let code = match &error {
+        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Some(CORRUPT),
+        _ => None,
+    };
+    let source = Some(error.into());
+    match code.map(|code| code & 0xff) {
+        Some(BUSY | LOCKED) => StoreError::Unavailable { what, source },
+        Some(CORRUPT | NOT_A_DATABASE) => {
+            StoreError::Damaged { flight_id: None, what: format!("{what} failed"), source }
+        }
+        Some(CONSTRAINT) => StoreError::Rejected { what, source },
+        Some(GENERIC) => {
+            StoreError::Schema { what: format!("{what} failed; have all migrations been applied?"), source }
+        }
+        _ => StoreError::Unavailable { what, source },
+    }
+}

@@ -1,0 +1,237 @@
+//! The tables, their columns, and the text of multi-row statements on them.
+//! Never runs a statement.
+
+use super::sqlite;
+use super::value::{Row, Value};
+
+/// Which words a database wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// SQLite 3.35 or newer.
+    Sqlite,
+}
+
+/// A table and how rows of it are written: inserted, or, where the key exists, changed in some columns.
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// All columns, in the order in which rows are built and read.
+    pub(super) columns: &'static [&'static str],
+    /// The primary key.
+    pub(super) key: &'static [&'static str],
+    /// The columns that change when the row exists already.
+    pub(super) changing: &'static [&'static str],
+}
+
+/// Flights with their cabins and their sale.
+pub(super) const FLIGHTS: Table = Table {
+    name: "flights",
+    columns: &[
+        "flight_id",
+        "flight_number",
+        "origin",
+        "destination",
+        "departs_at",
+        "aircraft",
+        "currency",
+        "cabins",
+        "salt",
+        "sale_switch",
+        "opens_at",
+        "closes_at",
+        "max_seats_per_order",
+        "max_seats_per_customer",
+        "hold_seconds",
+        "created_at",
+    ],
+    key: &["flight_id"],
+    changing: &[
+        "cabins",
+        "sale_switch",
+        "opens_at",
+        "closes_at",
+        "max_seats_per_order",
+        "max_seats_per_customer",
+        "hold_seconds",
+    ],
+};
+
+/// Seats, one row each.
+pub(super) const TICKETS: Table = Table {
+    name: "tickets",
+    columns: &[
+        "flight_id",
+        "seat",
+        "row_no",
+        "letter",
+        "cabin_class",
+        "fare",
+        "status",
+        "order_no",
+        "passenger",
+    ],
+    key: &["flight_id", "seat"],
+    changing: &["status", "order_no", "passenger"],
+};
+
+/// Orders, live and ended.
+pub(super) const ORDERS: Table = Table {
+    name: "orders",
+    columns: &[
+        "flight_id",
+        "order_no",
+        "order_id",
+        "record_locator",
+        "customer_id",
+        "status",
+        "seats",
+        "quantity",
+        "total",
+        "currency",
+        "hold_expires_at",
+        "created_at",
+        "updated_at",
+        "changed_by",
+        "passengers",
+        "client_reference",
+        "payment_reference",
+        "idempotency_key",
+        "fingerprint",
+    ],
+    key: &["flight_id", "order_no"],
+    changing: &[
+        "status",
+        "seats",
+        "total",
+        "hold_expires_at",
+        "updated_at",
+        "changed_by",
+        "passengers",
+        "payment_reference",
+    ],
+};
+
+/// Owners and progress.
+pub(super) const CURSORS: Table = Table {
+    name: "flight_cursor",
+    columns: &["flight_id", "epoch", "seq", "last_at"],
+    key: &["flight_id"],
+    // Only a claim writes a whole cursor row; seq moves by compare-and-set alone.
+    changing: &["epoch"],
+};
+
+/// Rows (or keys) of one statement. Any number is made up of these, so that a connection prepares each table's
+/// statement five times at most and finds it in its cache ever after.
+const CHUNK_ROWS: [usize; 5] = [512, 128, 32, 8, 1];
+
+/// The smallest limit of placeholders a statement meets: SQLite's (MySQL has 65,535).
+const PLACEHOLDERS_MAX: usize = 32_766;
+const _: () = assert!(CHUNK_ROWS[0] * ORDERS.columns.len() <= PLACEHOLDERS_MAX);
+const _: () = assert!(CHUNK_ROWS[0] * FLIGHTS.columns.len() <= PLACEHOLDERS_MAX);
+
+/// Largest number of keys looked up by one statement: long chains of OR cost more than they save.
+const LOOKUP_KEYS_MAX: usize = 128;
+
+/// A statement and its arguments.
+pub(super) struct Statement {
+    /// The text, with `?` for each argument.
+    pub(super) sql: String,
+    /// The arguments.
+    pub(super) arguments: Vec<Value>,
+}
+
+impl Statement {
+    /// A statement with these arguments.
+    pub(super) fn new(sql: impl Into<String>, arguments: Vec<Value>) -> Self {
+        Self { sql: sql.into(), arguments }
+    }
+}
+
+impl Table {
+    /// `SELECT` all columns, up to and without the condition.
+    pub(super) fn select(&self) -> String {
+        format!("SELECT {} FROM {}", self.columns.join(", "), self.name)
+    }
+
+    /// Statements that write these rows: new ones are inserted, others changed.
+    pub(super) fn upserts(&self, dialect: Dialect, rows: Vec<Row>) -> Vec<Statement> {
+        let suffix = match dialect {
+            Dialect::Sqlite => sqlite::upsert_suffix(self),
+        };
+        let tuple = format!("({})", placeholders("?", self.columns.len(), ", "));
+        let start = format!("INSERT INTO {} ({}) VALUES ", self.name, self.columns.join(", "));
+        chunks(rows, CHUNK_ROWS[0])
+            .map(|rows| {
+                let tuples = placeholders(&tuple, rows.len(), ", ");
+                Statement::new(format!("{start}{tuples}{suffix}"), rows.into_iter().flatten().collect())
+            })
+            .collect()
+    }
+
+    /// Statements that read the rows with these keys; `lock` is what the dialect says to keep them from changing.
+    pub(super) fn lookups(&self, lock: &str, keys: Vec<Row>) -> Vec<Statement> {
+        let one = self.key.iter().map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(" AND ");
+        let start = self.select();
+        chunks(keys, LOOKUP_KEYS_MAX)
+            .map(|keys| {
+                // A key of one column reads best as a list, one of several as a chain of ORs.
+                let condition = match self.key {
+                    [column] => format!("{column} IN ({})", placeholders("?", keys.len(), ", ")),
+                    _ => placeholders(&format!("({one})"), keys.len(), " OR "),
+                };
+                let sql = format!("{start} WHERE {condition}{lock}");
+                Statement::new(sql, keys.into_iter().flatten().collect())
+            })
+            .collect()
+    }
+}
+
+fn placeholders(one: &str, count: usize, between: &str) -> String {
+    let mut text = String::with_capacity(count * (one.len() + between.len()));
+    for place in 0..count {
+        if place > 0 {
+            text.push_str(between);
+        }
+        text.push_str(one);
+    }
+    text
+}
+
+fn chunks(rows: Vec<Row>, rows_max: usize) -> impl Iterator<Item = Vec<Row>> {
+    let mut rows = rows.into_iter();
+    std::iter::from_fn(move || {
+        let left = rows.len();
+        let size = CHUNK_ROWS.into_iter().find(|&size| size <= left && size <= rows_max)?;
+        Some(rows.by_ref().take(size).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_rows_is_made_up_of_five_sizes() {
+        for count in [0, 1, 7, 8, 511, 512, 1_000, 5_000] {
+            let rows: Vec<Row> = (0..count).map(|number| vec![Value::Int(number)]).collect();
+            let chunks: Vec<Vec<Row>> = chunks(rows.clone(), CHUNK_ROWS[0]).collect();
+            assert!(chunks.iter().all(|chunk| CHUNK_ROWS.contains(&chunk.len())));
+            assert_eq!(chunks.into_iter().flatten().collect::<Vec<_>>(), rows);
+        }
+    }
+
+    #[test]
+    fn statements_have_as_many_placeholders_as_arguments() {
+        let row = vec![Value::Null; ORDERS.columns.len()];
+        let key = vec![Value::Null; ORDERS.key.len()];
+        let statements = ORDERS
+            .upserts(Dialect::Sqlite, vec![row; 700])
+            .into_iter()
+            .chain(ORDERS.lookups("", vec![key; 700]))
+            .chain(FLIGHTS.lookups("", vec![vec![Value::Null]; 9]));
+        for statement in statements {
+            assert_eq!(statement.sql.matches('?').count(), statement.arguments.len());
+            assert!(statement.arguments.len() <= PLACEHOLDERS_MAX);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Verify: rebuilds every flight from the journal and from the store, and compares everything with everything.
+//! Never writes and never claims: it may run beside a server, or on a copy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use farerush_engine::flight::{
+    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq,
+};
+use farerush_engine::journal::{Extent, Journal};
+use tokio::task::spawn_blocking;
+
+use crate::recovery::{RecoveryError, blocking, replay};
+use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus, passenger_on, seats_of};
+
+/// How often a flight is read again because a server moved it on while it was being read.
+const TRIES_MAX: usize = 5;
+
+/// What became of a flight's check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Journal, store and invariants agree.
+    Ok,
+    /// Likewise, but the journal no longer reaches back to the first event: it was compared from the store's cursor
+    /// on only.
+    OkFromCursor,
+    /// They do not.
+    Difference(String),
+}
+
+/// What was found out about one flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedFlight {
+    /// Which.
+    pub flight_id: FlightId,
+    /// Seats it has.
+    pub seats: usize,
+    /// Seats in confirmed orders.
+    pub sold: usize,
+    /// Seats in held orders.
+    pub held: usize,
+    /// Live orders.
+    pub orders: usize,
+    /// The journal's last event; 0 if it has none.
+    pub journal_seq: Seq,
+    /// The store's cursor.
+    pub stored_seq: Seq,
+    /// The largest epoch that journal or store know.
+    pub epoch: Epoch,
+    /// Whether all agree.
+    pub verdict: Verdict,
+}
+
+/// What was found out about all flights.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// One line a flight, by id.
+    pub flights: Vec<VerifiedFlight>,
+}
+
+impl VerifyReport {
+    /// Whether there is no difference anywhere.
+    pub fn is_ok(&self) -> bool {
+        self.differences() == 0
+    }
+
+    /// Number of flights with a difference.
+    pub fn differences(&self) -> usize {
+        self.flights.iter().filter(|flight| matches!(flight.verdict, Verdict::Difference(_))).count()
+    }
+}
+
+/// Checks every flight that journal or store knows. Fails only if those cannot be read as a whole; whatever is wrong
+/// with a flight stands in its line.
+pub async fn verify(journal: &Arc<dyn Journal>, store: &Store) -> Result<VerifyReport, RecoveryError> {
+    let mut flight_ids: Vec<FlightId> =
+        store.cursors().await?.into_iter().map(|cursor| cursor.flight_id).collect();
+    let extents = blocking(journal, |journal| journal.extents()).await?;
+    flight_ids.extend(extents.into_iter().map(|extent| extent.flight_id));
+    flight_ids.sort();
+    flight_ids.dedup();
+    let mut report = VerifyReport::default();
+    for flight_id in flight_ids {
+        report.flights.push(verify_flight(journal, store, flight_id).await?);
+    }
+    Ok(report)
+}
+
+/// All that is known of a flight, read while it stood still.
+struct Known {
+    flight_id: FlightId,
+    extent: Option<Extent>,
+    cursor: Option<Cursor>,
+    snapshot: Option<FlightSnapshot>,
+    tables: Option<StoredFlight>,
+}
+
+async fn verify_flight(
+    journal: &Arc<dyn Journal>,
+    store: &Store,
+    flight_id: FlightId,
+) -> Result<VerifiedFlight, RecoveryError> {
+    let known = match read(journal, store, &flight_id).await {
+        Ok(known) => known,
+        Err(RecoveryError::Store(error @ StoreError::Damaged { .. })) => {
+            let mut line = VerifiedFlight::unknown(flight_id);
+            line.verdict = Verdict::Difference(error.to_string());
+            return Ok(line);
+        }
+        Err(error) => return Err(error),
+    };
+    let journal = Arc::clone(journal);
+    let line = spawn_blocking(move || compare(&*journal, known)).await;
+    Ok(line.unwrap_or_else(|_| {
+        let mut line = VerifiedFlight::unknown(flight_id);
+        line.verdict = Verdict::Difference("rebuilding it panicked".to_owned());
+        line
+    }))
+}
+
+async fn read(
+    journal: &Arc<dyn Journal>,
+    store: &Store,
+    flight_id: &FlightId,
+) -> Result<Known, RecoveryError> {
+    let mut tries = 0;
+    loop {
+        let snapshot = store.snapshot(flight_id).await?;
+        let tables = store.flight(flight_id).await?;
+        let stands_still = snapshot.as_ref().map(|(_, cursor)| cursor.seq)
+            == tables.as_ref().map(|tables| tables.cursor.seq);
+        tries += 1;
+        if !stands_still && tries < TRIES_MAX {
+            continue;
+        }
+        let id = flight_id.clone();
+        // After the store, which never runs ahead of the journal.
+        let extent = blocking(journal, move |journal| journal.extent(&id)).await?;
+        let cursor = store.cursor(flight_id).await?;
+        let snapshot = snapshot.map(|(snapshot, _)| snapshot);
+        return Ok(Known { flight_id: flight_id.clone(), extent, cursor, snapshot, tables });
+    }
+}
+
+fn compare(journal: &dyn Journal, known: Known) -> VerifiedFlight {
+    let mut line = VerifiedFlight::unknown(known.flight_id.clone());
+    let last = known.extent.as_ref().map_or(Seq(0), |extent| extent.last);
+    let first = known.extent.as_ref().map_or(Seq(0), |extent| extent.first);
+    let stored = known.snapshot.as_ref().map_or(Seq(0), |snapshot| snapshot.seq);
+    line.journal_seq = last;
+    line.stored_seq = stored;
+    line.epoch = (known.extent.as_ref().map(|extent| extent.epoch).unwrap_or_default())
+        .max(known.cursor.as_ref().map(|cursor| cursor.epoch).unwrap_or_default());
+    if last == Seq(0) && stored == Seq(0) {
+        return line; // claimed, but never created
+    }
+    line.verdict = match find_differences(journal, known, first, last, &mut line) {
+        Ok(true) => Verdict::Ok,
+        Ok(false) => Verdict::OkFromCursor,
+        Err(difference) => Verdict::Difference(difference),
+    };
+    line
+}
+
+/// Whether the journal reaches back to the first event; or what is wrong.
+fn find_differences(
+    journal: &dyn Journal,
+    known: Known,
+    first: Seq,
+    last: Seq,
+    line: &mut VerifiedFlight,
+) -> Result<bool, String> {
+    let Known { flight_id, snapshot, tables, .. } = known;
+    let stored = line.stored_seq;
+    let from_store = snapshot.map(Flight::restore).transpose();
+    let from_store = from_store.map_err(|error| format!("the store's flight, at {stored}: {error}"))?;
+    if let Some(flight) = &from_store {
+        line.count(flight);
+    }
+    if last < stored && last > Seq(0) {
+        return Err(format!("the journal ends at {last}, the store at {stored}"));
+    }
+    let reaches_back = first == Seq(1);
+    let mut at_cursor = None;
+    let from_journal = if reaches_back {
+        let (flight, _) = replay(journal, &flight_id, None, last, |flight| {
+            if flight.seq() == stored {
+                at_cursor = Some(flight.clone());
+            }
+        })
+        .map_err(|error| format!("from the journal: {}", in_words(&error)))?;
+        line.count(&flight);
+        Some(flight)
+    } else {
+        None
+    };
+    let at_cursor_store = from_store.clone();
+    let brought_up = match from_store {
+        Some(flight) => Some(
+            replay(journal, &flight_id, Some(flight), last, |_| ())
+                .map_err(|error| format!("from the store on: {}", in_words(&error)))?
+                .0,
+        ),
+        None => None,
+    };
+    let newest = from_journal.as_ref().or(brought_up.as_ref());
+    let Some(newest) = newest else {
+        return Err(format!("the store has nothing, and the journal begins at {first}"));
+    };
+    newest.check().map_err(|error| error.to_string())?;
+    line.count(newest);
+    if let (Some(one), Some(other)) = (&at_cursor, &at_cursor_store) {
+        same(one, other, &format!("at the store's cursor, {stored}"))?;
+    }
+    if let (Some(one), Some(other)) = (&from_journal, &brought_up) {
+        same(one, other, &format!("at the journal's end, {last}"))?;
+    }
+    match (&at_cursor_store, &tables) {
+        (Some(flight), Some(tables)) if tables.cursor.seq == flight.seq() => check_tables(flight, tables)?,
+        (Some(_), _) => return Err("its rows never stood still while they were read".to_owned()),
+        (None, _) => {}
+    }
+    Ok(reaches_back)
+}
+
+fn in_words(error: &RecoveryError) -> String {
+    match error {
+        RecoveryError::Broken { source, .. } => format!("{error}: {source}"),
+        RecoveryError::Journal(source) => source.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn same(journal: &Flight, store: &Flight, when: &str) -> Result<(), String> {
+    if journal.digest() == store.digest() {
+        return Ok(());
+    }
+    let (one, other) = (journal.snapshot(), store.snapshot());
+    let what = if one.definition != other.definition {
+        "the flight's definition".to_owned()
+    } else if one.sale != other.sale {
+        "the sale".to_owned()
+    } else {
+        let orders: HashMap<_, &Order> = other.orders.iter().map(|order| (order.no, order)).collect();
+        let differs = one.orders.iter().find(|order| orders.get(&order.no) != Some(order));
+        let extra = || other.orders.iter().find(|order| journal.order(order.no).is_none());
+        match differs.or_else(extra) {
+            Some(order) => format!("order {}", order.no.0),
+            None => "the seats".to_owned(),
+        }
+    };
+    Err(format!("journal and store differ {when}: {what}"))
+}
+
+/// Checks that the rows agree with each other and with the flight at the cursor.
+fn check_tables(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
+    let definition = flight.definition();
+    let mut owners: BTreeMap<Seat, &Order> = BTreeMap::new();
+    for stored in &tables.orders {
+        let order = &stored.order;
+        let no = order.no;
+        if stored.order_id != OrderId::of(&definition.flight_id, definition.salt, no)
+            || stored.record_locator != definition.salt.record_locator(no).as_str()
+        {
+            return Err(format!("orders: id or locator of order {} is not the one it must have", no.0));
+        }
+        if order.status.is_live() {
+            for &seat in &order.seats {
+                if let Some(other) = owners.insert(seat, order) {
+                    return Err(format!("orders: {seat} is in order {} and in order {}", other.no.0, no.0));
+                }
+            }
+        }
+        if flight.order(no).is_some_and(|known| known != order) {
+            return Err(format!("orders: order {} is not as it is in the flight", no.0));
+        }
+    }
+    let stored: HashMap<_, _> = tables.orders.iter().map(|stored| (stored.order.no, ())).collect();
+    if let Some(order) = flight.orders().find(|order| !stored.contains_key(&order.no)) {
+        return Err(format!("orders: there is no row of order {}", order.no.0));
+    }
+    check_tickets(flight, tables, &owners)
+}
+
+fn check_tickets(
+    flight: &Flight,
+    tables: &StoredFlight,
+    owners: &BTreeMap<Seat, &Order>,
+) -> Result<(), String> {
+    let blocked = flight.snapshot().blocked;
+    let mut tickets: BTreeMap<Seat, &Ticket> =
+        tables.tickets.iter().map(|ticket| (ticket.seat, ticket)).collect();
+    for cabin in &flight.definition().cabins {
+        for seat in seats_of(cabin) {
+            let Some(ticket) = tickets.remove(&seat) else {
+                return Err(format!("tickets: there is no row of seat {seat}"));
+            };
+            let owner = owners.get(&seat).copied();
+            let status = match owner.map(|order| order.status) {
+                Some(OrderStatus::Held) => TicketStatus::Held,
+                Some(_) => TicketStatus::Sold,
+                None if blocked.contains(&seat) => TicketStatus::Blocked,
+                None => TicketStatus::Free,
+            };
+            let expected = Ticket {
+                seat,
+                cabin_class: cabin.cabin_class,
+                fare: cabin.fare.amount,
+                status,
+                order: owner.map(|order| order.no),
+                passenger: owner.and_then(|order| passenger_on(order, seat)),
+            };
+            if *ticket != expected {
+                return Err(format!("tickets: {seat} is {}", difference(ticket, &expected)));
+            }
+        }
+    }
+    match tickets.keys().next() {
+        Some(seat) => Err(format!("tickets: the flight has no seat {seat}")),
+        None => Ok(()),
+    }
+}
+
+fn difference(found: &Ticket, expected: &Ticket) -> String {
+    let say = |ticket: &Ticket| match ticket.order {
+        Some(no) => format!("{} (order {})", ticket.status.as_str(), no.0),
+        None => ticket.status.as_str().to_owned(),
+    };
+    let (is, must) = (say(found), say(expected));
+    if is == must {
+        format!("{is}, but its cabin, fare or passenger is wrong")
+    } else {
+        format!("{is}, not {must}")
+    }
+}
+
+impl VerifiedFlight {
+    fn unknown(flight_id: FlightId) -> Self {
+        Self {
+            flight_id,
+            seats: 0,
+            sold: 0,
+            held: 0,
+            orders: 0,
+            journal_seq: Seq(0),
+            stored_seq: Seq(0),
+            epoch: Epoch(0),
+            verdict: Verdict::Ok,
+        }
+    }
+
+    fn count(&mut self, flight: &Flight) {
+        let seats_in = |status| {
+            flight
+                .orders()
+                .filter(|order| order.status == status)
+                .map(|order| order.seats.len())
+                .sum::<usize>()
+        };
+        self.seats = flight.definition().cabins.iter().map(|cabin| cabin.capacity() as usize).sum();
+        self.sold = seats_in(OrderStatus::Confirmed);
+        self.held = seats_in(OrderStatus::Held);
+        self.orders = flight.orders().filter(|order| order.status.is_live()).count();
+    }
+
+    fn cells(&self) -> [String; 9] {
+        [
+            self.flight_id.to_string(),
+            self.seats.to_string(),
+            self.sold.to_string(),
+            self.held.to_string(),
+            self.orders.to_string(),
+            self.journal_seq.to_string(),
+            self.stored_seq.to_string(),
+            self.epoch.to_string(),
+            match &self.verdict {
+                Verdict::Ok => "ok".to_owned(),
+                Verdict::OkFromCursor => "ok (from the store's cursor on)".to_owned(),
+                Verdict::Difference(what) => format!("DIFFERENCE: {what}"),
+            },
+        ]
+    }
+}
+
+/// The report as a table: names to the left, numbers to the right.
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["flight", "seats", "sold", "held", "orders", "journal", "stored", "epoch", "verdict"]
+            .map(str::to_owned);
+        let lines: Vec<[String; 9]> =
+            std::iter::once(head).chain(self.flights.iter().map(VerifiedFlight::cells)).collect();
+        let mut widths = [0; 9];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for line in &lines {
+            write!(f, "{:<width$}", line[0], width = widths[0])?;
+            for (cell, width) in line[1..8].iter().zip(&widths[1..8]) {
+                write!(f, "  {cell:>width$}")?;
+            }
+            writeln!(f, "  {}", line[8])?;
+        }
+        let (flights, differences) = (self.flights.len(), self.differences());
+        writeln!(f, "{flights} flights, {differences} with a difference")
+    }
+}

@@ -1,0 +1,406 @@
+//! What is durable but not stored yet, by flight: what waits in memory, what has to be read again from the journal,
+//! and which replies wait for it.
+//! Never waits, reads a clock or does IO.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use farerush_engine::flight::{Epoch, FlightId, Recorded, Salt, Seq};
+use farerush_engine::journal::{Batch, DurableRound};
+
+use crate::store::{Flushed, bytes_held, rows_written};
+
+/// Everything that is not stored yet.
+pub(super) struct Backlog {
+    lanes: HashMap<FlightId, Lane>,
+    /// Flights with something to take, each at most once, in the order in which they came.
+    ready: VecDeque<FlightId>,
+    /// Flights that the store has to catch up with.
+    behind: HashSet<FlightId>,
+    /// Flights stored further since the last `untrimmed`.
+    moved: HashSet<FlightId>,
+    rounds: Vec<WaitingRound>,
+    bytes: usize,
+    bytes_max: usize,
+    events: u64,
+    generations: u64,
+}
+
+/// One flight on its way into the store.
+struct Lane {
+    salt: Salt,
+    epoch: Epoch,
+    /// Where the store's cursor is, as far as known.
+    stored: Seq,
+    /// The last event known to be durable.
+    handed: Seq,
+    /// Events in memory, without a hole among them; what lies between `stored` and the first is in the journal.
+    queue: VecDeque<Recorded>,
+    /// Whether it stands in `ready`.
+    is_ready: bool,
+    /// Whether something of it is being read or flushed.
+    is_taken: bool,
+    /// Why nothing more can be stored, if so.
+    halt: Option<Halt>,
+    /// Told apart from lanes that the same flight had before it was registered again.
+    generation: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Halt {
+    /// The store belongs to a later epoch.
+    Fenced,
+    /// Somebody must look.
+    Stuck(String),
+}
+
+struct WaitingRound {
+    needs: Vec<(FlightId, Seq)>,
+    release: Box<dyn FnOnce() + Send>,
+}
+
+/// What goes with a batch that was taken out of the backlog, until its outcome is booked.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// Whose.
+    pub(super) flight_id: FlightId,
+    /// If the batch is empty, its events are to be read from the journal: those after this one,
+    pub(super) after: Seq,
+    /// and before this one.
+    pub(super) before: Option<Seq>,
+    bytes: usize,
+    generation: u64,
+}
+
+/// What followed from an outcome.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The flight is stored up to here now.
+    Stored(FlightId, Seq),
+    /// The store belongs to a later epoch than the one given.
+    Fenced(FlightId, Epoch),
+    /// Somebody must look.
+    Stuck(FlightId, String),
+    /// Nothing to tell.
+    Nothing,
+}
+
+impl Lane {
+    fn is_behind(&self) -> bool {
+        self.halt.is_none() && self.handed > self.stored
+    }
+}
+
+impl Backlog {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            behind: HashSet::new(),
+            moved: HashSet::new(),
+            rounds: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            events: 0,
+            generations: 0,
+        }
+    }
+
+    /// Takes a flight's progress as given: it is stored up to `stored` and durable up to `durable`.
+    pub(super) fn register(
+        &mut self,
+        flight_id: &FlightId,
+        salt: Salt,
+        epoch: Epoch,
+        stored: Seq,
+        durable: Seq,
+    ) {
+        self.forget(flight_id);
+        self.generations += 1;
+        let lane = Lane {
+            salt,
+            epoch,
+            stored,
+            handed: durable.max(stored),
+            queue: VecDeque::new(),
+            is_ready: false,
+            is_taken: false,
+            halt: None,
+            generation: self.generations,
+        };
+        self.events += lane.handed.0 - lane.stored.0;
+        self.lanes.insert(flight_id.clone(), lane);
+        self.make_ready(flight_id);
+    }
+
+    pub(super) fn forget(&mut self, flight_id: &FlightId) {
+        let Some(lane) = self.lanes.remove(flight_id) else { return };
+        self.bytes -= lane.queue.iter().map(bytes_held).sum::<usize>();
+        if lane.halt.is_none() {
+            self.events -= lane.handed.0 - lane.stored.0;
+        }
+        self.behind.remove(flight_id);
+        self.moved.remove(flight_id);
+        if lane.is_ready {
+            self.ready.retain(|ready| ready != flight_id);
+        }
+    }
+
+    pub(super) fn hand_in(&mut self, round: DurableRound) {
+        let needs = round.batches.iter().map(|batch| (batch.flight_id.clone(), batch.last_seq()));
+        let needs: Vec<_> = if round.release.is_some() { needs.collect() } else { Vec::new() };
+        for batch in round.batches {
+            self.hand_in_batch(batch);
+        }
+        if let Some(release) = round.release {
+            self.rounds.push(WaitingRound { needs, release });
+        }
+    }
+
+    fn hand_in_batch(&mut self, batch: Batch) {
+        let (first, last) = (batch.first_seq(), batch.last_seq());
+        if first == Seq(0) {
+            return;
+        }
+        if !self.lanes.contains_key(&batch.flight_id) {
+            // The store will say if this is not where its cursor is.
+            let before = Seq(first.0 - 1);
+            self.register(&batch.flight_id, batch.salt, batch.epoch, before, before);
+        }
+        let Some(lane) = self.lanes.get_mut(&batch.flight_id) else { return };
+        if batch.epoch > lane.epoch {
+            lane.epoch = batch.epoch;
+            if lane.halt == Some(Halt::Fenced) {
+                lane.halt = None; // the flight came back under a new epoch
+                self.events += lane.handed.0 - lane.stored.0;
+            }
+        }
+        if lane.halt.is_some() || last <= lane.handed {
+            return;
+        }
+        let handed = lane.handed;
+        self.events += last.0 - handed.0;
+        lane.handed = last;
+        let fresh: Vec<Recorded> = batch.events.into_iter().filter(|event| event.seq > handed).collect();
+        let bytes = fresh.iter().map(bytes_held).sum::<usize>();
+        // After an overflow a flight's queue begins anew only when there is room again, or it would overflow at once.
+        let (follows, bytes_max) = match lane.queue.back() {
+            Some(newest) => {
+                (fresh.first().is_some_and(|event| event.seq == newest.seq.next()), self.bytes_max)
+            }
+            None if handed == lane.stored || lane.is_taken => (true, self.bytes_max),
+            None => (true, self.bytes_max / 2),
+        };
+        if follows && self.bytes + bytes <= bytes_max {
+            self.bytes += bytes;
+            lane.queue.extend(fresh);
+        }
+        self.make_ready(&batch.flight_id);
+    }
+
+    fn make_ready(&mut self, flight_id: &FlightId) {
+        let Some(lane) = self.lanes.get_mut(flight_id) else { return };
+        if !lane.is_behind() {
+            self.behind.remove(flight_id);
+            return;
+        }
+        self.behind.insert(flight_id.clone());
+        if !lane.is_taken && !lane.is_ready {
+            lane.is_ready = true;
+            self.ready.push_back(flight_id.clone());
+        }
+    }
+
+    /// The next piece of work: events of one flight that write at most about `rows_max` rows, or a hole to be read.
+    pub(super) fn take(&mut self, rows_max: usize) -> Option<(Taken, Batch)> {
+        loop {
+            let flight_id = self.ready.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&flight_id) else { continue };
+            lane.is_ready = false;
+            if lane.is_taken || !lane.is_behind() {
+                continue;
+            }
+            lane.is_taken = true;
+            let mut taken = Taken {
+                flight_id: flight_id.clone(),
+                after: lane.stored,
+                before: lane.queue.front().map(|event| event.seq),
+                bytes: 0,
+                generation: lane.generation,
+            };
+            let mut batch = Batch { flight_id, salt: lane.salt, epoch: lane.epoch, events: Vec::new() };
+            if taken.before == Some(lane.stored.next()) {
+                let mut rows = 0;
+                while let Some(event) = lane.queue.front() {
+                    rows += rows_written(&event.event);
+                    if rows > rows_max && !batch.events.is_empty() {
+                        break;
+                    }
+                    taken.bytes += bytes_held(event);
+                    batch.events.extend(lane.queue.pop_front());
+                }
+            }
+            return Some((taken, batch));
+        }
+    }
+
+    /// Gives back what could not be read just now.
+    pub(super) fn put_back(&mut self, taken: &Taken) {
+        self.bytes -= taken.bytes;
+        let flight_id = &taken.flight_id;
+        if let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation) {
+            lane.is_taken = false;
+            self.make_ready(flight_id);
+        }
+    }
+
+    /// Nothing more of this flight can be stored.
+    pub(super) fn halt_stuck(&mut self, taken: &Taken, why: String) -> Step {
+        self.bytes -= taken.bytes;
+        self.halt(taken, Halt::Stuck(why.clone()));
+        Step::Stuck(taken.flight_id.clone(), why)
+    }
+
+    /// Books what became of a batch.
+    pub(super) fn complete(&mut self, taken: &Taken, batch: &Batch, outcome: Flushed) -> Step {
+        let flight_id = &taken.flight_id;
+        match outcome {
+            Flushed::Stored => {
+                self.bytes -= taken.bytes;
+                self.stored_up_to(taken, batch.last_seq())
+            }
+            Flushed::AlreadyStored { stored } => {
+                self.bytes -= taken.bytes;
+                self.stored_up_to(taken, stored)
+            }
+            Flushed::Gap { stored } if stored.next() < batch.first_seq() => {
+                self.bytes -= taken.bytes;
+                self.stored_up_to(taken, stored)
+            }
+            Flushed::Gap { stored } => {
+                self.halt_stuck(taken, format!("events after {stored} have a hole among them"))
+            }
+            Flushed::Misfit { what, .. } => self.halt_stuck(taken, what),
+            Flushed::Fenced { .. } => {
+                self.bytes -= taken.bytes;
+                self.halt(taken, Halt::Fenced);
+                Step::Fenced(flight_id.clone(), batch.epoch)
+            }
+        }
+    }
+
+    fn stored_up_to(&mut self, taken: &Taken, seq: Seq) -> Step {
+        let flight_id = &taken.flight_id;
+        let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation)
+        else {
+            return Step::Nothing; // registered anew meanwhile, with a cursor of its own
+        };
+        lane.is_taken = false;
+        let missing = lane.handed.0 - lane.stored.0;
+        lane.stored = seq;
+        lane.handed = lane.handed.max(seq);
+        self.events = self.events - missing + (lane.handed.0 - lane.stored.0);
+        while lane.queue.front().is_some_and(|event| event.seq <= seq) {
+            self.bytes -= lane.queue.pop_front().as_ref().map_or(0, bytes_held);
+        }
+        self.moved.insert(flight_id.clone());
+        self.make_ready(flight_id);
+        Step::Stored(flight_id.clone(), seq)
+    }
+
+    fn halt(&mut self, taken: &Taken, halt: Halt) {
+        let flight_id = &taken.flight_id;
+        let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation)
+        else {
+            return;
+        };
+        lane.is_taken = false;
+        if lane.halt.is_none() {
+            self.events -= lane.handed.0 - lane.stored.0;
+        }
+        self.bytes -= lane.queue.drain(..).map(|event| bytes_held(&event)).sum::<usize>();
+        lane.halt = Some(halt);
+        self.behind.remove(flight_id);
+    }
+
+    /// Replies that need not wait any longer. Those that wait in vain are dropped, which says "unknown".
+    pub(super) fn releases(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
+        let mut releases = Vec::new();
+        let mut waiting = Vec::new();
+        for round in std::mem::take(&mut self.rounds) {
+            let mut is_stored = true;
+            let mut is_hopeless = false;
+            for (flight_id, seq) in &round.needs {
+                let lane = self.lanes.get(flight_id);
+                let has_it = lane.is_some_and(|lane| lane.stored >= *seq);
+                is_stored &= has_it;
+                is_hopeless |= !has_it && lane.is_none_or(|lane| lane.halt.is_some());
+            }
+            if is_stored {
+                releases.push(round.release);
+            } else if !is_hopeless {
+                waiting.push(round);
+            }
+        }
+        self.rounds = waiting;
+        releases
+    }
+
+    /// Whether replies wait for the store.
+    pub(super) fn has_rounds(&self) -> bool {
+        !self.rounds.is_empty()
+    }
+
+    /// Events that are durable but not stored.
+    pub(super) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Bytes of events in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Flights that are behind, with what they are to reach.
+    pub(super) fn goals(&self) -> Vec<(FlightId, Seq)> {
+        let goal = |id: &FlightId| self.lanes.get(id).map(|lane| (id.clone(), lane.handed));
+        self.behind.iter().filter_map(goal).collect()
+    }
+
+    /// Whether a flight is stored up to here, or never will be.
+    pub(super) fn has_reached(&self, goal: &(FlightId, Seq)) -> bool {
+        self.lanes.get(&goal.0).is_none_or(|lane| lane.stored >= goal.1 || lane.halt.is_some())
+    }
+
+    /// How far the store has a flight.
+    pub(super) fn stored(&self, flight_id: &FlightId) -> Option<Seq> {
+        self.lanes.get(flight_id).map(|lane| lane.stored)
+    }
+
+    /// Number of flights that the store has to catch up with.
+    pub(super) fn flights_behind(&self) -> usize {
+        self.behind.len()
+    }
+
+    /// Flights of which nothing more can be stored until somebody has looked, with the reason.
+    pub(super) fn stuck(&self) -> Vec<(FlightId, String)> {
+        let stuck = |(id, lane): (&FlightId, &Lane)| match &lane.halt {
+            Some(Halt::Stuck(why)) => Some((id.clone(), why.clone())),
+            _ => None,
+        };
+        self.lanes.iter().filter_map(stuck).collect()
+    }
+
+    /// Flights stored further since the last call, with their cursors.
+    pub(super) fn take_moved(&mut self) -> Vec<(FlightId, Seq)> {
+        let moved = std::mem::take(&mut self.moved);
+        moved.into_iter().filter_map(|id| self.stored(&id).map(|seq| (id, seq))).collect()
+    }
+
+    /// Says that these could not be trimmed after all.
+    pub(super) fn put_back_moved(&mut self, moved: Vec<(FlightId, Seq)>) {
+        self.moved.extend(moved.into_iter().map(|(id, _)| id));
+    }
+}
+
+#[cfg(test)]
+mod tests;

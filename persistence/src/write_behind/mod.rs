@@ -1,0 +1,296 @@
+//! Write-behind: what the journal has made durable goes to the store, in batches, flight by flight in order.
+//! Never holds up a sale: with the store away events wait, in memory up to a bound, and beyond it in the journal.
+
+mod backlog;
+mod task;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use farerush_engine::flight::{Epoch, FlightId, Salt, Seq};
+use farerush_engine::journal::{Journal, OnDurable};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::store::Store;
+use backlog::Backlog;
+
+/// How much longer than its deadline a drain waits for a transaction that is under way.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
+/// Bounds and paces of the write-behind.
+#[derive(Debug, Clone)]
+pub struct WriteBehindOptions {
+    /// Most bytes of events kept in memory, about; what is beyond is read again from the journal.
+    pub backlog_bytes_max: usize,
+    /// Rows after which a flush is full. One event is never split, nor is a page read from the journal (at most as
+    /// many events as this), so that a flush may carry more.
+    pub rows_max: usize,
+    /// How long to wait for more after a flush, while there is little.
+    pub linger: Duration,
+    /// Stored events after which the journal is trimmed, or
+    pub trim_events: u64,
+    /// the time after which it is, if anything was stored.
+    pub trim_interval: Duration,
+}
+
+impl Default for WriteBehindOptions {
+    fn default() -> Self {
+        Self {
+            backlog_bytes_max: 64 << 20,
+            rows_max: 2_048,
+            linger: Duration::from_millis(5),
+            trim_events: 200_000,
+            trim_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Called with a flight and the seq up to which it is stored now.
+pub type OnStored = Box<dyn Fn(&FlightId, Seq) + Send + Sync>;
+/// Called with a flight and the epoch under which the store refused it.
+pub type OnFenced = Box<dyn Fn(&FlightId, Epoch) + Send + Sync>;
+
+/// Who wants to hear of what happens; called on the write-behind's task, must not block.
+pub struct Hooks {
+    /// A flight is stored further.
+    pub on_stored: OnStored,
+    /// The store belongs to a later owner of a flight, not to the epoch given: if that is still the epoch it runs
+    /// under here, the flight must stop here.
+    pub on_fenced: OnFenced,
+}
+
+/// Whether the store answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreState {
+    /// It did when last asked.
+    Up,
+    /// It has not for a while.
+    Down {
+        /// For how long.
+        for_time: Duration,
+        /// What it, or the way to it, said last.
+        error: String,
+    },
+}
+
+/// How the write-behind is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteBehindStatus {
+    /// Events that are durable but not stored.
+    pub backlog_events: u64,
+    /// Bytes of them in memory, about.
+    pub backlog_bytes: usize,
+    /// Flights they belong to.
+    pub flights_behind: usize,
+    /// Whether the store answers.
+    pub store: StoreState,
+    /// What the store last failed with, even if that is over.
+    pub last_error: Option<String>,
+    /// Flights of which nothing more can be stored until somebody has looked, and why.
+    pub stuck: Vec<(FlightId, String)>,
+    /// Events that did not fit in memory (or were there before the start) and were read from the journal.
+    pub reread_events: u64,
+}
+
+/// The write-behind; clones are handles to the same one.
+#[derive(Clone)]
+pub struct WriteBehind {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backlog: Mutex<Backlog>,
+    /// Something was handed in, or it is time to stop.
+    work: Notify,
+    /// Counts flushes and whatever else may end somebody's waiting.
+    turns: watch::Sender<u64>,
+    stage: watch::Sender<Stage>,
+    down: Mutex<Down>,
+    reread_events: AtomicU64,
+}
+
+#[derive(Default)]
+struct Down {
+    since: Option<Instant>,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    /// Ends when everything is stored.
+    Stopping,
+    /// Ends after the transaction that is under way.
+    Abandoned,
+    Finished,
+}
+
+impl WriteBehind {
+    /// Starts the task on the current tokio runtime. The journal is only read and trimmed.
+    pub fn start(store: Store, journal: Arc<dyn Journal>, options: WriteBehindOptions, hooks: Hooks) -> Self {
+        let shared = Arc::new(Shared {
+            backlog: Mutex::new(Backlog::new(options.backlog_bytes_max)),
+            work: Notify::new(),
+            turns: watch::Sender::new(0),
+            stage: watch::Sender::new(Stage::Running),
+            down: Mutex::default(),
+            reread_events: AtomicU64::new(0),
+        });
+        let task = task::Task {
+            shared: Arc::clone(&shared),
+            store,
+            journal,
+            options,
+            hooks,
+            last_trim: Instant::now(),
+            stored_since_trim: 0,
+        };
+        tokio::spawn(task.run());
+        Self { shared }
+    }
+
+    /// What the journal's writer hands durable rounds to. Never blocks for longer than it takes to queue them.
+    pub fn intake(&self) -> OnDurable {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move |round| {
+            shared.backlog.lock().hand_in(round);
+            shared.work.notify_one();
+        })
+    }
+
+    /// Takes over a flight that was recovered: stored up to `stored` and durable up to `durable`, whatever lies in
+    /// between is read from the journal and stored under `epoch`. Without this, only flights that are new get along.
+    pub fn register(&self, flight_id: &FlightId, salt: Salt, epoch: Epoch, stored: Seq, durable: Seq) {
+        self.shared.backlog.lock().register(flight_id, salt, epoch, stored, durable);
+        self.shared.work.notify_one();
+    }
+
+    /// Drops a flight that this process no longer owns, and what was to be stored of it.
+    pub fn forget(&self, flight_id: &FlightId) {
+        self.shared.backlog.lock().forget(flight_id);
+        self.shared.work.notify_one();
+        self.shared.turns.send_modify(|turns| *turns += 1);
+    }
+
+    /// Waits until everything that had been handed in before this call is stored; `false` if that takes longer than
+    /// `timeout`. Flights of which nothing more can be stored are not waited for. May be dropped at any time.
+    pub async fn caught_up(&self, timeout: Duration) -> bool {
+        let mut goals = self.shared.backlog.lock().goals();
+        if goals.is_empty() {
+            return true;
+        }
+        let mut turns = self.shared.turns.subscribe();
+        let reached = async {
+            loop {
+                {
+                    let backlog = self.shared.backlog.lock();
+                    goals.retain(|goal| !backlog.has_reached(goal));
+                }
+                if goals.is_empty() {
+                    return true;
+                }
+                if turns.changed().await.is_err() || self.shared.is_finished() {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(timeout, reached).await.unwrap_or(false)
+    }
+
+    /// Stores what is left, then ends the task; `false` if the deadline came first (what is left is in the journal).
+    /// Nothing should be handed in any more.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        let mut stage = self.shared.stage.subscribe();
+        self.shared.move_to(Stage::Stopping);
+        let finished = stage.wait_for(|stage| *stage == Stage::Finished);
+        if tokio::time::timeout(deadline, finished).await.is_err() {
+            self.shared.move_to(Stage::Abandoned);
+            let finished = stage.wait_for(|stage| *stage == Stage::Finished);
+            let _ = tokio::time::timeout(DRAIN_GRACE, finished).await;
+        }
+        self.shared.backlog.lock().flights_behind() == 0
+    }
+
+    /// How far the store has this flight, as far as known.
+    pub fn stored(&self, flight_id: &FlightId) -> Option<Seq> {
+        self.shared.backlog.lock().stored(flight_id)
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> WriteBehindStatus {
+        let (store, last_error) = {
+            let down = self.shared.down.lock();
+            let error = || down.last_error.clone().unwrap_or_default();
+            let state = down.since.map_or(StoreState::Up, |since| StoreState::Down {
+                for_time: since.elapsed(),
+                error: error(),
+            });
+            (state, down.last_error.clone())
+        };
+        let backlog = self.shared.backlog.lock();
+        WriteBehindStatus {
+            backlog_events: backlog.events(),
+            backlog_bytes: backlog.bytes(),
+            flights_behind: backlog.flights_behind(),
+            store,
+            last_error,
+            stuck: backlog.stuck(),
+            reread_events: self.shared.reread_events.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        *self.stage.borrow() >= Stage::Stopping
+    }
+
+    fn is_abandoned(&self) -> bool {
+        *self.stage.borrow() >= Stage::Abandoned
+    }
+
+    fn is_finished(&self) -> bool {
+        *self.stage.borrow() == Stage::Finished
+    }
+
+    fn move_to(&self, next: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let is_later = next > *stage;
+            *stage = next.max(*stage);
+            is_later
+        });
+        self.work.notify_one();
+    }
+
+    fn finish(&self) {
+        self.move_to(Stage::Finished);
+        self.turns.send_modify(|turns| *turns += 1);
+    }
+
+    /// Waits, but not on when the task is to be abandoned.
+    async fn pause(&self, time: Duration) {
+        let mut stage = self.stage.subscribe();
+        let _ = tokio::time::timeout(time, stage.wait_for(|stage| *stage >= Stage::Abandoned)).await;
+    }
+
+    fn count_reread(&self, events: usize) {
+        self.reread_events.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that the store answered; whether that is news.
+    fn store_is_up(&self) -> bool {
+        self.down.lock().since.take().is_some()
+    }
+
+    /// Notes that the store failed; whether that is news.
+    fn store_is_down(&self, error: String) -> bool {
+        let mut down = self.down.lock();
+        down.last_error = Some(error);
+        let is_news = down.since.is_none();
+        down.since.get_or_insert_with(Instant::now);
+        is_news
+    }
+}

@@ -1,0 +1,277 @@
+//! What the journals' tests share: random events, a seed that can be replayed, and a disk that can lose its power.
+//! Never asserts anything.
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+pub(crate) mod sim_disk;
+
+use std::hash::{BuildHasher, RandomState};
+
+use farerush_engine::flight::sale::SaleSwitch;
+use farerush_engine::flight::{
+    Cabin, CabinClass, Currency, CustomerId, Epoch, Event, Fare, Fingerprint, FlightDefinition, FlightId,
+    FlightSnapshot, IdempotencyKey, Layout, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus,
+    PassengerName, Passengers, Recorded, Reference, Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp,
+};
+use farerush_engine::journal::Batch;
+
+/// The seed of this run: `FARERUSH_TEST_SEED`, or a new one; printed, so that a failure can be replayed.
+pub(crate) fn test_seed() -> u64 {
+    let given = std::env::var("FARERUSH_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    println!("FARERUSH_TEST_SEED={seed}");
+    seed
+}
+
+/// SplitMix64: small, and good enough to wander about with.
+#[derive(Clone)]
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Rng {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `end - 1`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[7]
+    }
+
+    pub(crate) fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).unwrap()
+    }
+
+    /// True once in `times`.
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.index(from.len())]
+    }
+
+    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.one_in(2).then(|| make(self))
+    }
+
+    /// Numbers of all sizes, the ends included.
+    fn number(&mut self) -> i64 {
+        let bits = self.below(64);
+        (self.next().cast_signed() >> bits).wrapping_add(i64::from(self.one_in(2)))
+    }
+}
+
+pub(crate) fn flight_id(number: usize) -> FlightId {
+    FlightId::new(&format!("FR{number}-20261224")).unwrap()
+}
+
+/// A small event, such as most are.
+pub(crate) fn order_event(number: u64) -> Event {
+    Event::OrderPlaced(Box::new(OrderPlaced {
+        customer: CustomerId::new(&format!("customer-{number}")).unwrap(),
+        seats: [Seat::new(12, b'A').unwrap(), Seat::new(12, b'B').unwrap()].into_iter().collect(),
+        total: 199_800,
+        hold_expires_at: None,
+        passengers: None,
+        client_reference: None,
+        idempotency: Some((IdempotencyKey::new(&format!("key-{number}")).unwrap(), Fingerprint(number))),
+    }))
+}
+
+pub(crate) fn small_events(first: u64, count: u64) -> Vec<Recorded> {
+    (first..first + count)
+        .map(|seq| Recorded {
+            seq: Seq(seq),
+            at: Timestamp::from_millis(1_800_000_000_000 + seq.cast_signed()),
+            event: order_event(seq),
+        })
+        .collect()
+}
+
+pub(crate) fn batch(flight: usize, epoch: u64, first: u64, count: u64) -> Batch {
+    Batch {
+        flight_id: flight_id(flight),
+        salt: Salt(7),
+        epoch: Epoch(epoch),
+        events: small_events(first, count),
+    }
+}
+
+pub(crate) fn random_batch(
+    rng: &mut Rng,
+    flight_id: &FlightId,
+    epoch: Epoch,
+    first: Seq,
+    count: u64,
+) -> Batch {
+    let events = (first.0..first.0 + count)
+        .map(|seq| Recorded {
+            seq: Seq(seq),
+            at: Timestamp::from_millis(rng.number()),
+            event: random_event(rng, flight_id),
+        })
+        .collect();
+    Batch { flight_id: flight_id.clone(), salt: Salt(rng.next()), epoch, events }
+}
+
+pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
+    let order = OrderNo(rng.next() >> rng.below(64));
+    match rng.below(14) {
+        0 => Event::FlightCreated {
+            definition: Box::new(random_definition(rng, flight_id)),
+            policy: random_policy(rng),
+        },
+        1 => Event::SaleSwitched { switch: random_switch(rng), policy: random_policy(rng) },
+        2 => Event::PolicyChanged { policy: random_policy(rng) },
+        3 => Event::SeatsBlocked { seats: random_seats(rng) },
+        4 => Event::SeatsUnblocked { seats: random_seats(rng) },
+        5 => Event::RowsAdded { cabin: Box::new(random_cabin(rng, 1, 9)) },
+        6 => Event::OrderConfirmed {
+            order,
+            payment_reference: rng.maybe(random_reference),
+            seats: random_seats(rng),
+        },
+        7 => Event::OrderCancelled { order, freed: random_seats(rng) },
+        8 => Event::OrderExpired { order, freed: random_seats(rng) },
+        9 => Event::OrderChanged {
+            order,
+            seats: random_seats(rng),
+            freed: random_seats(rng),
+            held: rng.one_in(2),
+            total: rng.number(),
+            passengers: rng.maybe(random_passengers),
+        },
+        _ => Event::OrderPlaced(Box::new(OrderPlaced {
+            customer: CustomerId::new(&random_text(rng, 128)).unwrap(),
+            seats: random_seats(rng),
+            total: rng.number(),
+            hold_expires_at: rng.maybe(random_moment),
+            passengers: rng.maybe(random_passengers),
+            client_reference: rng.maybe(random_reference),
+            idempotency: rng.maybe(random_idempotency),
+        })),
+    }
+}
+
+pub(crate) fn random_snapshot(rng: &mut Rng, flight_id: &FlightId) -> FlightSnapshot {
+    let orders = rng.below(20);
+    FlightSnapshot {
+        definition: random_definition(rng, flight_id),
+        sale: Sale { policy: random_policy(rng), switch: random_switch(rng) },
+        seq: Seq(rng.next() >> rng.below(64)),
+        last_at: random_moment(rng),
+        blocked: random_seats(rng),
+        orders: (0..orders).map(|_| random_order(rng)).collect(),
+    }
+}
+
+fn random_order(rng: &mut Rng) -> Order {
+    Order {
+        no: OrderNo(rng.next()),
+        customer: CustomerId::new(&random_text(rng, 128)).unwrap(),
+        seats: random_seats(rng),
+        total: rng.number(),
+        status: *rng.pick(&OrderStatus::ALL),
+        hold_expires_at: rng.maybe(random_moment),
+        created_at: random_moment(rng),
+        updated_at: random_moment(rng),
+        changed_by: Seq(rng.next()),
+        extras: rng.maybe(|rng| {
+            Box::new(OrderExtras {
+                passengers: rng.maybe(random_passengers),
+                client_reference: rng.maybe(random_reference),
+                payment_reference: rng.maybe(random_reference),
+                idempotency: rng.maybe(random_idempotency),
+            })
+        }),
+    }
+}
+
+fn random_definition(rng: &mut Rng, flight_id: &FlightId) -> FlightDefinition {
+    let cabins =
+        (0..=u16::try_from(rng.below(4)).unwrap()).map(|n| random_cabin(rng, 1 + n * 20, 1 + n * 20));
+    FlightDefinition {
+        flight_id: flight_id.clone(),
+        cabins: cabins.collect(),
+        flight_number: "FR101".into(),
+        origin: "TPE".into(),
+        destination: "NRT".into(),
+        departs_at: random_moment(rng),
+        aircraft: rng.maybe(|_| "A320".into()),
+        salt: Salt(rng.next()),
+    }
+}
+
+fn random_cabin(rng: &mut Rng, first_row: u16, last_row: u16) -> Cabin {
+    Cabin {
+        cabin_class: *rng.pick(&CabinClass::ALL),
+        first_row,
+        last_row: last_row + u16::try_from(rng.below(20)).unwrap(),
+        layout: Layout::new(rng.pick::<&str>(&["ABC DEF", "A", "A DG K", "ABC DEFG HJK"])).unwrap(),
+        fare: Fare {
+            amount: i64::try_from(rng.below(1_000_000_000_001)).unwrap(),
+            currency: Currency::new("TWD").unwrap(),
+        },
+    }
+}
+
+fn random_policy(rng: &mut Rng) -> SalePolicy {
+    SalePolicy {
+        opens_at: rng.maybe(random_moment),
+        closes_at: rng.maybe(random_moment),
+        max_seats_per_order: u16::try_from(rng.below(10_000)).unwrap() + 1,
+        max_seats_per_customer: u16::try_from(rng.below(10_000)).unwrap() + 1,
+        hold_seconds: u32::try_from(rng.below(1 << 20)).unwrap(),
+    }
+}
+
+fn random_switch(rng: &mut Rng) -> SaleSwitch {
+    *rng.pick(&[SaleSwitch::Scheduled, SaleSwitch::Open, SaleSwitch::Paused, SaleSwitch::Closed])
+}
+
+fn random_moment(rng: &mut Rng) -> Timestamp {
+    Timestamp::from_millis(rng.number())
+}
+
+fn random_seats(rng: &mut Rng) -> Seats {
+    let count = if rng.one_in(20) { rng.below(400) } else { rng.below(10) };
+    (0..count).map(|_| Seat::new(u16::try_from(rng.below(999)).unwrap() + 1, b'A').unwrap()).collect()
+}
+
+/// Often nobody is named, which makes long runs of zeros in a record.
+fn random_passengers(rng: &mut Rng) -> Passengers {
+    let count = if rng.one_in(4) { rng.below(3_000) } else { rng.below(9) };
+    let one_named_in = 1 + rng.below(5_000);
+    (0..count)
+        .map(|_| rng.one_in(one_named_in).then(|| PassengerName::new(&random_text(rng, 60)).unwrap()))
+        .collect()
+}
+
+fn random_reference(rng: &mut Rng) -> Reference {
+    Reference::new(&random_text(rng, 128)).unwrap()
+}
+
+fn random_idempotency(rng: &mut Rng) -> (IdempotencyKey, Fingerprint) {
+    let key: String = (0..=rng.below(127)).map(|_| char::from(b'!' + rng.byte() % 94)).collect();
+    (IdempotencyKey::new(&key).unwrap(), Fingerprint(rng.next()))
+}
+
+fn random_text(rng: &mut Rng, bytes_max: u64) -> String {
+    let bytes = 1 + rng.index(usize::try_from(bytes_max).unwrap());
+    let mut text = String::new();
+    while text.len() < bytes {
+        let next = *rng.pick(&['a', 'Z', '7', '-', '林', 'é', 'ø']);
+        if text.len() + next.len_utf8() > usize::try_from(bytes_max).unwrap() {
+            break;
+        }
+        text.push(next);
+    }
+    text
+}

@@ -1,0 +1,299 @@
+//! What every store must do, the same for each kind.
+
+mod store_support;
+
+use std::collections::HashSet;
+use std::mem::discriminant;
+
+use farerush_engine::flight::{
+    CabinClass, Command, CustomerId, Epoch, Flight, OrderId, OrderNo, OrderRef, OrderStatus, Seq,
+};
+use farerush_engine::journal::Claim;
+use farerush_persistence::store::{
+    Flushed, OrderFilter, Store, StoreError, StoreOptions, StoredOrder, TicketStatus,
+};
+use proptest::prelude::*;
+use store_support::{Life, SALT, cabin, id, stores};
+
+async fn restored(store: &Store, life: &Life) -> Flight {
+    let (snapshot, cursor) = store.snapshot(&life.id()).await.unwrap().expect("a snapshot");
+    let flight = Flight::restore(snapshot).unwrap();
+    assert_eq!(flight.seq(), cursor.seq);
+    flight
+}
+
+fn claim(flight_id: &str, epoch: u64) -> Claim {
+    Claim { flight_id: id(flight_id), epoch: Epoch(epoch) }
+}
+
+#[tokio::test]
+async fn migrations_are_applied_once_and_listed() {
+    for test in stores().await {
+        test.store.migrate().await.unwrap();
+        let status = test.store.migration_status().await.unwrap();
+        assert!(!status.is_empty() && status.iter().all(|migration| migration.applied), "{status:?}");
+        test.store.ping().await.unwrap();
+        assert!(test.store.sync().await.unwrap());
+        assert!(test.store.describe().starts_with(test.name));
+        test.store.close().await;
+        assert!(matches!(test.store.ping().await, Err(StoreError::Unavailable { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_tables_says_that_migrations_are_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/empty.db", folder.path().display());
+    let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+    let status = store.migration_status().await.unwrap();
+    assert!(status.iter().all(|migration| !migration.applied));
+    assert!(matches!(store.cursors().await, Err(StoreError::Schema { .. })));
+}
+
+#[tokio::test]
+async fn a_setting_that_names_no_store_is_refused_without_its_secrets() {
+    for url in ["", "nonsense", "postgres://user:secret@host/db", "sqlite:", "sqlite::memory:"] {
+        let error = Store::open(url, &StoreOptions::default()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Setting { .. }), "{url}: {error}");
+        assert!(!error.to_string().contains("secret"));
+    }
+    let options = StoreOptions { create: false, ..StoreOptions::default() };
+    let missing = Store::open("sqlite:/nowhere/at/all.db", &options).await.unwrap_err();
+    assert!(missing.is_transient(), "{missing}");
+}
+
+#[tokio::test]
+async fn each_claim_gets_a_larger_epoch() {
+    for test in stores().await {
+        let store = &test.store;
+        let claimed = store.claim(&[claim("A", 0), claim("B", 7), claim("A", 3)]).await.unwrap();
+        let epochs: Vec<_> = claimed.iter().map(|c| (c.flight_id.as_str(), c.epoch.0, c.seq.0)).collect();
+        assert_eq!(epochs, [("A", 3, 0), ("B", 7, 0)]);
+        let again = store.claim(&[claim("B", 0), claim("A", 10)]).await.unwrap();
+        let epochs: Vec<_> = again.iter().map(|c| (c.flight_id.as_str(), c.epoch.0)).collect();
+        assert_eq!(epochs, [("B", 8), ("A", 10)]);
+        assert_eq!(store.cursors().await.unwrap().len(), 2);
+        assert_eq!(store.cursor(&id("C")).await.unwrap(), None);
+        assert!(store.snapshot(&id("A")).await.unwrap().is_none(), "claimed, but nothing stored");
+    }
+}
+
+#[tokio::test]
+async fn a_flush_stores_a_flight_and_a_repeated_one_changes_nothing() {
+    for test in stores().await {
+        let mut life = Life::new("FR1");
+        life.grab("u1", 2);
+        life.grab("u2", 3);
+        let store = &test.store;
+        store.claim(&[claim("FR1", 1)]).await.unwrap();
+        assert_eq!(store.flush(&[life.all(1)]).await.unwrap(), [Flushed::Stored]);
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest());
+        let again = store.flush(&[life.all(1)]).await.unwrap();
+        assert_eq!(again, [Flushed::AlreadyStored { stored: Seq(4) }]);
+        life.grab("u3", 1);
+        // Half of it is stored already.
+        assert_eq!(store.flush(&[life.batch(1, 1..=5)]).await.unwrap(), [Flushed::Stored]);
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest());
+    }
+}
+
+#[tokio::test]
+async fn an_old_epoch_and_a_gap_are_left_out_and_the_others_stored() {
+    for test in stores().await {
+        let (store, mut old, mut gap, good) =
+            (&test.store, Life::new("OLD"), Life::new("GAP"), Life::new("GOOD"));
+        store.flush(&[old.all(1), gap.all(1)]).await.unwrap();
+        store.claim(&[claim("OLD", 2)]).await.unwrap();
+        old.grab("u", 1);
+        gap.grab("u", 1);
+        gap.grab("u", 1);
+        let batches = [old.batch(1, 3..=3), gap.batch(1, 4..=4), good.all(1)];
+        let outcomes = store.flush(&batches).await.unwrap();
+        let expected =
+            [Flushed::Fenced { owner: Epoch(2) }, Flushed::Gap { stored: Seq(2) }, Flushed::Stored];
+        assert_eq!(outcomes, expected);
+        assert_eq!(restored(store, &gap).await.digest(), gap.flight_at(2).digest());
+        let later = [gap.batch(1, 3..=3), gap.batch(1, 4..=4), old.batch(2, 3..=3)];
+        assert_eq!(store.flush(&later).await.unwrap(), vec![Flushed::Stored; 3]);
+        assert_eq!(restored(store, &gap).await.digest(), gap.flight.digest());
+        assert_eq!(restored(store, &old).await.digest(), old.flight.digest());
+        let mut holed = gap.batch(1, 1..=4);
+        holed.events.remove(1);
+        assert_eq!(store.flush(&[holed]).await.unwrap(), [Flushed::Gap { stored: Seq(4) }]);
+    }
+}
+
+#[tokio::test]
+async fn events_that_cannot_have_happened_keep_only_their_own_flight_out() {
+    for test in stores().await {
+        let (store, mut odd, good) = (&test.store, Life::new("ODD"), Life::new("GOOD"));
+        store.flush(&[odd.all(1)]).await.unwrap();
+        let order = odd.grab("u", 2);
+        let order = odd.order_ref(order);
+        odd.command(&Command::Cancel { order });
+        let mut batch = odd.batch(1, 4..=4);
+        batch.events[0].seq = Seq(3); // the order was never placed
+        let outcomes = store.flush(&[batch, good.all(1)]).await.unwrap();
+        assert!(
+            matches!(&outcomes[0], Flushed::Misfit { stored: Seq(2), what } if what.contains("order 3")),
+            "{outcomes:?}"
+        );
+        assert_eq!(outcomes[1], Flushed::Stored);
+        assert_eq!(store.cursor(&id("ODD")).await.unwrap().unwrap().seq, Seq(2));
+        assert_eq!(restored(store, &odd).await.digest(), odd.flight_at(2).digest());
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_an_order_within_one_flush_is_one_row() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let no = life.grab("u1", 2);
+        let order = life.order_ref(no);
+        assert!(life.command(&Command::Cancel { order }));
+        let kept = life.grab("u2", 2);
+        store.flush(&[life.all(1)]).await.unwrap();
+        let tables = store.flight(&life.id()).await.unwrap().unwrap();
+        let statuses: Vec<_> = tables.orders.iter().map(|stored| stored.order.status).collect();
+        assert_eq!(statuses, [OrderStatus::Cancelled, OrderStatus::Confirmed]);
+        assert_eq!(tables.tickets.len(), 68);
+        let sold: Vec<_> =
+            tables.tickets.iter().filter(|ticket| ticket.status == TicketStatus::Sold).collect();
+        assert!(sold.len() == 2 && sold.iter().all(|ticket| ticket.order == Some(kept)), "{sold:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_snapshot_at_any_cursor_is_the_flight_at_that_moment() {
+    for test in stores().await {
+        let store = test.store.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let name = test.name;
+        tokio::task::spawn_blocking(move || {
+            let number = std::cell::Cell::new(0);
+            let kinds = std::cell::RefCell::new(HashSet::new());
+            let mut runner = store_support::runner(24);
+            let steps = prop::collection::vec((any::<u8>(), any::<u16>(), any::<u16>()), 1..120);
+            let cuts = prop::collection::vec(1_u64..40, 1..30);
+            runner
+                .run(&(steps, cuts), |(steps, cuts)| {
+                    number.set(number.get() + 1);
+                    let mut life = Life::new(&format!("R{}", number.get()));
+                    steps.iter().for_each(|&(kind, a, b)| life.step(kind, a, b));
+                    kinds.borrow_mut().extend(life.events.iter().map(|event| discriminant(&event.event)));
+                    let mut stored = 0;
+                    for cut in cuts.into_iter().chain([u64::MAX / 2]) {
+                        let to = life.flight.seq().0.min(stored + cut);
+                        if to == stored {
+                            break;
+                        }
+                        let batch = life.batch(1, stored + 1..=to);
+                        let outcome = runtime.block_on(store.flush(&[batch])).unwrap();
+                        prop_assert_eq!(&outcome, &[Flushed::Stored], "{}", name);
+                        stored = to;
+                        let flight = runtime.block_on(restored(&store, &life));
+                        prop_assert_eq!(flight.digest(), life.flight_at(to).digest(), "{} at {}", name, to);
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(kinds.borrow().len(), 11, "every kind of event was among them");
+        })
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first_page_by_page() {
+    for test in stores().await {
+        let (store, mut lives) = (&test.store, [Life::new("A"), Life::new("B")]);
+        for round in 0..20 {
+            for life in &mut lives {
+                life.grab(if round % 2 == 0 { "even" } else { "odd" }, 1);
+                life.wait(if round % 5 == 0 { 1 } else { 0 });
+            }
+        }
+        let cancelled = lives[0].order_ref(OrderNo(5));
+        assert!(lives[0].command(&Command::Cancel { order: cancelled }));
+        store.flush(&[lives[0].all(1), lives[1].all(1)]).await.unwrap();
+        let customer = Some(CustomerId::new("even").unwrap());
+        let filters = [
+            (OrderFilter::default(), 40),
+            (OrderFilter { customer: customer.clone(), ..OrderFilter::default() }, 20),
+            (OrderFilter { flight_id: Some(id("A")), ..OrderFilter::default() }, 20),
+            (OrderFilter { flight_id: Some(id("B")), customer, status: None }, 10),
+            (OrderFilter { status: Some(OrderStatus::Cancelled), ..OrderFilter::default() }, 1),
+            (OrderFilter { flight_id: Some(id("C")), ..OrderFilter::default() }, 0),
+        ];
+        for (filter, count) in filters {
+            let all = store.orders(&filter, None, 1_000).await.unwrap();
+            assert_eq!(all.len(), count, "{filter:?}");
+            let key = |stored: &StoredOrder| {
+                (stored.order.created_at, stored.order_id.flight_id.clone(), stored.order.no)
+            };
+            assert!(all.windows(2).all(|pair| key(&pair[0]) > key(&pair[1])), "{filter:?}");
+            let mut paged: Vec<StoredOrder> = Vec::new();
+            loop {
+                let after = paged.last().map(StoredOrder::place);
+                let page = store.orders(&filter, after.as_ref(), 7).await.unwrap();
+                if page.is_empty() {
+                    break;
+                }
+                paged.extend(page);
+            }
+            assert_eq!(paged, all, "{filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_its_id_and_not_by_a_guessed_one() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let no = life.grab("u1", 2);
+        store.flush(&[life.all(1)]).await.unwrap();
+        let order_id = OrderId::of(&life.id(), SALT, no);
+        let found = store.order(&order_id).await.unwrap().unwrap();
+        assert_eq!(Some(&found.order), life.flight.order(no));
+        assert_eq!(found.currency.as_str(), "TWD");
+        assert_eq!(found.record_locator, SALT.record_locator(no).as_str());
+        let guessed = OrderId { order: OrderRef { no, tag: order_id.order.tag ^ 1 }, ..order_id };
+        assert_eq!(store.order(&guessed).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn five_thousand_orders_and_eight_thousand_seats_go_in_at_once() {
+    for test in stores().await {
+        let cabins = vec![cabin(CabinClass::Economy, [1, 500], "ABCDEFGH JKLMNOPQ", 1)];
+        let (store, mut life) = (&test.store, Life::with_cabins("BIG", cabins));
+        let orders = 5_000;
+        for number in 0..orders {
+            life.grab(&format!("u{number}"), 1);
+        }
+        let started = std::time::Instant::now();
+        assert_eq!(store.flush(&[life.all(1)]).await.unwrap(), [Flushed::Stored]);
+        eprintln!("{}: {} events in {:?}", test.name, life.events.len(), started.elapsed());
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest());
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let test = store_support::sqlite().await;
+    let mut life = Life::new("FR1");
+    life.grab("u1", 2);
+    test.store.flush(&[life.all(1)]).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(test.url.trim_start_matches("sqlite:"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE orders SET seats = '10A,nonsense'").execute(&pool).await.unwrap();
+    let error = test.store.snapshot(&life.id()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Damaged { flight_id: Some(_), .. }));
+    assert!(text.contains("orders FR1 3") && text.contains("seats"), "{text}");
+    let order = life.order_ref(OrderNo(3));
+    assert!(life.command(&Command::Cancel { order }));
+    let outcome = test.store.flush(&[life.batch(1, 4..=4)]).await.unwrap();
+    assert!(matches!(outcome[0], Flushed::Misfit { .. }), "{outcome:?}");
+}

@@ -1,0 +1,261 @@
+//! What tests of stores, write-behind and recovery share: stores to run on, and flights with a random life.
+//! Never used outside tests.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use farerush_engine::flight::{
+    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Epoch, Event, Fare, Flight, FlightDefinition,
+    FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef, PassengerName, PolicyChange, Recorded,
+    Reference, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
+};
+use farerush_engine::journal::Batch;
+use farerush_persistence::store::{Store, StoreOptions};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use tempfile::TempDir;
+
+/// A runner of random cases that says its seed. `FARERUSH_SEED` repeats a run, `FARERUSH_CASES` makes it longer.
+pub fn runner(cases: u32) -> TestRunner {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("FARERUSH_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let cases = number("FARERUSH_CASES").map_or(cases, |cases| cases.try_into().unwrap_or(u32::MAX));
+    eprintln!("FARERUSH_SEED={seed}, {cases} cases");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// A store of its own, gone when dropped.
+pub struct TestStore {
+    pub name: &'static str,
+    pub store: Store,
+    pub url: String,
+    _folder: TempDir,
+}
+
+/// One fresh, migrated store of each kind.
+pub async fn stores() -> Vec<TestStore> {
+    vec![sqlite().await]
+}
+
+pub async fn sqlite() -> TestStore {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("deep/down/farerush.db").display());
+    let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+    store.migrate().await.unwrap();
+    TestStore { name: "sqlite", store, url, _folder: folder }
+}
+
+/// A flight and everything that happened to it.
+pub struct Life {
+    pub flight: Flight,
+    pub events: Vec<Recorded>,
+    now: i64,
+}
+
+pub const SALT: Salt = Salt(0xfedc_ba98_7654_3210);
+const DAY_ONE: i64 = 1_790_000_000_000;
+
+pub fn id(text: &str) -> FlightId {
+    FlightId::new(text).unwrap()
+}
+
+pub fn cabin(cabin_class: CabinClass, rows: [u16; 2], layout: &str, amount: i64) -> Cabin {
+    Cabin {
+        cabin_class,
+        first_row: rows[0],
+        last_row: rows[1],
+        layout: Layout::new(layout).unwrap(),
+        fare: Fare { amount, currency: Currency::new("TWD").unwrap() },
+    }
+}
+
+pub fn definition(flight_id: &str, cabins: Vec<Cabin>) -> FlightDefinition {
+    FlightDefinition {
+        flight_id: id(flight_id),
+        flight_number: "FR101".into(),
+        origin: "TPE".into(),
+        destination: "NRT".into(),
+        departs_at: Timestamp::from_millis(DAY_ONE + 40 * 86_400_000),
+        aircraft: Some("A320".into()),
+        cabins,
+        salt: SALT,
+    }
+}
+
+impl Life {
+    /// A flight on sale with two cabins, 8 + 60 seats: events 1 and 2.
+    pub fn new(flight_id: &str) -> Self {
+        let cabins = vec![
+            cabin(CabinClass::Business, [1, 2], "AC DF", 300_000),
+            cabin(CabinClass::Economy, [10, 19], "ABC DEF", 99_900),
+        ];
+        Self::with_cabins(flight_id, cabins)
+    }
+
+    pub fn with_cabins(flight_id: &str, cabins: Vec<Cabin>) -> Self {
+        let policy = SalePolicy {
+            max_seats_per_customer: 10_000,
+            max_seats_per_order: 10_000,
+            ..SalePolicy::default()
+        };
+        let created = Recorded {
+            seq: Seq(1),
+            at: Timestamp::from_millis(DAY_ONE),
+            event: Event::FlightCreated { definition: Box::new(definition(flight_id, cabins)), policy },
+        };
+        let flight = Flight::create(&created).unwrap();
+        let mut life = Self { flight, events: vec![created], now: DAY_ONE };
+        life.command(&Command::OpenSale);
+        life
+    }
+
+    pub fn id(&self) -> FlightId {
+        self.flight.definition().flight_id.clone()
+    }
+
+    pub fn record(&mut self, event: Event) -> Seq {
+        let recorded =
+            Recorded { seq: self.flight.seq().next(), at: Timestamp::from_millis(self.now), event };
+        self.flight.apply(&recorded);
+        assert_eq!(self.flight.broken(), None, "{recorded:?}");
+        self.events.push(recorded);
+        self.flight.seq()
+    }
+
+    /// Whether the command was granted and something happened.
+    pub fn command(&mut self, command: &Command) -> bool {
+        while let Some(expired) = self.flight.decide_expiry(Timestamp::from_millis(self.now)) {
+            self.record(expired);
+        }
+        match self.flight.decide(command, Timestamp::from_millis(self.now)) {
+            Ok(Decision::Record(event)) => {
+                self.record(event);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn grab(&mut self, customer: &str, quantity: u16) -> OrderNo {
+        let wanted = Wanted::Quantity { quantity, together: Together::Any };
+        assert!(self.command(&Command::Grab(grab(customer, wanted))), "grab of {quantity}");
+        OrderNo(self.flight.seq().0)
+    }
+
+    pub fn order_ref(&self, no: OrderNo) -> OrderRef {
+        OrderRef { no, tag: SALT.order_tag(no) }
+    }
+
+    pub fn wait(&mut self, millis: i64) {
+        self.now += millis;
+    }
+
+    pub fn batch(&self, epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Batch {
+        let events = self.events.iter().filter(|event| seqs.contains(&event.seq.0)).cloned().collect();
+        Batch { flight_id: self.id(), salt: SALT, epoch: Epoch(epoch), events }
+    }
+
+    pub fn all(&self, epoch: u64) -> Batch {
+        self.batch(epoch, 1..=u64::MAX)
+    }
+
+    /// The flight as it was after event `seq`.
+    pub fn flight_at(&self, seq: u64) -> Flight {
+        let mut flight = Flight::create(&self.events[0]).unwrap();
+        for recorded in &self.events[1..] {
+            if recorded.seq.0 <= seq {
+                flight.apply(recorded);
+            }
+        }
+        flight
+    }
+
+    fn some_order(&self, pick: u16) -> Option<&Order> {
+        let mut orders: Vec<&Order> = self.flight.orders().collect();
+        orders.sort_by_key(|order| order.no);
+        (!orders.is_empty()).then(|| orders[usize::from(pick) % orders.len()])
+    }
+
+    /// Something that may happen to a flight, whichever the numbers say; most of the time it does.
+    pub fn step(&mut self, kind: u8, a: u16, b: u16) {
+        self.wait(i64::from(b) * if a.is_multiple_of(11) { 7_200 } else { 3 });
+        let order = self.some_order(a).cloned();
+        let order_ref = order.as_ref().map(|order| self.order_ref(order.no));
+        let seat =
+            |number: u16| Seat::new(10 + number % 10, b"ABCDEF"[usize::from(number / 10 % 6)]).unwrap();
+        let command = match kind % 16 {
+            0..=4 => {
+                let wanted = Wanted::Quantity { quantity: 1 + b % 4, together: Together::Preferred };
+                let mut grab = grab(&format!("顧客-{}", a % 6), wanted);
+                if a.is_multiple_of(2) {
+                    grab.passengers = Some(names(1 + b % 4, a));
+                }
+                if a.is_multiple_of(3) {
+                    grab.idempotency_key = Some(IdempotencyKey::new(&format!("key-{}", a % 9)).unwrap());
+                }
+                if a.is_multiple_of(5) {
+                    grab.client_reference = Some(Reference::new("their \"own\", 'odd' reference").unwrap());
+                }
+                Some(Command::Grab(grab))
+            }
+            5 => {
+                let seats: Seats = [seat(a), seat(a.wrapping_add(1))].into_iter().collect();
+                Some(Command::Grab(grab("named", Wanted::Named(seats))))
+            }
+            6 | 7 => order_ref.map(|order| Command::Confirm {
+                order,
+                payment_reference: (b.is_multiple_of(2))
+                    .then(|| Reference::new(&format!("pay-{b}")).unwrap()),
+            }),
+            8 | 9 => order_ref.map(|order| Command::Cancel { order }),
+            10 | 11 => order.map(|order| {
+                let count = u16::try_from(order.seats.len()).unwrap();
+                Command::Change {
+                    order: self.order_ref(order.no),
+                    seats: (!b.is_multiple_of(3))
+                        .then(|| (0..count).map(|place| seat(b.wrapping_add(place))).collect()),
+                    passengers: (b.is_multiple_of(2) || b.is_multiple_of(3)).then(|| names(count, b)),
+                }
+            }),
+            12 => Some(Command::Block([seat(a)].into_iter().collect())),
+            13 => Some(Command::Unblock([seat(a)].into_iter().collect())),
+            14 => Some(Command::ChangePolicy(PolicyChange {
+                hold_seconds: Some(if a.is_multiple_of(3) { 0 } else { u32::from(b % 600) }),
+                closes_at: Some(
+                    (a.is_multiple_of(4)).then(|| Timestamp::from_millis(self.now + 1_000_000_000_000)),
+                ),
+                ..PolicyChange::default()
+            })),
+            _ if a.is_multiple_of(4) => {
+                Some(Command::AddRows(cabin(CabinClass::Economy, [30 + a % 40, 30 + a % 40], "A C", 1)))
+            }
+            _ => Some(if a.is_multiple_of(2) { Command::PauseSale } else { Command::OpenSale }),
+        };
+        if let Some(command) = command {
+            self.command(&command);
+        }
+    }
+}
+
+pub fn grab(customer: &str, wanted: Wanted) -> Grab {
+    Grab {
+        customer: CustomerId::new(customer).unwrap(),
+        wanted,
+        cabin_class: None,
+        passengers: None,
+        client_reference: None,
+        idempotency_key: None,
+    }
+}
+
+fn names(count: u16, seed: u16) -> Arc<[Option<PassengerName>]> {
+    let name = |place| !u16::wrapping_add(place, seed).is_multiple_of(3);
+    (0..count)
+        .map(|place| {
+            name(place).then(|| PassengerName::new(&format!("O'Neil \"{seed}\" 林 {place}")).unwrap())
+        })
+        .collect()
+}
