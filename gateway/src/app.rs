@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Answer, Engine, FlightHandle, FlightView, Located, Overloaded, PendingAnswer};
-use farerush_engine::flight::{Command, FlightId, OrderId, Refusal, Timestamp};
+use farerush_engine::flight::{Command, FlightId, OrderId, Refusal, Seq, Timestamp};
 use farerush_engine::journal::Durability;
 use farerush_persistence::store::{Store, StoreError};
 use farerush_persistence::write_behind::WriteBehind;
@@ -17,6 +17,9 @@ use crate::auth::AdminToken;
 use crate::body::BodyLimits;
 use crate::problem::Problem;
 use crate::query::percent_decoded;
+
+/// How long to wait before looking again how far the store is.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
 
 /// What every handler may use.
 pub struct App {
@@ -107,6 +110,32 @@ impl App {
             Located::Here(flight) => Some(flight.view()),
             _ => None,
         }
+    }
+
+    /// Waits until the store has everything that was acknowledged before this call; `false` if that takes longer than
+    /// `patience`.
+    pub async fn store_caught_up(&self, patience: Duration) -> bool {
+        let behind = |flight: &FlightHandle| {
+            let status = flight.status();
+            (status.stored_seq < status.durable_seq).then_some(status.durable_seq)
+        };
+        let mut goals: Vec<(FlightHandle, Seq)> = self
+            .engine
+            .flights()
+            .into_iter()
+            .filter_map(|flight| Some((flight.clone(), behind(&flight)?)))
+            .collect();
+        let until = Instant::now() + patience;
+        // A reply may leave a moment before its events are handed to the write-behind, which then knows of nothing to
+        // wait for: so the goals are the flights' own, and its word only ends the waiting sooner.
+        while !goals.is_empty() && Instant::now() < until {
+            self.write_behind.caught_up(until.saturating_duration_since(Instant::now())).await;
+            goals.retain(|(flight, seq)| flight.status().stored_seq < *seq);
+            if !goals.is_empty() {
+                tokio::time::sleep(CATCH_UP_PAUSE).await;
+            }
+        }
+        goals.is_empty()
     }
 
     /// Hands a command over and waits for its outcome, up to the request's time limit.

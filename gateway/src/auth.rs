@@ -88,7 +88,9 @@ mod tests {
         let token = AdminToken::obtain(Some(&token), Path::new("/nowhere")).unwrap();
         assert!(token.check(Some("Bearer 0123456789abcdef")).is_ok());
         assert!(token.check(Some("bearer  0123456789abcdef")).is_ok());
-        for wrong in [None, Some(""), Some("Bearer"), Some("Bearer 0123456789abcde"), Some("Basic 0123456789abcdef")] {
+        for wrong in
+            [None, Some(""), Some("Bearer"), Some("Bearer 0123456789abcde"), Some("Basic 0123456789abcdef")]
+        {
             assert!(token.check(wrong).is_err(), "{wrong:?}");
         }
     }

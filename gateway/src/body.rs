@@ -78,7 +78,10 @@ async fn collect<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>, byt
     while let Some(piece) = stream.next().await {
         let mut piece = piece.map_err(|error| {
             tracing::debug!(%error, "reading a body failed");
-            Problem::new(Code::InvalidRequest, "Nothing was done: the request's body ended before it was whole.")
+            Problem::new(
+                Code::InvalidRequest,
+                "Nothing was done: the request's body ended before it was whole.",
+            )
         })?;
         let so_far = whole.as_ref().map_or(first.len(), BytesMut::len);
         if so_far + piece.remaining() > bytes_max {

@@ -99,12 +99,17 @@ pub fn parse(body: &[u8], allow_empty: bool) -> Result<Value, Problem> {
         let place = format!("line {}, column {}", error.line(), error.column());
         Problem::new(
             Code::InvalidRequest,
-            format!("Nothing was done: the body is not JSON ({message} at {place}). Correct it and send it again."),
+            format!(
+                "Nothing was done: the body is not JSON ({message} at {place}). Correct it and send it again."
+            ),
         )
     })?;
     match value {
         Value::Object(_) => Ok(value),
-        _ => Err(Problem::new(Code::InvalidRequest, "Nothing was done: the body must be a JSON object, {...}.")),
+        _ => Err(Problem::new(
+            Code::InvalidRequest,
+            "Nothing was done: the body must be a JSON object, {...}.",
+        )),
     }
 }
 
@@ -233,6 +238,14 @@ impl<'v> Fields<'v> {
         }
     }
 
+    /// A field that is an object and must be there.
+    pub fn required_object(&mut self, field: &str, errors: &mut Errors) -> Option<Fields<'v>> {
+        if self.members.iter().all(|(name, value)| name != field || *value == Value::Null) {
+            errors.add(self.name(field), "must be given");
+        }
+        self.object(field, errors)
+    }
+
     /// A field that is a list of objects, at most `max`.
     pub fn objects(&mut self, field: &str, max: usize, errors: &mut Errors) -> Option<Vec<Fields<'v>>> {
         let list = match self.take(field, errors)? {
@@ -321,15 +334,16 @@ mod tests {
 
     #[test]
     fn every_bad_field_is_named_at_once() {
-        let found = errors_of(r#"{"n":"x","n":7,"t":1,"o":{"in":0},"l":[{}, 3],"extra":1}"#, |fields, errors| {
-            fields.optional("n", errors, whole::<u8>(1, 9));
-            fields.required("t", errors, text(Ok::<_, String>));
-            fields.required("missing", errors, text(Ok::<_, String>));
-            let mut inner = fields.object("o", errors).unwrap();
-            inner.required("in", errors, whole::<u8>(1, 9));
-            inner.finish(errors);
-            fields.objects("l", 9, errors);
-        });
+        let found =
+            errors_of(r#"{"n":"x","n":7,"t":1,"o":{"in":0},"l":[{}, 3],"extra":1}"#, |fields, errors| {
+                fields.optional("n", errors, whole::<u8>(1, 9));
+                fields.required("t", errors, text(Ok::<_, String>));
+                fields.required("missing", errors, text(Ok::<_, String>));
+                let mut inner = fields.object("o", errors).unwrap();
+                inner.required("in", errors, whole::<u8>(1, 9));
+                inner.finish(errors);
+                fields.objects("l", 9, errors);
+            });
         let found: Vec<(&str, &str)> = found.iter().map(|(f, m)| (f.as_str(), m.as_str())).collect();
         assert_eq!(
             found,

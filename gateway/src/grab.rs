@@ -7,7 +7,8 @@ use std::sync::Arc;
 use farerush_engine::actor::{Answer, FlightView};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
 use farerush_engine::flight::{
-    CabinClass, Command, CustomerId, Grab, IdempotencyKey, Reference, SaleState, Seat, Seats, Together, Wanted,
+    CabinClass, Command, CustomerId, Grab, IdempotencyKey, Reference, SaleState, Seat, Seats, Together,
+    Wanted,
 };
 use serde::Deserialize;
 use warp::http::StatusCode;
@@ -56,7 +57,8 @@ async fn grabbed(
     };
     let body = body?;
     let grab = Grab { idempotency_key, ..parse(&body)? };
-    if is_known_to_be_sold_out(&grab, &flight.view(), app) {
+    let mut view = flight.view();
+    if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
     // Handed over before the first wait: from here on a client that hangs up changes nothing.
@@ -64,7 +66,9 @@ async fn grabbed(
     let Answer::Order { order, replayed } = app.outcome(pending).await? else {
         return Err(Problem::outcome_unknown());
     };
-    let view = flight.view();
+    if order.seats.iter().any(|seat| view.cabin_of(*seat).is_none()) {
+        view = flight.view(); // rows have been added meanwhile
+    }
     let mut json = render::order_buffer();
     let order_id = render::order_of(&mut json, &order, &view.definition, app.durability);
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -155,7 +159,8 @@ fn unusual(body: &[u8]) -> Result<Grab, Problem> {
     let customer = fields.required("customer_id", errors_now, text(CustomerId::new));
     let quantity = fields.take("quantity", errors_now).filter(|value| **value != Value::Null);
     let seats = fields.take("seats", errors_now).filter(|value| **value != Value::Null);
-    let together = fields.optional("together", errors_now, one_of("required, preferred, any", Together::from_name));
+    let together =
+        fields.optional("together", errors_now, one_of("required, preferred, any", Together::from_name));
     let classes = "first, business, premium_economy, economy";
     let cabin_class = fields.optional("cabin_class", errors_now, one_of(classes, CabinClass::from_name));
     let passengers = input::passengers(&mut fields, errors_now);
@@ -169,7 +174,10 @@ fn unusual(body: &[u8]) -> Result<Grab, Problem> {
         }
         (None, Some(Ok(seats))) => Some(Wanted::Named(seats)),
         (None, None) => {
-            errors.add("quantity", format!("must be a whole number from 1 to {SEATS_LIMIT_MAX}, unless seats are named"));
+            errors.add(
+                "quantity",
+                format!("must be a whole number from 1 to {SEATS_LIMIT_MAX}, unless seats are named"),
+            );
             None
         }
         (quantity, seats) => {
@@ -243,7 +251,10 @@ mod tests {
             (r#"{"customer_id":"u1","seats":"1A"}"#, &["seats"]),
             (r#"{"customer_id":"u1","quantity":1,"together":"maybe"}"#, &["together"]),
             (r#"{"customer_id":"u1","quantity":1,"cabin_class":"coach"}"#, &["cabin_class"]),
-            (r#"{"customer_id":"u1","quantity":1,"passengers":[{"name":"a"},{"name":"b"}]}"#, &["passengers"]),
+            (
+                r#"{"customer_id":"u1","quantity":1,"passengers":[{"name":"a"},{"name":"b"}]}"#,
+                &["passengers"],
+            ),
             (r#"{"customer_id":"u1","quantity":1,"passengers":[{"nam":"a"}]}"#, &["passengers[0].nam"]),
             (r#"{"customer_id":"u1","quantity":1,"passengers":[{"name":"\n"}]}"#, &["passengers[0].name"]),
             (r#"{"customer_id":"u1","quantity":1,"client_reference":""}"#, &["client_reference"]),
@@ -252,7 +263,8 @@ mod tests {
         ] {
             let problem = parse(body.as_bytes()).unwrap_err();
             let shown: serde_json::Value = serde_json::from_slice(&problem.render()).unwrap();
-            let named: Vec<_> = shown["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+            let named: Vec<_> =
+                shown["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
             assert_eq!(named, fields, "{body}");
         }
     }

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use farerush_engine::flight::cabin::{FARE_AMOUNT_MAX, ROW_MAX};
 use farerush_engine::flight::sale::{HOLD_SECONDS_MAX, SEATS_LIMIT_MAX};
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, Fare, Layout, PassengerName, Passengers, PolicyChange, Seat, Seats, Timestamp,
+    Cabin, CabinClass, Currency, Fare, Layout, PassengerName, Passengers, PolicyChange, Seat, Seats,
+    Timestamp,
 };
 
 use crate::fields::{Errors, Fields, Value, one_of, text, whole};
@@ -85,7 +86,10 @@ pub fn moment(value: &Value) -> Result<Timestamp, String> {
 
 /// A fare: `{"amount":99900,"currency":"TWD"}`.
 pub fn fare(fields: &mut Fields<'_>, name: &str, errors: &mut Errors) -> Option<Fare> {
-    let mut fare = fields.object(name, errors)?;
+    money(fields.object(name, errors)?, errors)
+}
+
+fn money(mut fare: Fields<'_>, errors: &mut Errors) -> Option<Fare> {
     let amount = fare.required("amount", errors, whole::<i64>(0, FARE_AMOUNT_MAX.into()));
     let currency = fare.required("currency", errors, text(Currency::new));
     fare.finish(errors);
@@ -100,12 +104,7 @@ pub fn cabin(mut fields: Fields<'_>, errors: &mut Errors) -> Option<Cabin> {
     let cabin_class = fields.required("cabin_class", errors, one_of(CLASSES, CabinClass::from_name));
     let rows = fields.required("rows", errors, rows);
     let layout = fields.required("layout", errors, text(Layout::new));
-    let fare = if fields.has("fare") {
-        fare(&mut fields, "fare", errors)
-    } else {
-        errors.add(fields.name("fare"), "must be given");
-        None
-    };
+    let fare = fields.required_object("fare", errors).and_then(|fare| money(fare, errors));
     fields.finish(errors);
     let (first_row, last_row) = rows?;
     Some(Cabin { cabin_class: cabin_class?, first_row, last_row, layout: layout?, fare: fare? })

@@ -1,6 +1,7 @@
 //! The binary: reads the settings, starts what is asked for, and passes signals on.
 //! Never thinks: everything it does stands in the library.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use farerush::cli::{self, Command};
@@ -55,7 +56,8 @@ async fn run_server(settings: Settings) -> Result<ExitCode, StartError> {
         // Not selling yet, so there is nothing to finish.
         () = stop_signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    println!("listening on http://{}", running.address);
+    // Nobody may be reading that, which is no reason not to sell.
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", running.address);
     tracing::info!(address = %running.address, "selling");
     stop_signals.next().await;
     tracing::info!("stopping; a second signal ends at once");

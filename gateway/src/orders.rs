@@ -44,7 +44,7 @@ pub async fn list(app: &App, raw_query: &str, must_name_customer: bool) -> Resul
     let limit = query.limit();
     let after = query.cursor(read_place);
     query.finish()?;
-    let up_to_date = app.write_behind.caught_up(CATCH_UP).await;
+    let up_to_date = app.store_caught_up(CATCH_UP).await;
     // One more than the page shows whether there is a next one.
     let read = app.store.orders(&filter, after.as_ref(), limit + 1).await;
     let mut found = read.map_err(|error| store_away(&error))?;
@@ -76,7 +76,19 @@ fn read_place(text: &str) -> Option<OrderPlace> {
 pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let (id, flight) = find(&app, &name)?;
-    if let Some(Answer::Order { order, .. }) = app.look_up(&flight, id).await? {
+    let found = match app.look_up(&flight, id).await {
+        // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
+        // long as that is the newest there is.
+        Err(problem) if problem.code() == Code::Overloaded => {
+            let status = flight.status();
+            if status.stored_seq < status.durable_seq {
+                return Err(problem);
+            }
+            None
+        }
+        found => found?,
+    };
+    if let Some(Answer::Order { order, .. }) = found {
         let mut json = render::order_buffer();
         render::order_of(&mut json, &order, &flight.view().definition, app.durability);
         return Ok(render::response(StatusCode::OK, json));
@@ -124,7 +136,11 @@ pub async fn cancel(name: OrderName, app: Arc<App>, body: Received) -> Result<Re
 }
 
 /// Has a command about an order decided, and shows the order as it is then.
-async fn act(app: &App, name: &OrderName, command: impl FnOnce(&OrderId) -> Command) -> Result<Response, Problem> {
+async fn act(
+    app: &App,
+    name: &OrderName,
+    command: impl FnOnce(&OrderId) -> Command,
+) -> Result<Response, Problem> {
     let (id, flight) = find(app, name)?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });

@@ -111,7 +111,8 @@ impl Problem {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).take(5).collect();
         let more = if errors.len() > named.len() { " and others" } else { "" };
-        let detail = format!("Nothing was done. Correct these and send it again: {}{more}.", named.join(", "));
+        let detail =
+            format!("Nothing was done. Correct these and send it again: {}{more}.", named.join(", "));
         let mut problem = Self::new(Code::InvalidRequest, detail);
         problem.extras().errors = errors;
         problem
@@ -283,7 +284,9 @@ impl From<Refusal> for Problem {
             Refusal::SaleClosed => Self::new(Code::SaleClosed, "No order was placed: the sale is over."),
             Refusal::LimitExceeded { scope, limit, holding } => {
                 let detail = match scope {
-                    LimitScope::Order => format!("No order was placed: one order may have at most {limit} seats."),
+                    LimitScope::Order => {
+                        format!("No order was placed: one order may have at most {limit} seats.")
+                    }
                     LimitScope::Customer => format!(
                         "No order was placed: a customer may have at most {limit} seats on this flight, and this one \
                          has {holding}."
@@ -351,7 +354,8 @@ mod tests {
     fn a_refusal_adds_what_its_code_promises() {
         let shown = body(&Refusal::NotEnoughSeats { available: 3 }.into());
         assert_eq!((&shown["code"], &shown["available"]), (&"NOT_ENOUGH_SEATS".into(), &3.into()));
-        let shown = body(&Refusal::LimitExceeded { scope: LimitScope::Customer, limit: 9, holding: 7 }.into());
+        let shown =
+            body(&Refusal::LimitExceeded { scope: LimitScope::Customer, limit: 9, holding: 7 }.into());
         assert_eq!((&shown["limit"], &shown["holding"]), (&9.into(), &7.into()));
         let shown = body(&Refusal::SaleNotOpen { opens_at: Some(Timestamp::from_millis(0)) }.into());
         assert_eq!(shown["opens_at"], "1970-01-01T00:00:00.000Z");

@@ -14,12 +14,12 @@ use farerush_persistence::store::Store;
 use farerush_persistence::write_behind::{Hooks, WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::auth::AdminToken;
 use crate::body::BodyLimits;
 use crate::config::{JournalTarget, Settings};
+use crate::server::Stop;
 use crate::storage::{DataDir, StartError, in_full, open_journal, open_store};
 use crate::{demo, routes, server};
 
@@ -29,7 +29,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// What its handlers use.
     pub app: Arc<App>,
-    stop: CancellationToken,
+    stop: Arc<Stop>,
     connections: JoinHandle<()>,
     _data_dir: DataDir,
 }
@@ -37,13 +37,22 @@ pub struct Running {
 /// Opens everything, recovers every flight, and starts to listen. Must be called within a tokio runtime of several
 /// threads.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    start_with(settings, |journal| journal).await
+}
+
+/// The same with something in front of the journal, as tests need it.
+pub async fn start_with(
+    settings: Settings,
+    in_front: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>,
+) -> Result<Running, StartError> {
     let data_dir = DataDir::take(&settings.data_dir)?;
+    server::allow_open_files(settings.max_connections);
     let admin_token = AdminToken::obtain(settings.admin_token.as_ref(), &settings.data_dir)
         .map_err(|source| StartError::AdminToken { path: settings.data_dir.join("admin.token"), source })?;
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
-    let journal = tokio::task::block_in_place(|| open_journal(&settings))?;
+    let journal = in_front(tokio::task::block_in_place(|| open_journal(&settings))?);
     let store = open_store(&settings).await?;
     store.migrate().await?;
     let (engine, write_behind) = start_engine(&settings, &journal, &store).await?;
@@ -68,16 +77,16 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    let stop = CancellationToken::new();
-    let connections = tokio::spawn(accept(listener, app.clone(), &settings, stop.clone()));
+    let stop = Arc::new(Stop::default());
+    let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone()));
     Ok(Running { address, app, stop, connections, _data_dir: data_dir })
 }
 
 fn accept(
     listener: TcpListener,
-    app: Arc<App>,
+    app: &Arc<App>,
     settings: &Settings,
-    stop: CancellationToken,
+    stop: Arc<Stop>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let limits = server::Limits {
         connections_max: settings.max_connections,
@@ -85,7 +94,7 @@ fn accept(
         idle_timeout: settings.idle_timeout,
         header_bytes_max: settings.header_bytes_max,
     };
-    server::serve(listener, warp::service(routes::all(&app)), limits, stop)
+    server::serve(listener, warp::service(routes::all(app)), limits, stop)
 }
 
 /// Recovers all flights and starts the engine and the write-behind around them.
@@ -124,7 +133,7 @@ async fn start_engine(
         match result {
             Ok(flight) => {
                 replayed += flight.replayed;
-                adopt(&engine, &write_behind, flight_id, flight, may_be_empty);
+                adopt(&engine, &write_behind, &flight_id, flight, may_be_empty);
             }
             // Claimed once, but never created.
             Err(RecoveryError::NotFound { .. }) => {}
@@ -146,7 +155,7 @@ async fn start_engine(
 fn adopt(
     engine: &Engine,
     write_behind: &WriteBehind,
-    flight_id: FlightId,
+    flight_id: &FlightId,
     recovered: Recovered,
     may_be_empty: bool,
 ) {
@@ -159,7 +168,13 @@ fn adopt(
         );
     }
     let flight = recovered.flight;
-    write_behind.register(&flight_id, flight.definition().salt, recovered.epoch, recovered.stored, flight.seq());
+    write_behind.register(
+        flight_id,
+        flight.definition().salt,
+        recovered.epoch,
+        recovered.stored,
+        flight.seq(),
+    );
     engine.adopt(RecoveredFlight { flight, epoch: recovered.epoch, stored: recovered.stored });
 }
 
@@ -204,7 +219,7 @@ impl Running {
         let until = Instant::now() + deadline;
         let left = || until.saturating_duration_since(Instant::now());
         self.app.stopping.store(true, Ordering::Relaxed);
-        self.stop.cancel();
+        self.stop.begin();
         // Clients get half of the time; the rest belongs to what was acknowledged.
         let connections_ended = tokio::time::timeout(left() / 2, self.connections).await.is_ok();
         let engine = self.app.engine.clone();

@@ -98,7 +98,9 @@ impl DataDir {
 /// Opens the journal. Reads all of it: not to be called where blocking does harm.
 pub fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, JournalError> {
     Ok(match &settings.journal {
-        JournalTarget::File(directory) => Arc::new(EmbeddedJournal::open(directory, EmbeddedOptions::default())?),
+        JournalTarget::File(directory) => {
+            Arc::new(EmbeddedJournal::open(directory, EmbeddedOptions::default())?)
+        }
         JournalTarget::Memory => Arc::new(MemoryJournal::new()),
     })
 }

@@ -306,6 +306,34 @@ fn a_segment_whose_making_was_cut_short_is_made_again() {
     }
 }
 
+/// The next process finds the files that the killed one wrote, whether or not their names are durable yet.
+#[test]
+fn what_is_built_on_a_killed_process_s_files_survives_a_power_cut() {
+    let mut rng = Rng(test_seed());
+    for power_for in 1..40 {
+        for _ in 0..8 {
+            let disk = SimDisk::new(rng.next());
+            disk.faults(|faults| faults.power_for = Some(power_for));
+            let mut next = 1;
+            if let Ok(journal) = open(&disk, 4096) {
+                while next < 200 && journal.append(&[batch(1, 1, next, 20)]).is_ok() {
+                    next += 20;
+                }
+            }
+            let disk = disk.after_kill();
+            let journal = open(&disk, 4096).unwrap();
+            let next = journal.extent(&flight_id(1)).unwrap().map_or(1, |extent| extent.last.0 + 1);
+            for round in 0..3 {
+                let appended = journal.append(&[batch(1, 1, next + 20 * round, 20)]).unwrap();
+                assert_eq!(appended, [Appended::Durable]);
+            }
+            let journal = open(&disk.after_power_cut(), 4096).unwrap();
+            let events = journal.read(&flight_id(1), Seq(0), 1000).unwrap();
+            assert_eq!(events, small_events(1, next + 59), "power for {power_for} operations");
+        }
+    }
+}
+
 fn disk_names(disk: &SimDisk) -> Vec<String> {
     farerush_persistence::journal::embedded::disk::Disk::list(disk).unwrap()
 }

@@ -126,7 +126,8 @@ fn cabins(fields: &mut Fields<'_>, template: Option<&'static Aircraft>, errors: 
                 errors.add("fare", "must not be given together with cabins, which have their own");
             }
             let wanted = list.len();
-            let cabins: Vec<Cabin> = list.into_iter().filter_map(|cabin| input::cabin(cabin, errors)).collect();
+            let cabins: Vec<Cabin> =
+                list.into_iter().filter_map(|cabin| input::cabin(cabin, errors)).collect();
             if cabins.len() < wanted {
                 return Vec::new();
             }
@@ -232,7 +233,12 @@ pub async fn close(name: FlightName, app: Arc<App>, body: Received) -> Result<Re
     switch(name, app, body, Command::CloseSale).await
 }
 
-async fn switch(name: FlightName, app: Arc<App>, body: Received, wanted: Command) -> Result<Response, Problem> {
+async fn switch(
+    name: FlightName,
+    app: Arc<App>,
+    body: Received,
+    wanted: Command,
+) -> Result<Response, Problem> {
     empty(body)?;
     command(&app, &name, wanted).await
 }

@@ -44,17 +44,29 @@ pub const KEYS: &[Key] = &[
     key("durability", "journal", "when a reply may leave: memory, journal or store"),
     Key {
         secret: true,
-        ..key("admin_token", "made at first start, in <data_dir>/admin.token", "bearer token of /v1/admin, 16 to 256 characters")
+        ..key(
+            "admin_token",
+            "made at first start, in <data_dir>/admin.token",
+            "bearer token of /v1/admin, 16 to 256 characters",
+        )
     },
     key("customer_auth", "open", "open: the body names the customer (jwt is not there yet)"),
-    key("demo", "true on the embedded default, else false", "an empty system starts with a few flights on sale"),
+    key(
+        "demo",
+        "true on the embedded default, else false",
+        "an empty system starts with a few flights on sale",
+    ),
     key("rate_limit_per_customer", "none", "requests a second of one customer (not there yet)"),
     key("rate_limit_per_address", "none", "requests a second of one address (not there yet)"),
     key("max_connections", "20000", "open connections; further ones wait"),
     key("log_format", "text", "text or json"),
     key("log_filter", "info", "what is logged, such as info or farerush=debug,warn"),
     key("otlp_endpoint", "none", "where traces go, OTLP (not there yet)"),
-    key("request_timeout_ms", "5000", "how long a request may wait for its outcome before it is answered OUTCOME_UNKNOWN"),
+    key(
+        "request_timeout_ms",
+        "5000",
+        "how long a request may wait for its outcome before it is answered OUTCOME_UNKNOWN",
+    ),
     key("header_timeout_ms", "10000", "how long a client may take for a request's headers"),
     key("idle_timeout_ms", "75000", "how long a connection may stay open without a request"),
     key("body_timeout_ms", "10000", "how long a client may take for a request's body"),

@@ -204,7 +204,8 @@ impl Settings {
             },
             demo: match values.text("demo") {
                 None => embedded,
-                Some(_) => values.parse("demo", |text| text.parse().map_err(|_| "must be true or false".to_owned()))?,
+                Some(_) => values
+                    .parse("demo", |text| text.parse().map_err(|_| "must be true or false".to_owned()))?,
             },
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
             log_format: values.parse("log_format", |text| match text {

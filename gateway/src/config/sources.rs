@@ -65,8 +65,9 @@ impl Values {
 impl Sources {
     /// What the process was started with, with flags that were parsed already.
     pub fn of_process(flags: Vec<(&'static str, String)>) -> Self {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
         Self { flags, variables: variables.collect(), directory: PathBuf::from(".") }
     }
 
@@ -92,8 +93,10 @@ impl Sources {
         if !path.exists() {
             return Ok(());
         }
-        let unreadable =
-            |source: dotenvy::Error| ConfigError::Unreadable { what: ".env".to_owned(), source: Box::new(source) };
+        let unreadable = |source: dotenvy::Error| ConfigError::Unreadable {
+            what: ".env".to_owned(),
+            source: Box::new(source),
+        };
         for line in dotenvy::from_path_iter(&path).map_err(unreadable)? {
             let (name, text) = line.map_err(unreadable)?;
             read_variable(values, &name, &text, Origin::DotEnv)?;
@@ -107,7 +110,10 @@ impl Sources {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
-                return Err(ConfigError::Unreadable { what: "farerush.toml".to_owned(), source: Box::new(error) });
+                return Err(ConfigError::Unreadable {
+                    what: "farerush.toml".to_owned(),
+                    source: Box::new(error),
+                });
             }
         };
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Unreadable {

@@ -5,20 +5,20 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tower_service::Service;
 use warp::http::{Request, Response};
 use warp::hyper::body::Incoming;
 
 use super::front::{Front, RequestIds};
 use super::socket::Socket;
-use super::Limits;
+use super::{Limits, Stop};
 
 /// What the parts of a connection tell one another.
 #[derive(Debug, Default)]
@@ -39,7 +39,8 @@ pub(super) struct Vitals {
 
 pub(super) fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.keep_alive(true).pipeline_flush(true).max_buf_size(limits.header_bytes_max);
+    // No `pipeline_flush`: with it, hyper 1.12 never sends its answer to a request it cannot parse.
+    builder.keep_alive(true).max_buf_size(limits.header_bytes_max);
     // Head and body are one small write; gathering them costs more than copying.
     builder.writev(false);
     builder
@@ -49,7 +50,7 @@ pub(super) struct Connection<S> {
     service: S,
     ids: Arc<RequestIds>,
     limits: Limits,
-    stop: CancellationToken,
+    stop: Arc<Stop>,
 }
 
 /// How long the connection has been waiting, in ticks.
@@ -73,7 +74,7 @@ where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(service: S, ids: Arc<RequestIds>, limits: Limits, stop: CancellationToken) -> Self {
+    pub(super) fn new(service: S, ids: Arc<RequestIds>, limits: Limits, stop: Arc<Stop>) -> Self {
         Self { service, ids, limits, stop }
     }
 
@@ -85,33 +86,48 @@ where
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
         // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
         let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));
-        let mut ticks = interval_at(Instant::now() + tick, tick);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let idle_ticks_max = limits.idle_timeout.div_duration_f64(tick).ceil();
         let mut patience = Patience::default();
-        let mut stopped = pin!(stop.cancelled());
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => {
+        let mut timer = pin!(tokio::time::sleep(tick));
+        let mut stopped = pin!(stop.begun());
+        // The task's waker never changes, so that a timer or a stop that was asked once wakes it by itself. Only a
+        // flag is looked at from then on: this is polled several times for each request.
+        let (mut timer_is_set, mut stop_is_awaited, mut stopping) = (false, false, false);
+        std::future::poll_fn(|context| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended with an error");
                     }
-                    return;
+                    return Poll::Ready(());
                 }
-                () = stopped.as_mut(), if !stopping => {
+                if !stop_is_awaited {
+                    stop_is_awaited = true;
+                    // Asked for its waker; the flag says the rest.
+                    let _ = stopped.as_mut().poll(context);
+                }
+                if stop.has_begun() && !stopping {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
+                    continue;
                 }
-                _ = ticks.tick() => match patience.after_a_tick(&vitals, idle_ticks_max) {
+                if !timer_is_set {
+                    timer_is_set = timer.as_mut().poll(context).is_pending();
+                }
+                if !timer.is_elapsed() {
+                    return Poll::Pending;
+                }
+                match patience.after_a_tick(&vitals, idle_ticks_max) {
                     Verdict::GoOn => {}
                     // The next read, which follows at once, says so to the client.
                     Verdict::HeadTooSlow => vitals.too_slow.store(true, Ordering::Relaxed),
-                    Verdict::IdleTooLong => return,
+                    Verdict::IdleTooLong => return Poll::Ready(()),
                 }
+                timer.as_mut().reset(Instant::now() + tick);
+                timer_is_set = false;
             }
-        }
+        })
+        .await;
     }
 }
 

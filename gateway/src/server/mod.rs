@@ -8,15 +8,15 @@ mod socket;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, Semaphore};
 use tower_service::Service;
-use warp::hyper::body::Incoming;
 use warp::http::{Request, Response};
+use warp::hyper::body::Incoming;
 
 pub use front::RequestIds;
 
@@ -24,6 +24,8 @@ pub use front::RequestIds;
 const BACKLOG: i32 = 4096;
 /// How long the loop rests after a failed accept (no file descriptors left, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often that is logged at most.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// The limits of connections.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,55 @@ pub struct Limits {
     pub header_bytes_max: usize,
 }
 
+/// Files that a process needs besides its connections.
+const OPEN_FILES_BESIDES: u64 = 256;
+
+/// Raises this process's own limit of open files as far as so many connections need and the system lets it: the usual
+/// 1024 would end at as many connections.
+pub fn allow_open_files(connections_max: u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = u64::from(connections_max) + OPEN_FILES_BESIDES;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    if raised.is_err() || current < wanted {
+        tracing::warn!(open_files = current, wanted, "fewer connections than max_connections will fit");
+    }
+}
+
+/// The word to stop, given once and heard by all. A flag beside the wake-up, because connections look at it often.
+#[derive(Debug, Default)]
+pub struct Stop {
+    has_begun: AtomicBool,
+    heard: Notify,
+}
+
+impl Stop {
+    /// Gives the word.
+    pub fn begin(&self) {
+        self.has_begun.store(true, Ordering::Release);
+        self.heard.notify_waiters();
+    }
+
+    /// Whether it was given.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Waits for it.
+    pub async fn begun(&self) {
+        let mut heard = std::pin::pin!(self.heard.notified());
+        // In the list before the flag is looked at, so that no word is missed.
+        heard.as_mut().enable();
+        if !self.has_begun() {
+            heard.await;
+        }
+    }
+}
+
 /// A listening socket. Must be called within a tokio runtime.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -49,10 +100,10 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is cancelled, then finishes what is in flight: every request that has begun to arrive is
+/// Serves until `stop` begins, then finishes what is in flight: every request that has begun to arrive is
 /// answered, idle connections are closed. Returns when the last connection is gone; a caller with a deadline drops
 /// the future.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop: CancellationToken)
+pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop: Arc<Stop>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -62,21 +113,25 @@ where
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
     let ids = Arc::new(RequestIds::new());
     let builder = connection::builder(&limits);
+    let mut last_warning: Option<Instant> = None;
     loop {
         let permit = tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.begun() => break,
             permit = connections.clone().acquire_owned() => permit,
         };
         let Ok(permit) = permit else { break };
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.begun() => break,
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 if !is_of_one_connection(&error) {
-                    tracing::warn!(%error, "accepting a connection failed; trying again shortly");
+                    if last_warning.is_none_or(|at| at.elapsed() > WARNING_PAUSE) {
+                        tracing::warn!(%error, "accepting connections fails; trying on");
+                        last_warning = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 continue;

@@ -56,10 +56,9 @@ impl Socket {
     }
 
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.lingering.get_or_insert_with(|| Lingering {
-            until: Box::pin(tokio::time::sleep(LINGER)),
-            bytes: 0,
-        });
+        let lingering = self
+            .lingering
+            .get_or_insert_with(|| Lingering { until: Box::pin(tokio::time::sleep(LINGER)), bytes: 0 });
         let mut thrown_away = [std::mem::MaybeUninit::uninit(); 16 * 1024];
         loop {
             if lingering.until.as_mut().poll(context).is_ready() || lingering.bytes > LINGER_BYTES_MAX {
@@ -140,7 +139,9 @@ fn hypers_own_error(bytes: &[u8]) -> Option<Problem> {
     let (code, detail) = match status {
         b"400" => (Code::InvalidRequest, "Nothing was done: what came is not an HTTP/1.1 request."),
         b"414" => (Code::UriTooLong, "Nothing was done: the request's address is too long."),
-        b"431" => (Code::HeadersTooLarge, "Nothing was done: the request's headers are too large or too many."),
+        b"431" => {
+            (Code::HeadersTooLarge, "Nothing was done: the request's headers are too large or too many.")
+        }
         _ => return None,
     };
     Some(Problem::new(code, detail))

@@ -17,14 +17,19 @@ async fn without_the_token_nothing_is_shown_and_nothing_done() {
     let server = TestServer::start().await;
     let half = format!("Bearer {}", &TOKEN[..10]);
     let long = format!("Bearer {TOKEN}x");
-    for (pattern, methods) in farerush::routes::ADDRESSES.iter().filter(|(pattern, _)| pattern.contains("/admin/")) {
+    for (pattern, methods) in
+        farerush::routes::ADDRESSES.iter().filter(|(pattern, _)| pattern.contains("/admin/"))
+    {
         let request = format!("{} {}", methods.split(", ").next().unwrap(), pattern.replace("{}", "DEMO1"));
         for shown in ["", "Bearer", "Basic YTpi", &half, &long] {
             let headers = [("authorization", shown)];
             let headers = if shown.is_empty() { &[][..] } else { &headers[..] };
             let reply = server.send(&request, headers, "{}").await;
             reply.is_problem(401, "UNAUTHORIZED");
-            assert!(reply.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")), "{reply:?}");
+            assert!(
+                reply.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")),
+                "{reply:?}"
+            );
         }
     }
     assert_eq!(server.get("/v1/flights/DEMO1").await.json()["sale"]["state"], "open");
@@ -47,7 +52,8 @@ async fn a_flight_is_created_from_a_template() {
         flight["sale"] = json!({"state": "open", "hold_seconds": 60, "max_seats_per_customer": 2});
     });
     let shown = server.admin("POST /v1/admin/flights", &by_class).await.json();
-    let fares: Vec<_> = shown["cabins"].as_array().unwrap().iter().map(|cabin| &cabin["fare"]["amount"]).collect();
+    let fares: Vec<_> =
+        shown["cabins"].as_array().unwrap().iter().map(|cabin| &cabin["fare"]["amount"]).collect();
     assert_eq!(fares, [500_000, 99_900]);
     assert_eq!((&shown["sale"]["hold_seconds"], &shown["sale"]["state"]), (&60.into(), &"open".into()));
 }
@@ -87,7 +93,8 @@ async fn every_mistake_in_a_flight_is_named() {
     for (named, change) in cases {
         let reply = server.admin("POST /v1/admin/flights", &flight(change)).await;
         let problem = reply.is_problem(400, "INVALID_REQUEST");
-        let fields: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
+        let fields: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
         assert_eq!(fields, *named);
     }
     let cabin = |change: Change| {
@@ -126,14 +133,19 @@ async fn every_mistake_in_a_flight_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_is_opened_paused_closed_and_changed() {
     let server = TestServer::start().await;
-    for (action, state) in [("pause", "paused"), ("open", "open"), ("close", "closed"), ("open", "open"), ("open", "open")] {
+    for (action, state) in
+        [("pause", "paused"), ("open", "open"), ("close", "closed"), ("open", "open"), ("open", "open")]
+    {
         let reply = server.admin(&format!("POST /v1/admin/flights/DEMO1/{action}"), "").await;
         assert_eq!((reply.status, &reply.json()["sale"]["state"]), (200, &state.into()), "{reply:?}");
     }
     let change = r#"{"closes_at":"2030-01-01T00:00:00Z","max_seats_per_order":4,"hold_seconds":30}"#;
     let shown = server.admin("PATCH /v1/admin/flights/DEMO1", change).await.json();
     assert_eq!(shown["sale"]["closes_at"], "2030-01-01T00:00:00.000Z");
-    assert_eq!((&shown["sale"]["max_seats_per_order"], &shown["sale"]["max_seats_per_customer"]), (&4.into(), &9.into()));
+    assert_eq!(
+        (&shown["sale"]["max_seats_per_order"], &shown["sale"]["max_seats_per_customer"]),
+        (&4.into(), &9.into())
+    );
     let shown = server.admin("PATCH /v1/admin/flights/DEMO1", r#"{"closes_at":null}"#).await.json();
     assert!(shown["sale"]["closes_at"].is_null());
     assert_eq!(shown["sale"]["hold_seconds"], 30);
@@ -151,7 +163,10 @@ async fn seats_are_blocked_unblocked_and_added() {
     assert_eq!((reply.status, &reply.json()["available"]), (200, &178.into()), "{reply:?}");
     let seats = server.get("/v1/flights/DEMO1/seats").await.json();
     assert_eq!(seats["cabins"][0]["rows"][0]["seats"][0]["status"], "blocked");
-    server.post("/v1/flights/DEMO1/orders", r#"{"customer_id":"u","seats":["1A"]}"#).await.is_problem(409, "SEAT_TAKEN");
+    server
+        .post("/v1/flights/DEMO1/orders", r#"{"customer_id":"u","seats":["1A"]}"#)
+        .await
+        .is_problem(409, "SEAT_TAKEN");
     let reply = server.admin(&path("seats/unblock"), r#"{"seats":["1A"]}"#).await;
     assert_eq!(reply.json()["available"], 179);
     server.admin(&path("seats/block"), r#"{"seats":["99Z"]}"#).await.is_problem(400, "NO_SUCH_SEAT");

@@ -1,10 +1,13 @@
 //! A server to test, and a client of a few lines. Never interprets what it gets beyond HTTP's framing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farerush::config::{Settings, Values};
 use farerush::serve::{self, Running};
+use farerush_engine::journal::Journal;
+use farerush_persistence::journal::FaultyJournal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,6 +47,19 @@ impl TestServer {
         let data_dir = tempfile::tempdir().unwrap();
         let running = serve::start(settings(&data_dir, changes)).await.unwrap();
         Self { address: running.address, running, data_dir }
+    }
+
+    /// Starts one whose journal can be told to fail.
+    pub(crate) async fn with_faults(changes: &[(&'static str, &str)]) -> (Self, Arc<FaultyJournal>) {
+        let data_dir = tempfile::tempdir().unwrap();
+        let mut faults = None;
+        let in_front = |journal| {
+            let journal = Arc::new(FaultyJournal::new(journal));
+            faults = Some(journal.clone());
+            journal as Arc<dyn Journal>
+        };
+        let running = serve::start_with(settings(&data_dir, changes), in_front).await.unwrap();
+        (Self { address: running.address, running, data_dir }, faults.unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

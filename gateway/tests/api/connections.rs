@@ -14,7 +14,10 @@ async fn every_response_has_an_id_and_a_client_s_own_is_kept() {
         let reply = server.send(request, &[("x-request-id", "my-id.7")], "").await;
         assert_eq!(reply.header("x-request-id"), Some("my-id.7"), "{request}");
         let reply = server.send(request, &[("x-request-id", "not sane")], "").await;
-        assert!(reply.header("x-request-id").is_some_and(|id| id != "not sane" && id.len() == 21), "{request}");
+        assert!(
+            reply.header("x-request-id").is_some_and(|id| id != "not sane" && id.len() == 21),
+            "{request}"
+        );
     }
 }
 
@@ -44,7 +47,8 @@ async fn slow_headers_and_slow_bodies_are_given_up() {
         Reply::parse(&read_to_end(&mut stream).await).is_problem(408, "REQUEST_TIMEOUT");
     }
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let start = "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"customer_id\"";
+    let start =
+        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"customer_id\"";
     stream.write_all(start.as_bytes()).await.unwrap();
     let mut answer = vec![0; 16];
     stream.read_exact(&mut answer).await.unwrap();

@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 async fn the_demo_flights_are_on_sale_and_paged_by_departure() {
     let server = TestServer::start().await;
     let all = server.get("/v1/flights").await.json();
-    let ids: Vec<_> = all["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap()).collect();
+    let ids: Vec<_> =
+        all["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["DEMO1", "DEMO2", "DEMO3", "DEMO4", "RUSH"]);
     assert!(all["next_cursor"].is_null());
     let mut paged = Vec::new();
     let mut path = "/v1/flights?limit=2".to_owned();
     loop {
         let page = server.get(&path).await.json();
-        paged.extend(page["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap().to_owned()));
+        paged.extend(
+            page["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap().to_owned()),
+        );
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/v1/flights?limit=2&cursor={cursor}");
     }
@@ -27,7 +30,8 @@ async fn the_demo_flights_are_on_sale_and_paged_by_departure() {
         ("date=1999-01-01", &[]),
     ] {
         let found = server.get(&format!("/v1/flights?{query}")).await.json();
-        let ids: Vec<_> = found["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap()).collect();
+        let ids: Vec<_> =
+            found["flights"].as_array().unwrap().iter().map(|f| f["flight_id"].as_str().unwrap()).collect();
         assert_eq!(ids, expected, "{query}");
     }
 }
@@ -67,7 +71,10 @@ async fn a_grab_gives_an_order_that_can_be_read_and_listed() {
     let order = reply.json();
     let id = order["order_id"].as_str().unwrap();
     assert_eq!(reply.header("location"), Some(format!("/v1/orders/{id}").as_str()));
-    assert!(id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{id}");
+    assert!(
+        id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+        "{id}"
+    );
     assert_eq!(order["record_locator"].as_str().unwrap().len(), 6);
     assert_eq!(
         order,
@@ -127,14 +134,21 @@ async fn a_held_order_is_paid_or_given_up() {
     for _ in 0..2 {
         let paid = server.post(&confirm, r#"{"payment_reference":"pay-1"}"#).await;
         assert_eq!(paid.status, 200, "{paid:?}");
-        assert_eq!((&paid.json()["status"], &paid.json()["payment_reference"]), (&"confirmed".into(), &"pay-1".into()));
+        assert_eq!(
+            (&paid.json()["status"], &paid.json()["payment_reference"]),
+            (&"confirmed".into(), &"pay-1".into())
+        );
         assert!(paid.json()["hold_expires_at"].is_null());
     }
     let other = server.post(&confirm, r#"{"payment_reference":"pay-2"}"#).await;
     other.is_problem(409, "ORDER_NOT_CHANGEABLE");
     for request in ["POST /v1/orders/ID/cancel", "DELETE /v1/orders/ID", "POST /v1/orders/ID/cancel"] {
         let cancelled = server.send(&request.replace("ID", id), &[], "").await;
-        assert_eq!((cancelled.status, &cancelled.json()["status"]), (200, &"cancelled".into()), "{cancelled:?}");
+        assert_eq!(
+            (cancelled.status, &cancelled.json()["status"]),
+            (200, &"cancelled".into()),
+            "{cancelled:?}"
+        );
     }
     let late = server.post(&confirm, r#"{"payment_reference":"pay-1"}"#).await;
     late.is_problem(409, "ORDER_NOT_CHANGEABLE");
@@ -153,7 +167,12 @@ async fn an_order_moves_to_other_seats_all_or_nothing() {
         async move { server.send(&request, &[("content-type", "application/json")], &body).await }
     };
     let seats = |reply: &Reply| -> Vec<String> {
-        reply.json()["seats"].as_array().unwrap().iter().map(|s| s["seat"].as_str().unwrap().to_owned()).collect()
+        reply.json()["seats"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["seat"].as_str().unwrap().to_owned())
+            .collect()
     };
     let moved = patch(r#"{"seats":["5B","6A"]}"#).await;
     assert_eq!((moved.status, seats(&moved)), (200, vec!["5B".to_owned(), "6A".to_owned()]));
@@ -185,7 +204,10 @@ async fn a_sold_out_flight_says_so_until_a_seat_comes_back() {
     server.post(orders, r#"{"customer_id":"u3","quantity":1}"#).await.is_problem(409, "SOLD_OUT");
     // By whichever way the flight is asked.
     let key = [("idempotency-key", "k")];
-    server.send(&format!("POST {orders}"), &key, r#"{"customer_id":"u3","quantity":1}"#).await.is_problem(409, "SOLD_OUT");
+    server
+        .send(&format!("POST {orders}"), &key, r#"{"customer_id":"u3","quantity":1}"#)
+        .await
+        .is_problem(409, "SOLD_OUT");
     server.post(orders, r#"{"customer_id":"u3","seats":["1A"]}"#).await.is_problem(409, "SOLD_OUT");
     server.post(orders, r#"{"customer_id":"u3","quantity":10}"#).await.is_problem(409, "LIMIT_EXCEEDED");
     let other_class = r#"{"customer_id":"u3","quantity":1,"cabin_class":"first"}"#;
@@ -204,7 +226,12 @@ async fn a_customer_s_orders_are_paged_newest_first() {
     }
     server.grab("DEMO1", r#"{"customer_id":"other","quantity":1}"#).await;
     let ids = |page: &Value| -> Vec<String> {
-        page["orders"].as_array().unwrap().iter().map(|o| o["order_id"].as_str().unwrap().to_owned()).collect()
+        page["orders"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o["order_id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let mut paged = Vec::new();
     let mut path = "/v1/orders?customer_id=u%201&limit=2".to_owned();
@@ -219,7 +246,12 @@ async fn a_customer_s_orders_are_paged_newest_first() {
     sorted.1.sort();
     assert_eq!(sorted.0, sorted.1);
     let times = server.get("/v1/orders?customer_id=u%201").await.json();
-    let times: Vec<_> = times["orders"].as_array().unwrap().iter().map(|o| o["created_at"].as_str().unwrap().to_owned()).collect();
+    let times: Vec<_> = times["orders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| o["created_at"].as_str().unwrap().to_owned())
+        .collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     let held = server.get("/v1/orders?customer_id=u%201&status=held").await.json();
     assert_eq!(ids(&held), [placed[3].clone()]);

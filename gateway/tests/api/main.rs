@@ -5,4 +5,5 @@ mod admin;
 mod client;
 mod connections;
 mod customers;
+mod journal;
 mod refusals;

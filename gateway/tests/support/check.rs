@@ -63,14 +63,15 @@ async fn settle_one(client: &mut Client, grab: &mut Grab) {
             }
         };
         match outcome {
-            Outcome::Done(response) => order.changed(change, Seen::parse(&response.body, &flight)),
+            Outcome::Done(response) => order.changed(&change, Seen::parse(&response.body, &flight)),
             Outcome::Refused(code) => order.refused(&change, &code, &flight),
             _ => unreachable!("asked until it was known"),
         }
     }
     if let Some(key) = grab.key.clone() {
         let replayed = insist(client, &Request::post(&path, &grab.body).under(Some(&key))).await;
-        let replayed = replayed.unwrap_or_else(|code| panic!("{grab:?} was repeated and refused with {code}"));
+        let replayed =
+            replayed.unwrap_or_else(|code| panic!("{grab:?} was repeated and refused with {code}"));
         grab.acknowledged(&replayed);
     }
 }
@@ -131,7 +132,7 @@ pub(crate) async fn check_flight(address: SocketAddr, flight: &Flight, grabs: &m
         assert!(may_be, "an order that was denied, or a second one for its grab: {seen:?}, but {grab:?}");
         grab.takes(seen, true);
     }
-    for place in by_id.values() {
+    if let Some(place) = by_id.values().next() {
         panic!("acknowledged, but in no list: {:?}", grabs[*place]);
     }
     for grab in grabs.iter_mut().filter(|grab| matches!(grab.state, State::Unknown)) {
@@ -172,7 +173,8 @@ async fn seat_map(client: &mut Client, flight: &Flight) -> BTreeMap<String, Stri
     let path = format!("/v1/flights/{}/seats", flight.id);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let shown = insist(client, &Request::get(&path)).await.unwrap_or_else(|code| panic!("{path}: {code}"));
+        let shown =
+            insist(client, &Request::get(&path)).await.unwrap_or_else(|code| panic!("{path}: {code}"));
         let list = |value: &Value, field: &str| value[field].as_array().expect("a list").clone();
         let mut map = BTreeMap::new();
         for cabin in list(&shown.body, "cabins") {

@@ -171,9 +171,11 @@ impl Head {
     fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+        let status =
+            lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("this is no HTTP: {text}"));
-        let mut head = Self { status, length: usize::MAX, replayed: false, retry_after: false, closes: false };
+        let mut head =
+            Self { status, length: usize::MAX, replayed: false, retry_after: false, closes: false };
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             match name.to_ascii_lowercase().as_str() {

@@ -59,7 +59,8 @@ impl Seen {
         let mut total = 0;
         for listed in listed {
             let seat = listed["seat"].as_str().unwrap_or_else(|| panic!("a seat without a name: {order}"));
-            let fare = flight.fares.get(seat).unwrap_or_else(|| panic!("a seat that does not exist: {order}"));
+            let fare =
+                flight.fares.get(seat).unwrap_or_else(|| panic!("a seat that does not exist: {order}"));
             assert_eq!(listed["fare"]["amount"].as_i64(), Some(*fare), "a seat with a wrong fare: {order}");
             total += fare;
             seats.push(seat.to_owned());
@@ -71,7 +72,8 @@ impl Seen {
             id: must("order_id"),
             customer: must("customer_id"),
             seats,
-            status: Status::from_name(&must("status")).unwrap_or_else(|| panic!("an unknown status: {order}")),
+            status: Status::from_name(&must("status"))
+                .unwrap_or_else(|| panic!("an unknown status: {order}")),
             hold_expires_at: text("hold_expires_at"),
             updated_at: must("updated_at"),
             payment: text("payment_reference"),
@@ -83,10 +85,14 @@ impl Seen {
 /// A change of an order that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    Confirm { payment: String },
+    Confirm {
+        payment: String,
+    },
     Cancel,
     /// To these seats, sorted by name.
-    Move { seats: Vec<String> },
+    Move {
+        seats: Vec<String>,
+    },
 }
 
 /// An order that was acknowledged.
@@ -131,12 +137,12 @@ impl Order {
     }
 
     /// A change was acknowledged with this.
-    pub(crate) fn changed(&mut self, change: Change, now: Seen) {
+    pub(crate) fn changed(&mut self, change: &Change, now: Seen) {
         let seen = self.seen.clone();
         self.pending = Some(change.clone());
         self.observe(now);
         // An order that has ended already is given back as it is.
-        let ended = change == Change::Cancel && !self.seen.status.is_live();
+        let ended = *change == Change::Cancel && !self.seen.status.is_live();
         let undone = self.pending.take().is_some();
         assert!(!undone || ended, "{change:?} of {seen:?} was acknowledged, but nothing changed");
     }
@@ -216,7 +222,11 @@ impl Grab {
             return;
         }
         let lost_before = matches!(self.state, State::Unknown);
-        assert!(!again || lost_before, "{:?} was answered as if it had been placed before: {seen:?}", self.state);
+        assert!(
+            !again || lost_before,
+            "{:?} was answered as if it had been placed before: {seen:?}",
+            self.state
+        );
         assert_eq!(seen.customer, self.customer, "somebody else's order: {seen:?}");
         assert_eq!(seen.seats.len(), self.quantity, "not as many seats as asked for: {seen:?}");
         if let Some(named) = &self.named {

@@ -33,6 +33,12 @@ struct Pulse {
     sold: AtomicU64,
     /// Answers that a flight is sold out.
     sold_out: AtomicU64,
+    /// Answers that said that nothing was done.
+    not_done: AtomicU64,
+    /// Answers that said that nobody knows.
+    unknown: AtomicU64,
+    /// The longest that any answer took, in milliseconds.
+    slowest_ms: AtomicU64,
 }
 
 /// What a load does.
@@ -76,6 +82,16 @@ impl Load {
     /// Grabs acknowledged so far.
     pub(crate) fn sold(&self) -> u64 {
         self.pulse.sold.load(Ordering::Relaxed)
+    }
+
+    /// Answers so far that nothing was done, and that nobody knows what was.
+    pub(crate) fn troubled(&self) -> (u64, u64) {
+        (self.pulse.not_done.load(Ordering::Relaxed), self.pulse.unknown.load(Ordering::Relaxed))
+    }
+
+    /// The longest that any answer took so far.
+    pub(crate) fn slowest(&self) -> Duration {
+        Duration::from_millis(self.pulse.slowest_ms.load(Ordering::Relaxed))
     }
 
     /// Waits until more than `count` grabs were acknowledged, or every client has ended.
@@ -152,7 +168,11 @@ impl Worker {
     async fn grab(&mut self) -> bool {
         let mut grab = self.new_grab();
         let request_path = grab.path();
-        let outcome = self.client.call(&Request::post(&request_path, &grab.body).under(grab.key.as_deref())).await;
+        let began = Instant::now();
+        let outcome =
+            self.client.call(&Request::post(&request_path, &grab.body).under(grab.key.as_deref())).await;
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.pulse.slowest_ms.fetch_max(took_ms, Ordering::Relaxed);
         let goes_on = self.goes_on(&outcome).await;
         match outcome {
             Outcome::Done(response) => {
@@ -229,7 +249,7 @@ impl Worker {
         let flight = Arc::clone(&self.grabs[place].flight);
         let order = self.order(place);
         match outcome {
-            Outcome::Done(response) => order.changed(change, Seen::parse(&response.body, &flight)),
+            Outcome::Done(response) => order.changed(&change, Seen::parse(&response.body, &flight)),
             Outcome::Refused(code) => order.refused(&change, &code, &flight),
             Outcome::NotDone(_) => {}
             Outcome::Unknown | Outcome::Lost(_) => order.pending = Some(change),
@@ -264,9 +284,14 @@ impl Worker {
 
     async fn goes_on(&self, outcome: &Outcome) -> bool {
         match outcome {
-            Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => true,
+            Outcome::Done(_) | Outcome::Refused(_) => true,
+            Outcome::Unknown => {
+                self.pulse.unknown.fetch_add(1, Ordering::Relaxed);
+                true
+            }
             Outcome::NotDone(why) if self.plan.until == Until::Lost && why.starts_with("connecting") => false,
             Outcome::NotDone(_) => {
+                self.pulse.not_done.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(REST).await;
                 true
             }

@@ -33,12 +33,13 @@ pub(crate) struct Plan {
 impl Plan {
     /// A gateway with everything embedded, in `folder`.
     pub(crate) fn embedded(folder: &Path) -> Self {
-        let plan = Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
+        let plan =
+            Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
         plan.with("listen", "127.0.0.1:0").with("demo", "false")
     }
 
     /// The same with one more setting.
-    pub(crate) fn with(mut self, key: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         self.settings.retain(|(other, _)| other != key);
         self.settings.push((key.to_owned(), value.to_string()));
         self
@@ -130,6 +131,15 @@ impl Gateway {
         self.address.expect("the gateway has been waited for")
     }
 
+    /// Memory it has in use, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the gateway runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kib << 10
+    }
+
     /// What it has written since it was started.
     pub(crate) fn log_text(&self) -> String {
         let mut text = Vec::new();
@@ -168,7 +178,8 @@ impl Gateway {
     pub(crate) fn stop(mut self) -> Duration {
         let began = Instant::now();
         self.signal(Signal::TERM);
-        let status = self.wait_exit(Duration::from_secs(10)).unwrap_or_else(|error| panic!("SIGTERM: {error}"));
+        let status =
+            self.wait_exit(Duration::from_secs(10)).unwrap_or_else(|error| panic!("SIGTERM: {error}"));
         assert!(status.success(), "after SIGTERM it ended with {status}:\n{}", self.log_text());
         began.elapsed()
     }

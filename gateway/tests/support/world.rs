@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use super::check::{self, Found};
-use super::client::{Client, Request};
+use super::client::{Client, Outcome, Request};
 use super::flight::Flight;
 use super::ledger::{Grab, Order};
 use super::load::{Load, LoadPlan, Until};
@@ -23,6 +24,8 @@ pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOG_LINES_SHOWN: usize = 60;
 /// Orders of earlier rounds that each round looks at again.
 const OLD_ORDERS_CHECKED: usize = 60;
+/// A flight whose holds run out can be compared once they have, which takes a second: not in every round.
+const HOLDS_AWAITED_EVERY: u32 = 4;
 
 /// A flight and all that was ever sent to it.
 struct Book {
@@ -39,23 +42,33 @@ pub(crate) struct World {
     folder: Option<TempDir>,
     pub(crate) plan: Plan,
     gateway: Option<Gateway>,
+    /// Whether `farerush verify` may run, and does, beside the gateway after each check.
+    verifies: bool,
     pub(crate) runtime: Runtime,
     books: BTreeMap<Arc<str>, Book>,
     /// Flights with seats left.
     on_sale: Vec<Arc<Flight>>,
+    /// A flight that is being created under load.
+    creating: Option<(Flight, JoinHandle<Outcome>)>,
     flights_made: u32,
     loads_made: u32,
+    checks_made: u32,
     grabs_total: usize,
 }
 
 impl World {
     /// A world with everything embedded, not started yet. `name` is the test's.
     pub(crate) fn embedded(name: &str) -> Self {
-        Self::new(name, Plan::embedded)
+        Self::new(name, false, Plan::embedded)
     }
 
-    /// A world whose gateways are started as `plan` says for its folder.
-    pub(crate) fn new(name: &str, plan: impl FnOnce(&Path) -> Plan) -> Self {
+    /// A world whose journal and store are servers, with `farerush verify` after each check.
+    pub(crate) fn on_servers(name: &str, journal: &str, store: &str) -> Self {
+        let plan = |folder: &Path| Plan::embedded(folder).with("journal", journal).with("store", store);
+        Self::new(name, true, plan)
+    }
+
+    fn new(name: &str, verifies: bool, plan: impl FnOnce(&Path) -> Plan) -> Self {
         let seed = super::seed();
         println!("{name}: FARERUSH_TEST_SEED={seed}");
         let folder = TempDir::new().expect("a temporary folder is made");
@@ -69,23 +82,36 @@ impl World {
             folder: Some(folder),
             plan,
             gateway: None,
+            verifies,
             runtime: runtime.expect("a runtime is made"),
             books: BTreeMap::new(),
             on_sale: Vec::new(),
+            creating: None,
             flights_made: 0,
             loads_made: 0,
+            checks_made: 0,
             grabs_total: 0,
         }
     }
 
     /// Starts the gateway and waits until it is ready.
     pub(crate) fn start(&mut self) {
-        assert!(self.gateway.is_none(), "it runs already");
+        self.start_while(|| {});
+    }
+
+    /// Starts a gateway and lets `meanwhile` happen before it is waited for.
+    pub(crate) fn start_while(&mut self, meanwhile: impl FnOnce()) {
         let mut gateway = self.plan.start();
+        meanwhile();
         if let Err(error) = gateway.wait_ready(START_PATIENCE) {
             panic!("the start failed: {error}");
         }
         self.gateway = Some(gateway);
+    }
+
+    /// Puts another gateway of the same system in the place of the one that is loaded and asked.
+    pub(crate) fn change_places(&mut self, other: &mut Gateway) {
+        std::mem::swap(self.gateway(), other);
     }
 
     /// Kills the gateway.
@@ -133,7 +159,11 @@ impl World {
     /// The next flight's name.
     pub(crate) fn next_flight_id(&mut self) -> String {
         self.flights_made += 1;
-        format!("{}-{}", self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "").to_uppercase(), self.flights_made)
+        format!(
+            "{}-{}",
+            self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "").to_uppercase(),
+            self.flights_made
+        )
     }
 
     /// Creates a flight and puts it on sale. It may be there already, from an attempt whose answer was lost.
@@ -157,7 +187,9 @@ impl World {
     pub(crate) fn fill_the_board(&mut self) {
         while self.on_sale.len() < 5 {
             let id = self.next_flight_id();
-            let flight = match self.flights_made % 5 {
+            // A hold that runs out while `verify` reads journal and store would look like a difference.
+            let fleeting = u32::from(!self.verifies);
+            let flight = match self.flights_made % (4 + fleeting) {
                 0 => Flight::economy(&id, 0, 10),
                 1 => Flight::two_cabins(&id, 35),
                 2 => Flight::economy(&id, 1800, 60),
@@ -168,10 +200,33 @@ impl World {
         }
     }
 
-    /// Starts a load on all flights on sale.
+    /// Starts a load on all flights on sale; now and then a flight is created meanwhile.
     pub(crate) fn load(&mut self, clients: u32, until: Until) -> Load {
         let plan = self.load_plan(clients, until);
+        if self.creating.is_none() && self.rng.u32(..4) == 0 {
+            let flight = Flight::economy(&self.next_flight_id(), 0, 20);
+            let (body, address) = (flight.creation(), self.address());
+            let delay = Duration::from_millis(self.rng.u64(..200));
+            let task = self.runtime.spawn(async move {
+                tokio::time::sleep(delay).await;
+                Client::new(address).call(&Request::post("/v1/admin/flights", &body)).await
+            });
+            self.creating = Some((flight, task));
+        }
         Load::start(self.runtime.handle(), &plan)
+    }
+
+    /// A flight whose creation was acknowledged under load must be there; else it is created now.
+    fn finish_creating(&mut self) {
+        let Some((flight, task)) = self.creating.take() else { return };
+        let outcome = self.runtime.block_on(task).expect("creating a flight does not panic");
+        if matches!(outcome, Outcome::Done(_)) {
+            let (path, address) = (format!("/v1/flights/{}", flight.id), self.address());
+            let asked = async { check::insist(&mut Client::new(address), &Request::get(&path)).await };
+            let found = self.runtime.block_on(asked);
+            assert!(found.is_ok(), "{} was created, and now: {found:?}", flight.id);
+        }
+        self.create(flight);
     }
 
     /// A load on all flights on sale, to be started.
@@ -196,18 +251,30 @@ impl World {
 
     /// The same for grabs that a load has left.
     pub(crate) fn check_grabs(&mut self, grabs: Vec<Grab>) -> Vec<(Arc<Flight>, Found)> {
+        self.finish_creating();
         let address = self.address();
         self.grabs_total += grabs.len();
         let settled = self.runtime.block_on(check::settle(address, grabs));
         self.file(settled);
         self.check_some_old_orders();
+        self.checks_made += 1;
+        let holds_too = self.checks_made.is_multiple_of(HOLDS_AWAITED_EVERY);
         let mut results = Vec::new();
-        for flight in self.on_sale.clone() {
+        for flight in self.on_sale.clone().into_iter().filter(|flight| holds_too || !flight.expires()) {
             let found = self.check_flight(&flight);
             results.push((flight, found));
         }
-        self.on_sale = results.iter().filter(|(_, found)| found.free > 0).map(|(flight, _)| flight.clone()).collect();
+        let is_gone = |id: &str| results.iter().any(|(flight, found)| *flight.id == *id && found.free == 0);
+        self.on_sale.retain(|flight| !is_gone(&flight.id));
+        if self.verifies {
+            self.verify();
+        }
         results
+    }
+
+    /// Flights with seats left.
+    pub(crate) fn on_sale(&self) -> &[Arc<Flight>] {
+        &self.on_sale
     }
 
     /// Checks everything that was ever promised.
@@ -261,7 +328,8 @@ impl World {
 
     /// How many orders were ever acknowledged.
     pub(crate) fn acknowledged(&self) -> usize {
-        let orders = |book: &Book| book.grabs.iter().filter_map(Grab::order).map(|_: &Order| 1).sum::<usize>();
+        let orders =
+            |book: &Book| book.grabs.iter().filter_map(Grab::order).map(|_: &Order| 1).sum::<usize>();
         self.books.values().map(orders).sum()
     }
 }
@@ -276,6 +344,11 @@ impl Drop for World {
         let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
         let folder = self.folder.take().map(TempDir::keep).unwrap_or_default();
         println!("{}: the gateway's last lines:\n{}", self.name, shown.join("\n"));
-        println!("{}: failed with FARERUSH_TEST_SEED={}; data left in {}", self.name, self.seed, folder.display());
+        println!(
+            "{}: failed with FARERUSH_TEST_SEED={}; data left in {}",
+            self.name,
+            self.seed,
+            folder.display()
+        );
     }
 }

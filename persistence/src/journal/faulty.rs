@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farerush_engine::flight::{FlightId, Recorded, Seq};
+use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
 use parking_lot::{Condvar, Mutex};
 
@@ -145,6 +145,14 @@ impl Journal for FaultyJournal {
 
     fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError> {
         self.inner.trim(stored)
+    }
+
+    fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
+        self.inner.put_snapshot(epoch, snapshot)
+    }
+
+    fn snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {
+        self.inner.snapshot(flight_id)
     }
 
     fn describe(&self) -> String {

@@ -31,7 +31,8 @@ pub(crate) struct MariaDbServer {
 impl MariaDbServer {
     /// Starts one and waits until it answers. Options, such as `["--wait_timeout=2"]`, go behind the settings here.
     pub(crate) fn start(options: &[&str]) -> Self {
-        let dir = tempfile::Builder::new().prefix("farerush-mariadb-").tempdir().expect("no temporary folder");
+        let dir =
+            tempfile::Builder::new().prefix("farerush-mariadb-").tempdir().expect("no temporary folder");
         copy_folder(&template(), &dir.path().join("data")).expect("cannot copy MariaDB's data folder");
         fs::write(dir.path().join("init.sql"), INIT_SQL).expect("cannot write init.sql");
         let options = options.iter().map(|option| (*option).to_owned()).collect();

@@ -63,7 +63,8 @@ type Spawning = (Command, mpsc::Sender<std::io::Result<Child>>);
 impl Process {
     /// Starts `program`, its output going to the file `log`.
     fn start(program: PathBuf, arguments: &[String], log: &PathBuf) -> Self {
-        let file = std::fs::File::options().create(true).append(true).open(log).expect("cannot write a log file");
+        let file =
+            std::fs::File::options().create(true).append(true).open(log).expect("cannot write a log file");
         let mut command = Command::new(self::program("setpriv", "util-linux"));
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(file.try_clone().expect("no second handle")).stderr(file);

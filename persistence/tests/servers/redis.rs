@@ -115,7 +115,10 @@ impl RedisServer {
         // The last one of a name counts.
         arguments.extend(self.options.iter().cloned());
         let mut process = Process::start(program("redis-server", "redis-server"), &arguments, &self.log());
-        let answers = || self.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"));
+        let answers = || {
+            self.command(&["PING"])
+                .is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
+        };
         let mut ended = false;
         let started = wait_until(START_PATIENCE, || {
             ended = process.has_ended();

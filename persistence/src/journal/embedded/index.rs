@@ -12,37 +12,83 @@ use super::disk::File;
 use crate::codec::{RecordHead, RecordKind};
 use crate::journal::standing::Standing;
 
-/// A span of a flight's events reaches over at most this much of the log, once it holds `SPAN_OWN_BYTES`.
-const SPAN_BYTES: u64 = 256 << 10;
-/// As long as it holds less than this of the flight's own, a span reaches over up to `SPAN_BYTES_MAX`.
-const SPAN_OWN_BYTES: u64 = 16 << 10;
-/// A span never reaches over more of the log than this, and one round.
-const SPAN_BYTES_MAX: u64 = 4 << 20;
+/// A span of a flight's events is closed once it holds this much of the flight's own.
+const SPAN_OWN_BYTES: u64 = 64 << 10;
 
-/// A part of one segment, from round to round, that holds all events of a flight from `first` to `last`. An
-/// index entry for each batch would take more memory than the batches of a busy log are worth.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    pub(super) first: Seq,
-    pub(super) last: Seq,
-    pub(super) segment: u64,
-    pub(super) start: u64,
-    pub(super) end: u64,
+/// Records of one flight in one segment, by rising seq. A list of all records would take more memory than small
+/// batches are worth, so what a span knows of each is packed into about five bytes.
+#[derive(Debug)]
+struct Span {
+    first: Seq,
+    last: Seq,
+    segment: u64,
+    /// Where the first record starts.
+    start: u64,
+    /// Where the last record ends.
+    end: u64,
     own_bytes: u64,
+    /// For each record: bytes between it and the one before, its own bytes, its events; each with seven bits a
+    /// byte, the highest bit saying that more follow.
+    packed: Vec<u8>,
 }
 
-/// Where a round stands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+impl Span {
+    fn push(&mut self, head: &RecordHead, offset: u64) {
+        pack(&mut self.packed, offset - self.end);
+        pack(&mut self.packed, head.bytes as u64);
+        pack(&mut self.packed, u64::from(head.count));
+        self.last = head.last_seq();
+        self.end = offset + head.bytes as u64;
+        self.own_bytes += head.bytes as u64;
+    }
+
+    /// Its records, each with the seq of its last event.
+    fn records(&self) -> impl Iterator<Item = (Seq, Wanted)> {
+        let mut packed = self.packed.as_slice();
+        let (mut end, mut next) = (self.start, self.first.0);
+        std::iter::from_fn(move || {
+            let offset = end + unpack(&mut packed)?;
+            let bytes = unpack(&mut packed)?;
+            let events = unpack(&mut packed)?;
+            (end, next) = (offset + bytes, next + events);
+            Some((Seq(next - 1), Wanted { segment: self.segment, offset, bytes }))
+        })
+    }
+}
+
+fn pack(packed: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        packed.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    packed.push((number & 0x7f) as u8);
+}
+
+fn unpack(packed: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = packed.split_first()?;
+        *packed = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            break;
+        }
+    }
+    Some(number)
+}
+
+/// A record that is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
     pub(super) segment: u64,
-    pub(super) start: u64,
-    pub(super) end: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
 }
 
 /// What is known of a flight.
 pub(super) struct FlightEntry {
     pub(super) standing: Standing,
-    pub(super) spans: VecDeque<Span>,
+    spans: VecDeque<Span>,
     /// The last event that the store has said to have.
     pub(super) stored: Seq,
     /// The call of `append` that last had a batch of this flight.
@@ -59,18 +105,42 @@ impl FlightEntry {
         self.spans.front().map(|span| span.first)
     }
 
-    fn note_span(&mut self, place: Place, first: Seq, last: Seq, own_bytes: u64) {
-        if let Some(span) = self.spans.back_mut().filter(|span| span.segment == place.segment) {
-            let reach = place.end - span.start;
-            if reach <= SPAN_BYTES || (span.own_bytes < SPAN_OWN_BYTES && reach <= SPAN_BYTES_MAX) {
-                span.last = last;
-                span.end = place.end;
-                span.own_bytes += own_bytes;
-                return;
+    /// The records that hold the events after `after`, as many as make `events_max` events.
+    pub(super) fn wanted(&self, after: Seq, events_max: usize) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        let start = self.spans.partition_point(|span| span.last <= after);
+        let records = self.spans.range(start..).flat_map(Span::records);
+        for (last, record) in records.skip_while(|(last, _)| *last <= after) {
+            wanted.push(record);
+            if last.0 - after.0 >= events_max as u64 {
+                break;
             }
         }
-        let Place { segment, start, end } = place;
-        self.spans.push_back(Span { first, last, segment, start, end, own_bytes });
+        wanted
+    }
+
+    fn note_record(&mut self, head: &RecordHead, segment: u64, offset: u64) {
+        let open = self.spans.back_mut().filter(|span| span.segment == segment);
+        match open.filter(|span| span.own_bytes < SPAN_OWN_BYTES) {
+            Some(span) => span.push(head, offset),
+            None => {
+                if let Some(closed) = self.spans.back_mut() {
+                    closed.packed.shrink_to_fit();
+                }
+                let (first, last) = (head.seq, head.seq);
+                let mut span = Span {
+                    first,
+                    last,
+                    segment,
+                    start: offset,
+                    end: offset,
+                    own_bytes: 0,
+                    packed: Vec::new(),
+                };
+                span.push(head, offset);
+                self.spans.push_back(span);
+            }
+        }
     }
 }
 
@@ -93,14 +163,14 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Notes a record that was found, or has become durable, in the round at `place`. Fails if it does not follow
+    /// Notes a record that was found, or has become durable, at `offset` in `segment`. Fails if it does not follow
     /// what is known.
-    pub(super) fn note(&mut self, head: RecordHead, place: Place) -> Result<(), String> {
+    pub(super) fn note(&mut self, head: &RecordHead, segment: u64, offset: u64) -> Result<(), String> {
         let last = head.last_seq();
-        match (head.kind, self.flights.entry(head.flight_id)) {
+        match (head.kind, self.flights.entry(head.flight_id.clone())) {
             (RecordKind::Events, Entry::Vacant(entry)) => {
                 let standing = Standing::begun(head.epoch, head.seq, last);
-                entry.insert(FlightEntry::new(standing)).note_span(place, head.seq, last, head.bytes as u64);
+                entry.insert(FlightEntry::new(standing)).note_record(head, segment, offset);
             }
             (RecordKind::Events, Entry::Occupied(mut entry)) => {
                 let known = entry.get().standing;
@@ -116,7 +186,7 @@ impl Index {
                 }
                 let flight = entry.get_mut();
                 flight.standing.note_written(head.epoch, head.seq, last);
-                flight.note_span(place, head.seq, last, head.bytes as u64);
+                flight.note_record(head, segment, offset);
             }
             (RecordKind::Fence, Entry::Vacant(entry)) => {
                 entry.insert(FlightEntry::new(Standing::fenced(head.epoch, last)));

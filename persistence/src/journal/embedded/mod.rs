@@ -123,7 +123,7 @@ impl EmbeddedJournal {
         heads: Vec<RecordHead>,
     ) -> Result<(), JournalError> {
         if buffer.len() - round::HEAD_BYTES <= ROUND_RECORDS_BYTES_MAX {
-            return self.write_round(writer, buffer, heads);
+            return self.write_round(writer, buffer, &heads);
         }
         let mut part = Vec::new();
         let mut part_heads = Vec::new();
@@ -132,21 +132,22 @@ impl EmbeddedJournal {
         for head in heads {
             let bytes = head.bytes;
             if !part_heads.is_empty() && part.len() - round::HEAD_BYTES + bytes > ROUND_RECORDS_BYTES_MAX {
-                self.write_round(writer, &mut part, std::mem::take(&mut part_heads))?;
+                self.write_round(writer, &mut part, &part_heads)?;
+                part_heads.clear();
                 round::begin(&mut part);
             }
             part.extend_from_slice(&buffer[offset..offset + bytes]);
             part_heads.push(head);
             offset += bytes;
         }
-        self.write_round(writer, &mut part, part_heads)
+        self.write_round(writer, &mut part, &part_heads)
     }
 
     fn write_round(
         &self,
         writer: &mut Writer,
         buffer: &mut Vec<u8>,
-        heads: Vec<RecordHead>,
+        heads: &[RecordHead],
     ) -> Result<(), JournalError> {
         if writer.is_full_for(buffer.len() - round::HEAD_BYTES) {
             self.roll(writer)?;
@@ -156,12 +157,14 @@ impl EmbeddedJournal {
         if let Some(segment) = index.segments.back_mut() {
             segment.bytes = segment.bytes.max(place.end);
         }
+        let mut offset = place.start + round::HEAD_BYTES as u64;
         for head in heads {
-            if let Err(what) = index.note(head, place) {
+            if let Err(what) = index.note(head, place.segment, offset) {
                 return Err(
                     writer.stop("the index does not agree with the log".into(), io::Error::other(what))
                 );
             }
+            offset += head.bytes as u64;
         }
         Ok(())
     }

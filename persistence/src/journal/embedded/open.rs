@@ -8,7 +8,7 @@ use farerush_engine::journal::JournalError;
 
 use super::EmbeddedOptions;
 use super::disk::{Disk, File};
-use super::index::{Index, Place, SegmentEntry};
+use super::index::{Index, SegmentEntry};
 use super::read::records_of;
 use super::round::{self, Round, is_zero};
 use super::scan::{Damage, Ending, scan};
@@ -115,11 +115,12 @@ impl Opened<'_> {
         let flights_before = index.flights.len();
         let mut carry = Carry { goes_on: true, known: 0 };
         let mut visit = |start: usize, round: &Round<'_>| {
-            let place = Place { segment: number, start: start as u64, end: round.end as u64 };
+            let mut offset = (start + round::HEAD_BYTES) as u64;
             for record in records_of(round) {
-                let (head, _) = record?;
+                let head = record?;
                 carry.note(index, &head);
-                index.note(head, place)?;
+                index.note(&head, number, offset)?;
+                offset += head.bytes as u64;
             }
             Ok(())
         };

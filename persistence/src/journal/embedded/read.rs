@@ -1,5 +1,5 @@
-//! Reading events back: finds the spans they stand in, and decodes what is asked for.
-//! Never trusts the index: every round's and record's checksum is checked again, and no event may be missing.
+//! Reading events back: finds the records they stand in, and decodes what is asked for.
+//! Never trusts the index: every record's checksum is checked again, and no event may be missing.
 
 use std::sync::Arc;
 
@@ -7,10 +7,23 @@ use farerush_engine::flight::{FlightId, Recorded, Seq};
 use farerush_engine::journal::JournalError;
 
 use super::disk::File;
-use super::index::Span;
+use super::index::Wanted;
 use super::round::Round;
 use super::{EmbeddedJournal, segment, unavailable, with_causes};
-use crate::codec::{self, Record, RecordHead, RecordKind};
+use crate::codec::{self, Record, RecordHead};
+
+/// Records with at most this much of others' between them are read at once.
+const GAP_BYTES_MAX: u64 = 8 << 10;
+/// Nothing is added to a read that is this long already.
+const READ_BYTES: u64 = 1 << 20;
+
+/// Records of one segment that are read at once.
+struct Stretch {
+    file: Arc<dyn File>,
+    start: u64,
+    end: u64,
+    records: Vec<Wanted>,
+}
 
 impl EmbeddedJournal {
     /// Events of a flight after `after`, by rising seq, at most `events_max`.
@@ -20,91 +33,87 @@ impl EmbeddedJournal {
         after: Seq,
         events_max: usize,
     ) -> Result<Vec<Recorded>, JournalError> {
-        let mut spans: Vec<(Span, Arc<dyn File>)> = Vec::new();
-        {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let last = {
             let index = self.index.lock();
             let Some(flight) = index.flights.get(flight_id) else { return Ok(Vec::new()) };
-            if after >= flight.standing.last || events_max == 0 {
+            let last = flight.standing.last;
+            if after >= last || events_max == 0 {
                 return Ok(Vec::new());
             }
-            let first = flight.first().unwrap_or(flight.standing.last.next());
+            let first = flight.first().unwrap_or(last.next());
             if after.next() < first {
                 return Err(JournalError::Trimmed { flight_id: flight_id.clone(), first });
             }
-            let start = flight.spans.partition_point(|span| span.last <= after);
-            for span in flight.spans.range(start..) {
-                let Some(file) = index.file(span.segment) else { break };
-                spans.push((*span, file));
-                if span.last.0 - after.0 >= events_max as u64 {
-                    break;
+            for record in flight.wanted(after, events_max) {
+                if stretches.last_mut().is_none_or(|stretch| !stretch.takes(record))
+                    && let Some(file) = index.file(record.segment)
+                {
+                    let (start, end) = (record.offset, record.offset + record.bytes);
+                    stretches.push(Stretch { file, start, end, records: vec![record] });
                 }
             }
-        }
+            last
+        };
         let mut events = Vec::new();
-        for (span, file) in spans {
-            self.read_span(flight_id, span, &*file, events_max, after, &mut events)?;
-            if events.len() == events_max {
-                break;
-            }
-            if events.last().map(|event| event.seq) != Some(span.last) {
-                let what = format!("events up to {} should stand in segment {}", span.last, span.segment);
-                return Err(JournalError::Damaged { flight_id: Some(flight_id.clone()), what });
-            }
+        for stretch in &stretches {
+            self.read_stretch(flight_id, stretch, after, &mut events)?;
         }
+        events.truncate(events_max);
         let in_order = events.iter().zip(after.0 + 1..).all(|(event, seq)| event.seq.0 == seq);
-        if !in_order {
-            let what = format!("events after {after} do not follow one another");
+        if !in_order || (events.len() as u64) < (last.0 - after.0).min(events_max as u64) {
+            let what = format!("the events after {after} do not follow one another up to {last}");
             return Err(JournalError::Damaged { flight_id: Some(flight_id.clone()), what });
         }
         Ok(events)
     }
 
-    /// Reads the events after `after` that stand in `span`, and appends at most `events_max` of them.
-    fn read_span(
+    fn read_stretch(
         &self,
         flight_id: &FlightId,
-        span: Span,
-        file: &dyn File,
-        events_max: usize,
+        stretch: &Stretch,
         after: Seq,
         events: &mut Vec<Recorded>,
     ) -> Result<(), JournalError> {
-        let bad = |what: String| {
-            let name = segment::name_of(span.segment);
-            let (place, start) = (self.disk.place(), span.start);
-            let what = format!("{place}/{name}, from byte {start} on: {what}");
-            JournalError::Damaged { flight_id: Some(flight_id.clone()), what }
-        };
-        let mut bytes = vec![0; usize::try_from(span.end - span.start).unwrap_or(usize::MAX)];
-        file.read_exact_at(&mut bytes, span.start).map_err(|error| unavailable("read the journal", error))?;
-        let mut at = 0;
-        while at < bytes.len() {
-            let round =
-                Round::parse(&bytes, at).map_err(|broken| bad(format!("broken round: {broken:?}")))?;
-            at = round.end;
-            for record in records_of(&round) {
-                let (head, bytes) = record.map_err(&bad)?;
-                let is_wanted = head.kind == RecordKind::Events && head.flight_id == *flight_id;
-                if !is_wanted || head.last_seq() <= after {
-                    continue;
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; size(stretch.end - stretch.start)];
+        let read = stretch.file.read_exact_at(&mut bytes, stretch.start);
+        read.map_err(|error| unavailable("read the journal", error))?;
+        for record in &stretch.records {
+            let start = size(record.offset - stretch.start);
+            let bad = |what: String| {
+                let (place, name) = (self.disk.place(), segment::name_of(record.segment));
+                let what = format!("{place}/{name}: at byte {}: {what}", record.offset);
+                JournalError::Damaged { flight_id: Some(flight_id.clone()), what }
+            };
+            match codec::decode(&bytes[start..start + size(record.bytes)]) {
+                Ok(Record::Events { flight_id: found, events: more, .. }) if found == *flight_id => {
+                    events.extend(more.into_iter().filter(|event| event.seq > after));
                 }
-                let record = codec::decode(bytes).map_err(|error| bad(with_causes(&error)))?;
-                let Record::Events { events: found, .. } = record else { continue };
-                let room = events_max - events.len();
-                events.extend(found.into_iter().filter(|event| event.seq > after).take(room));
-                if events.len() == events_max {
-                    return Ok(());
-                }
+                Ok(_) => return Err(bad("another record stands in its place".into())),
+                Err(error) => return Err(bad(with_causes(&error))),
             }
         }
         Ok(())
     }
 }
 
-/// The records of a round, each with its head. Stops after the first that cannot be read.
-pub(super) fn records_of<'a>(
-    round: &Round<'a>,
-) -> impl Iterator<Item = Result<(RecordHead, &'a [u8]), String>> {
+impl Stretch {
+    /// Adds the record, if it is near enough.
+    fn takes(&mut self, record: Wanted) -> bool {
+        let is_near = self.records.last().is_some_and(|last| last.segment == record.segment)
+            && record.offset - self.end <= GAP_BYTES_MAX
+            && self.end - self.start < READ_BYTES;
+        if is_near {
+            self.end = record.offset + record.bytes;
+            self.records.push(record);
+        }
+        is_near
+    }
+}
+
+/// The heads of a round's records. Stops after the first that cannot be read.
+pub(super) fn records_of(round: &Round<'_>) -> impl Iterator<Item = Result<RecordHead, String>> {
     let (mut rest, mut left) = (round.records, round.head.records);
     std::iter::from_fn(move || {
         if left == 0 {
@@ -114,9 +123,8 @@ pub(super) fn records_of<'a>(
         left -= 1;
         match codec::peek(rest) {
             Ok(head) => {
-                let (record, after) = rest.split_at(head.bytes);
-                rest = after;
-                Some(Ok((head, record)))
+                rest = &rest[head.bytes..];
+                Some(Ok(head))
             }
             Err(error) => {
                 (rest, left) = (&[], 0);

@@ -7,9 +7,16 @@ use std::sync::Arc;
 use farerush_engine::journal::JournalError;
 
 use super::disk::File;
-use super::index::Place;
 use super::round;
 use super::segment::{DATA_START, Preparer};
+
+/// Where a round stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) segment: u64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
 
 /// Writes rounds, and knows where the next one goes.
 pub(super) struct Writer {

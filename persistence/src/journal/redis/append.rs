@@ -33,8 +33,11 @@ impl RedisJournal {
         if let Some(batch) = round.iter().find(|batch| !seen.insert(&batch.flight_id)) {
             return Err(twice_in_a_round(&batch.flight_id));
         }
-        let mut link = self.append_link.lock();
-        let standings = self.standings_for(&mut link, round)?;
+        self.append_link.lock().attempt(|link| self.append_on(link, round))
+    }
+
+    fn append_on(&self, link: &mut Link, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {
+        let standings = self.standings_for(link, round)?;
         // All are judged before any is sent: a refused batch leaves the whole round out.
         let mut answers = Vec::with_capacity(round.len());
         for (batch, standing) in round.iter().zip(&standings) {
@@ -44,10 +47,10 @@ impl RedisJournal {
             }
             answers.push((verdict != Verdict::Write).then(|| verdict.answer()));
         }
-        self.write(&mut link, round, &standings, &mut answers)?;
+        self.write(link, round, &standings, &mut answers)?;
         let answers: Vec<Appended> = answers.into_iter().map(|a| a.unwrap_or(Appended::Durable)).collect();
         if answers.contains(&Appended::Durable) {
-            self.wait_for_replicas(&mut link)?;
+            self.wait_for_replicas(link)?;
         }
         self.note_promised(round, &answers);
         Ok(answers)
@@ -61,9 +64,11 @@ impl RedisJournal {
         {
             let known = self.known.lock();
             for (place, batch) in round.iter().enumerate() {
-                match known.get(&batch.flight_id) {
-                    Some(known) if known.learnt_on == generation => standings[place] = Some(known.standing),
-                    _ => unknown.push(place),
+                let known = known.get(&batch.flight_id).filter(|known| known.learnt_on == generation);
+                // Nothing is refused on hearsay: another journal may have claimed the flight meanwhile.
+                match known.map(|known| known.standing).filter(|known| judge(Some(known), batch).is_ok()) {
+                    Some(standing) => standings[place] = Some(standing),
+                    None => unknown.push(place),
                 }
             }
         }
@@ -123,7 +128,8 @@ impl RedisJournal {
             let there = self.read_on(link, &batch.flight_id, after, rest.len())?;
             if there.is_empty() || rest.len() < there.len() || rest[..there.len()] != there[..] {
                 let (epoch, first) = (batch.epoch, batch.first_seq());
-                let what = format!("other events than these are there under epoch {epoch} from seq {first} on");
+                let what =
+                    format!("other events than these are there under epoch {epoch} from seq {first} on");
                 return Err(damaged(&batch.flight_id, what));
             }
             rest = &rest[there.len()..];
@@ -178,7 +184,12 @@ impl RedisJournal {
         }
     }
 
-    fn add_entry(&self, pipeline: &mut Pipeline, batch: &Batch, must_exist: bool) -> Result<(), JournalError> {
+    fn add_entry(
+        &self,
+        pipeline: &mut Pipeline,
+        batch: &Batch,
+        must_exist: bool,
+    ) -> Result<(), JournalError> {
         let mut record = Vec::new();
         codec::encode_events_into(&mut record, batch)
             .map_err(|e| damaged(&batch.flight_id, with_cause(&e)))?;
@@ -205,7 +216,8 @@ impl RedisJournal {
             let batch = &round[*place];
             let verdict = judge(standing.as_ref(), batch)?;
             if verdict == Verdict::Write {
-                let what = "Redis refuses its next ID, though no entry stands in the way (were entries deleted?)";
+                let what =
+                    "Redis refuses its next ID, though no entry stands in the way (were entries deleted?)";
                 return Err(damaged(&batch.flight_id, what.into()));
             }
             answers[*place] = Some(verdict.answer());

@@ -13,7 +13,11 @@ const VERSION_MIN: (u32, u32) = (6, 2);
 const WANTED: [(&str, &str, &str); 4] = [
     ("appendonly", "yes", "what it confirms is lost when it stops"),
     ("appendfsync", "always", "about a second of what it confirms is lost when it is killed"),
-    ("no-appendfsync-on-rewrite", "no", "what it confirms while it rewrites its log is lost when it is killed"),
+    (
+        "no-appendfsync-on-rewrite",
+        "no",
+        "what it confirms while it rewrites its log is lost when it is killed",
+    ),
     ("maxmemory-policy", "noeviction", "flights are thrown away when its memory is full"),
 ];
 
@@ -38,7 +42,9 @@ pub(super) fn complaints(link: &mut Link) -> Result<Vec<String>, JournalError> {
 
 fn complaint(setting: &str, wanted: &str, otherwise: &str, answer: Value) -> Option<String> {
     let unchecked = |why: &str| {
-        Some(format!("could not check that Redis runs with {setting} {wanted} ({why}); without it {otherwise}"))
+        Some(format!(
+            "could not check that Redis runs with {setting} {wanted} ({why}); without it {otherwise}"
+        ))
     };
     let answer = match answer {
         Value::ServerError(error) => return unchecked(error_text(&error).trim()),

@@ -23,19 +23,22 @@ impl RedisJournal {
         if claims.is_empty() {
             return Ok(());
         }
-        let mut link = self.query_link.lock();
-        let landed = self.landed_before(&mut link, claims)?;
+        self.query_link.lock().attempt(|link| self.claim_on(link, claims))
+    }
+
+    fn claim_on(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
+        let landed = self.landed_before(link, claims)?;
         let open: Vec<Claim> = claims.iter().filter(|claim| !landed.contains(claim)).cloned().collect();
-        let newest = self.newest_epochs(&mut link, &open)?;
+        let newest = self.newest_epochs(link, &open)?;
         admit(&open, |flight_id| newest.get(flight_id).map(|epoch| Standing::fenced(*epoch, Seq(0))))?;
-        self.list(&mut link, open.iter().map(|claim| &claim.flight_id))?;
+        self.list(link, open.iter().map(|claim| &claim.flight_id))?;
         {
             let mut unsure = self.unsure.lock();
             unsure.extend(open.iter().map(|claim| (claim.flight_id.clone(), claim.epoch)));
         }
-        self.write_fences(&mut link, &open)?;
-        self.wait_for_replicas(&mut link)?;
-        self.know_claimed(&mut link, claims)?;
+        self.write_fences(link, &open)?;
+        self.wait_for_replicas(link)?;
+        self.know_claimed(link, claims)?;
         let mut unsure = self.unsure.lock();
         for claim in claims {
             unsure.remove(&claim.flight_id);
@@ -103,7 +106,9 @@ impl RedisJournal {
             if !pipeline.is_full() && sent + 1 < claims.len() {
                 continue;
             }
-            for (claim, answer) in in_pipeline.drain(..).zip(link.send(CLAIM, &std::mem::take(&mut pipeline))?) {
+            for (claim, answer) in
+                in_pipeline.drain(..).zip(link.send(CLAIM, &std::mem::take(&mut pipeline))?)
+            {
                 match answer {
                     Value::ServerError(error) if is_id_refused(&error) => self.fence_refused(link, claim)?,
                     Value::ServerError(error) => return Err(refusal(&claim.flight_id, CLAIM, &error)),

@@ -24,15 +24,14 @@ impl RedisJournal {
             if up_to.0 < trimmed.0 + step {
                 continue;
             }
-            let mut link = self.query_link.lock();
             if self.options.trim_needs_snapshot {
-                up_to = up_to.min(self.snapshot_seq(&mut link, flight_id)?);
+                let covered = self.query_link.lock().attempt(|link| self.snapshot_seq(link, flight_id))?;
+                up_to = up_to.min(covered);
                 if up_to.0 < trimmed.0 + step {
                     continue;
                 }
             }
-            self.trim_flight(&mut link, flight_id, up_to)?;
-            drop(link);
+            self.query_link.lock().attempt(|link| self.trim_flight(link, flight_id, up_to))?;
             self.trimmed.lock().insert(flight_id.clone(), up_to);
         }
         Ok(())
@@ -51,7 +50,8 @@ impl RedisJournal {
     /// The last event that the flight's snapshot has in it; 0 without one.
     fn snapshot_seq(&self, link: &mut Link, flight_id: &FlightId) -> Result<Seq, JournalError> {
         let what = "read how far a snapshot goes";
-        let answer = or_error(what, link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("seq"))?)?;
+        let answer =
+            or_error(what, link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("seq"))?)?;
         let seq: Option<u64> = ::redis::from_redis_value(answer).map_err(|e| unavailable(what, e))?;
         Ok(Seq(seq.unwrap_or(0)))
     }
@@ -62,24 +62,36 @@ impl RedisJournal {
         let mut record = Vec::new();
         codec::encode_snapshot_into(&mut record, epoch, snapshot)
             .map_err(|e| damaged(flight_id, with_cause(&e)))?;
-        let mut link = self.query_link.lock();
-        let standing = load(&mut link, &self.keys, std::slice::from_ref(flight_id))?.pop().flatten();
+        self.query_link.lock().attempt(|link| {
+            self.check_snapshot(link, epoch, snapshot)?;
+            let written = self.write_snapshot(link, epoch, snapshot, &record);
+            if written.is_err() {
+                // It may have been left inside MULTI, or watching.
+                link.forget();
+            }
+            written
+        })
+    }
+
+    /// A snapshot may hold nothing that is not durable, and comes from the flight's owner.
+    fn check_snapshot(
+        &self,
+        link: &mut Link,
+        epoch: Epoch,
+        snapshot: &FlightSnapshot,
+    ) -> Result<(), JournalError> {
+        let flight_id = &snapshot.definition.flight_id;
+        let standing = load(link, &self.keys, std::slice::from_ref(flight_id))?.pop().flatten();
         match standing {
             Some(standing) if standing.epoch > epoch => {
-                return Err(JournalError::Fenced { flight_id: flight_id.clone(), epoch: standing.epoch });
+                Err(JournalError::Fenced { flight_id: flight_id.clone(), epoch: standing.epoch })
             }
-            Some(standing) if snapshot.seq <= standing.last => {}
+            Some(standing) if snapshot.seq <= standing.last => Ok(()),
             _ => {
                 let what = format!("a snapshot up to {} is ahead of its journal", snapshot.seq);
-                return Err(damaged(flight_id, what));
+                Err(damaged(flight_id, what))
             }
         }
-        let written = self.write_snapshot(&mut link, epoch, snapshot, &record);
-        if written.is_err() {
-            // It may have been left inside MULTI, or watching.
-            link.forget();
-        }
-        written
     }
 
     fn write_snapshot(
@@ -97,7 +109,14 @@ impl RedisJournal {
                 return or_error(what, link.ask(what, &cmd("UNWATCH"))?).map(drop);
             }
             let mut write = cmd("HSET");
-            write.arg(&key).arg("epoch").arg(epoch.0).arg("seq").arg(snapshot.seq.0).arg("record").arg(record);
+            write
+                .arg(&key)
+                .arg("epoch")
+                .arg(epoch.0)
+                .arg("seq")
+                .arg(snapshot.seq.0)
+                .arg("record")
+                .arg(record);
             let mut written = false;
             for answer in link.ask_all(what, [cmd("MULTI"), write, cmd("EXEC")])? {
                 written = !matches!(or_error(what, answer)?, Value::Nil);
@@ -111,9 +130,9 @@ impl RedisJournal {
 
     pub(super) fn read_snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {
         let what = "read a flight's snapshot";
-        let mut link = self.query_link.lock();
-        let answer = link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("record"))?;
-        drop(link);
+        let mut command = cmd("HGET");
+        command.arg(self.keys.snapshot(flight_id)).arg("record");
+        let answer = self.query_link.lock().attempt(|link| link.ask(what, &command))?;
         let answer = or_error(what, answer)?;
         let record = match answer {
             Value::Nil => return Ok(None),
@@ -122,7 +141,9 @@ impl RedisJournal {
         };
         let bad = |what: String| damaged(flight_id, format!("its snapshot: {what}"));
         match codec::decode(&record).map_err(|e| bad(with_cause(&e)))? {
-            Record::Snapshot { snapshot, .. } if snapshot.definition.flight_id == *flight_id => Ok(Some(*snapshot)),
+            Record::Snapshot { snapshot, .. } if snapshot.definition.flight_id == *flight_id => {
+                Ok(Some(*snapshot))
+            }
             _ => Err(bad("the record is another one".into())),
         }
     }

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use ::redis::{Client, Cmd, Connection, ConnectionInfo, Value, cmd};
+use ::redis::{Client, Cmd, Connection, ConnectionInfo, RedisResult, Value, cmd};
 use farerush_engine::journal::JournalError;
 
 use super::options::RedisOptions;
@@ -44,6 +44,8 @@ pub(super) struct Link {
     connection: Option<Connection>,
     /// Counts connections, from 1 on.
     generation: u64,
+    /// Whether the last one was found to be cut, rather than silent.
+    cut: bool,
 }
 
 impl Link {
@@ -53,7 +55,7 @@ impl Link {
             response_timeout += options.wait_timeout;
         }
         let connect_timeout = options.connect_timeout;
-        Self { info, connect_timeout, response_timeout, connection: None, generation: 0 }
+        Self { info, connect_timeout, response_timeout, connection: None, generation: 0, cut: false }
     }
 
     /// Which connection this is. What was learnt on an earlier one says nothing about the server behind this one,
@@ -73,13 +75,30 @@ impl Link {
         let Some(mut connection) = self.connection.take() else {
             return Err(unavailable(what, "no connection"));
         };
-        connection.send_packed_command(&pipeline.bytes).map_err(|e| unavailable(what, e))?;
-        let mut answers = Vec::with_capacity(pipeline.commands);
-        for _ in 0..pipeline.commands {
-            answers.push(connection.recv_response().map_err(|e| unavailable(what, e))?);
+        match exchange(&mut connection, pipeline) {
+            Ok(answers) => {
+                self.connection = Some(connection);
+                Ok(answers)
+            }
+            Err(error) => {
+                self.cut = !error.is_timeout();
+                Err(unavailable(what, error))
+            }
         }
-        self.connection = Some(connection);
-        Ok(answers)
+    }
+
+    /// Does `work`; does it once more, on a new connection, if the one that was there from earlier turns out to be
+    /// cut: after an idle night that says nothing about the server. Only for work that can be repeated.
+    pub(super) fn attempt<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let was_open = self.connection.is_some();
+        self.cut = false;
+        match work(self) {
+            Err(JournalError::Unavailable { .. }) if was_open && self.cut => work(self),
+            result => result,
+        }
     }
 
     /// Sends all commands, in as many pipelines as they need, each sent when the one before is answered. Errors of
@@ -136,6 +155,11 @@ impl Link {
         set_timeouts(&connection, self.response_timeout).map_err(|e| unavailable(what, e))?;
         Ok(connection)
     }
+}
+
+fn exchange(connection: &mut Connection, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+    connection.send_packed_command(&pipeline.bytes)?;
+    (0..pipeline.commands).map(|_| connection.recv_response()).collect()
 }
 
 /// Turns an error of the server's into one of the journal's: all of them mean "not now" (LOADING, READONLY, OOM,

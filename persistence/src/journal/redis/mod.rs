@@ -53,7 +53,13 @@ impl RedisJournal {
     /// `Stopped` if the URL makes no sense.
     pub fn open(url: &str, options: RedisOptions) -> Result<Self, JournalError> {
         // What the crate says about a bad URL may hold the password.
-        let nonsense = |_| JournalError::Stopped { what: "the URL of Redis makes no sense".into(), source: None };
+        let nonsense = |_| {
+            let what = match url.starts_with("rediss:") {
+                true => "this build cannot speak TLS with Redis, or its URL makes no sense",
+                false => "the URL of Redis makes no sense",
+            };
+            JournalError::Stopped { what: what.into(), source: None }
+        };
         let info = url.into_connection_info().map_err(nonsense)?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let redis = info.redis_settings().clone().set_skip_set_lib_name();

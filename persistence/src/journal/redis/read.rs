@@ -28,7 +28,10 @@ pub(super) struct Place {
 
 impl RedisJournal {
     pub(super) fn read_extents(&self) -> Result<Vec<Extent>, JournalError> {
-        let mut link = self.query_link.lock();
+        self.query_link.lock().attempt(|link| self.extents_on(link))
+    }
+
+    fn extents_on(&self, link: &mut Link) -> Result<Vec<Extent>, JournalError> {
         let what = "read the list of flights";
         let answer = or_error(what, link.ask(what, cmd("SMEMBERS").arg(self.keys.flights()))?)?;
         let mut names: Vec<String> = ::redis::from_redis_value(answer).map_err(|e| unavailable(what, e))?;
@@ -37,16 +40,18 @@ impl RedisJournal {
         for name in names {
             match FlightId::new(&name) {
                 Ok(flight_id) => flights.push(flight_id),
-                Err(error) => tracing::error!(name, %error, "the list of flights in Redis holds something else"),
+                Err(error) => {
+                    tracing::error!(name, %error, "the list of flights in Redis holds something else");
+                }
             }
         }
         // One bad flight must not keep the others out of sight.
-        match self.extents_of(&mut link, &flights) {
+        match self.extents_of(link, &flights) {
             Ok(extents) => Ok(extents.into_iter().flatten().collect()),
             Err(JournalError::Damaged { .. }) => {
                 let mut extents = Vec::new();
                 for flight_id in flights {
-                    match self.extents_of(&mut link, std::slice::from_ref(&flight_id)) {
+                    match self.extents_of(link, std::slice::from_ref(&flight_id)) {
                         Ok(found) => extents.extend(found.into_iter().flatten()),
                         Err(error @ JournalError::Damaged { .. }) => {
                             tracing::error!(%flight_id, %error, "a flight's journal cannot be read");
@@ -63,14 +68,11 @@ impl RedisJournal {
 
     pub(super) fn read_extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
         let mut link = self.query_link.lock();
-        Ok(self.extents_of(&mut link, std::slice::from_ref(flight_id))?.pop().flatten())
+        let mut extents = link.attempt(|link| self.extents_of(link, std::slice::from_ref(flight_id)))?;
+        Ok(extents.pop().flatten())
     }
 
-    fn extents_of(
-        &self,
-        link: &mut Link,
-        flights: &[FlightId],
-    ) -> Result<Vec<Option<Extent>>, JournalError> {
+    fn extents_of(&self, link: &mut Link, flights: &[FlightId]) -> Result<Vec<Option<Extent>>, JournalError> {
         let standings = load(link, &self.keys, flights)?;
         let mut extents: Vec<Option<Extent>> = flights
             .iter()
@@ -126,8 +128,7 @@ impl RedisJournal {
         if events_max == 0 {
             return Ok(Vec::new());
         }
-        let mut link = self.query_link.lock();
-        self.read_on(&mut link, flight_id, after, events_max)
+        self.query_link.lock().attempt(|link| self.read_on(link, flight_id, after, events_max))
     }
 
     pub(super) fn read_on(
@@ -159,7 +160,8 @@ impl RedisJournal {
                 }
                 // Only the batch in which reading begins may hold earlier events.
                 if expected < first || (first < expected && !events.is_empty()) {
-                    let what = format!("seq {expected} should follow, but entry {} begins at {first}", entry.id);
+                    let what =
+                        format!("seq {expected} should follow, but entry {} begins at {first}", entry.id);
                     return Err(damaged(flight_id, what));
                 }
                 let room = events_max - events.len();
@@ -175,12 +177,20 @@ impl RedisJournal {
     }
 
     /// Finds where the events after `after` begin. Seqs rise through the epochs, so it goes back epoch by epoch.
-    pub(super) fn find(&self, link: &mut Link, flight_id: &FlightId, after: Seq) -> Result<Place, JournalError> {
+    pub(super) fn find(
+        &self,
+        link: &mut Link,
+        flight_id: &FlightId,
+        after: Seq,
+    ) -> Result<Place, JournalError> {
         let mut place = Place::default();
         let mut end = "+".to_owned();
         loop {
-            let answer = link.ask("read a flight's events", &newest_entries(&self.keys, flight_id, &end, 1))?;
-            let Some(Entry { id, .. }) = entries(flight_id, answer)?.into_iter().next() else { return Ok(place) };
+            let answer =
+                link.ask("read a flight's events", &newest_entries(&self.keys, flight_id, &end, 1))?;
+            let Some(Entry { id, .. }) = entries(flight_id, answer)?.into_iter().next() else {
+                return Ok(place);
+            };
             end = id.exclusive();
             if id.is_fence() {
                 continue;

@@ -27,12 +27,18 @@ pub(super) struct Known {
 
 impl Known {
     /// Whether `now` lacks events that were promised. Under a larger epoch that is the new owner's concern.
-    pub(super) fn check_kept(&self, flight_id: &FlightId, now: Option<&Standing>) -> Result<(), JournalError> {
+    pub(super) fn check_kept(
+        &self,
+        flight_id: &FlightId,
+        now: Option<&Standing>,
+    ) -> Result<(), JournalError> {
         match now {
             None => Err(lost(flight_id)),
             Some(now) if now.epoch <= self.standing.epoch && now.last < self.promised => {
                 let (last, promised) = (now.last, self.promised);
-                let what = format!("Redis has lost events that it had confirmed: {last} is the last, not {promised}");
+                let what = format!(
+                    "Redis has lost events that it had confirmed: {last} is the last, not {promised}"
+                );
                 Err(damaged(flight_id, what))
             }
             Some(_) => Ok(()),
@@ -42,7 +48,10 @@ impl Known {
 
 /// The refusal to go on with a flight whose stream has gone.
 pub(super) fn lost(flight_id: &FlightId) -> JournalError {
-    damaged(flight_id, "Redis has lost its journal (was it flushed, or did an empty replica take over?)".into())
+    damaged(
+        flight_id,
+        "Redis has lost its journal (was it flushed, or did an empty replica take over?)".into(),
+    )
 }
 
 /// What Redis has of these flights; `None` where it has nothing.

@@ -128,10 +128,14 @@ pub(super) fn entries(flight_id: &FlightId, answer: Value) -> Result<Vec<Entry>,
 
 fn entry(item: Value) -> Option<Entry> {
     let Value::Array(parts) = item else { return None };
-    let [Value::BulkString(id), Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
+    let [Value::BulkString(id), Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else {
+        return None;
+    };
     let mut entry = Entry { id: EntryId::parse(&id)?, record: Vec::new(), by: None };
     let mut fields = fields.into_iter();
-    while let (Some(Value::BulkString(field)), Some(Value::BulkString(value))) = (fields.next(), fields.next()) {
+    while let (Some(Value::BulkString(field)), Some(Value::BulkString(value))) =
+        (fields.next(), fields.next())
+    {
         match field.as_slice() {
             RECORD_FIELD => entry.record = value,
             BY_FIELD => entry.by = Some(value),

@@ -1,0 +1,195 @@
+//! The binary as people start it: settings, the other commands, signals, and two of them at once.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn farerush(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farerush"));
+    command.current_dir(directory).env_clear();
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    farerush(directory).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server of its own process; killed when dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = farerush(directory);
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").expect("no address").to_owned();
+        Self { child, address }
+    }
+
+    fn request(&self, head: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        text(&answer)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_bad_setting_ends_the_start_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (&["--durability", "disk"][..], "setting `durability` (from the flag --durability)"),
+        (&["--journal", "redis://localhost:6379/0"], "cannot write to Redis yet"),
+        (&["--store", "mysql://a:b@h/d"], "cannot write to MySQL yet"),
+        (&["--customer-auth", "jwt"], "cannot do jwt yet"),
+        (&["--no-such-thing", "1"], "--no-such-thing"),
+        (&["load"], "load"),
+    ] {
+        let output = run(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains(expected), "{output:?}");
+    }
+    std::fs::write(directory.path().join("farerush.toml"), "lissten = \"x\"").unwrap();
+    let output = run(directory.path(), &["migrate"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("unknown setting `lissten`"), "{output:?}");
+    assert!(!directory.path().join("data").exists(), "nothing was touched");
+}
+
+#[test]
+fn help_names_every_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = text(&run(directory.path(), &["--help"]).stdout);
+    for key in farerush::config::KEYS {
+        assert!(help.contains(&format!("--{}", key.flag())), "{}", key.name);
+        assert!(help.contains(&key.variable()), "{}", key.name);
+    }
+    assert!(help.contains("migrate") && help.contains("verify"), "{help}");
+}
+
+#[test]
+fn migrate_says_what_it_did_and_does_it_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = text(&run(directory.path(), &["migrate"]).stdout);
+    assert!(first.contains("0001 initial: applied now"), "{first}");
+    let second = text(&run(directory.path(), &["migrate"]).stdout);
+    assert!(second.contains("0001 initial: was applied before"), "{second}");
+}
+
+#[test]
+fn sigterm_ends_it_with_0_and_everything_is_there_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &[]);
+    for customer in 0..20 {
+        let body = format!("{{\"customer_id\":\"u{customer}\",\"quantity\":3}}");
+        let answer = server.request("POST /v1/flights/DEMO1/orders", &body);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+    server.signal("-TERM");
+    let began = Instant::now();
+    assert_eq!(server.wait(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let verified = run(directory.path(), &["verify"]);
+    let table = text(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(0), "{table}");
+    assert!(table.contains("DEMO1") && table.contains("5 flights, 0 with a difference"), "{table}");
+    let mut server = Server::start(directory.path(), &[]);
+    let answer = server.request("GET /v1/flights/DEMO1", "");
+    assert!(answer.contains("\"available\":120"), "{answer}");
+    // The demo flights are not made again, and the token stays.
+    let token = std::fs::read_to_string(directory.path().join("data/admin.token")).unwrap();
+    assert_eq!(token.trim().len(), 64);
+    server.signal("-INT");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &[]);
+    // A request that never becomes whole keeps the first stop waiting.
+    let mut stuck = TcpStream::connect(&server.address).unwrap();
+    stuck
+        .write_all(b"POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{")
+        .unwrap();
+    let answer = server.request("GET /livez", "");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.signal("-TERM");
+    // Stopping has begun once nobody is let in any more.
+    let until = Instant::now() + PATIENCE;
+    while TcpStream::connect(&server.address).is_ok() {
+        assert!(Instant::now() < until, "it still listens");
+    }
+    let began = Instant::now();
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_second_one_on_the_same_data_is_turned_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let second = run(directory.path(), &["--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("another farerush process uses"), "{second:?}");
+    let verify = run(directory.path(), &["verify"]);
+    assert!(text(&verify.stderr).contains("another process uses the journal"), "{verify:?}");
+    assert!(server.request("GET /readyz", "").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn an_address_in_use_is_said_before_anything_is_recovered() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let second = run(other.path(), &["--listen", &server.address]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains(&format!("cannot listen on {}", server.address)), "{second:?}");
+}

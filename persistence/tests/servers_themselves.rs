@@ -1,0 +1,36 @@
+//! The servers that other tests start: that they start, come back with what they had, and leave nothing behind.
+
+mod servers;
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use servers::{MariaDbServer, RedisServer};
+
+#[test]
+fn a_redis_server_comes_back_with_what_it_had() {
+    let mut server = RedisServer::start(&[]);
+    assert!(server.command(&["SET", "seat", "12A"]).unwrap().starts_with("+OK"));
+    let pid = server.pid();
+    server.restart();
+    assert_ne!(server.pid(), pid);
+    assert!(server.command(&["GET", "seat"]).unwrap().contains("12A"));
+    let (address, dir) = (server.address(), server.dir().to_owned());
+    drop(server);
+    assert!(TcpStream::connect(address).is_err());
+    assert!(!dir.exists());
+}
+
+#[test]
+fn a_mariadb_server_comes_back_after_a_kill() {
+    let mut server = MariaDbServer::start(&["--wait_timeout=2"]);
+    server.kill();
+    assert!(TcpStream::connect(server.address()).is_err());
+    server.restart();
+    let mut greeting = [0; 64];
+    let length = TcpStream::connect(server.address()).unwrap().read(&mut greeting).unwrap();
+    assert!(String::from_utf8_lossy(&greeting[..length]).contains("MariaDB"));
+    let dir = server.dir().to_owned();
+    drop(server);
+    assert!(!dir.exists());
+}
