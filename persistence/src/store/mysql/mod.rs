@@ -1,0 +1,270 @@
+//! The MySQL dialect (MySQL 8, MariaDB): pools that outlive a server's idle limits, sessions that are all alike.
+//! Never knows what the tables are for, and never leaves a caller waiting for a server that is gone.
+
+mod error;
+mod link;
+mod session;
+mod url;
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::mysql::{MySqlConnection, MySqlPool};
+
+use self::error::{classify, is_lost, number};
+use self::link::{BEGIN_READ, BEGIN_WRITE, Link, within};
+pub(super) use self::link::Transaction;
+use self::session::Role;
+use self::url::Place;
+use super::StoreOptions;
+use super::error::StoreError;
+use super::table::{Hints, Statement, Table};
+use super::value::{Row, Value};
+
+/// What a `SELECT` says to keep its rows from being changed by others. Without the index named, a small table may be
+/// read (and locked) from end to end, and two processes with different flights would wait for one another.
+pub(super) const FOR_UPDATE: Hints = Hints { index: " FORCE INDEX (PRIMARY)", end: " FOR UPDATE" };
+
+/// Connections a single statement is tried on when the connection is what failed.
+const READ_TRIES_MAX: usize = 2;
+/// How long one attempt to get the lock that keeps two processes from migrating at once waits, in seconds, and how
+/// many there are.
+const MIGRATION_LOCK_SECONDS: i64 = 5;
+const MIGRATION_LOCK_TRIES: usize = 24;
+/// Longest that all migrations together may take.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(3_600);
+/// How long to look why there is no connection.
+const DIAGNOSE_LIMIT: Duration = Duration::from_secs(1);
+/// Longest that closing waits for connections in use.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// "The table does not exist".
+const NO_SUCH_TABLE: u16 = 1146;
+/// "You need the RELOAD privilege".
+const ACCESS_DENIED: u16 = 1227;
+
+/// A store in a MySQL or MariaDB database; optionally with a replica for lists.
+#[derive(Clone)]
+pub struct MySqlStore {
+    place: Place,
+    /// Claims and flushes.
+    writers: MySqlPool,
+    /// Reads that must see all that was committed.
+    readers: MySqlPool,
+    /// Lists for people, which may be a little behind.
+    queries: Option<(Place, MySqlPool)>,
+    statement_timeout: Duration,
+}
+
+impl fmt::Debug for MySqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MySqlStore({})", self.describe())
+    }
+}
+
+impl MySqlStore {
+    pub(super) async fn open(
+        url: &str,
+        read_url: Option<&str>,
+        options: &StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let place = Place::parse(url)?;
+        let queries = match read_url {
+            Some(url) => {
+                let place = Place::parse(url)?;
+                let pool = session::pool(&place, Role::Reader, options);
+                Some((place, pool))
+            }
+            None => None,
+        };
+        if options.must_answer {
+            session::check(&place, options.timeout).await.map_err(|error| classify("connecting", error))?;
+        }
+        Ok(Self {
+            writers: session::pool(&place, Role::Writer, options),
+            readers: session::pool(&place, Role::Reader, options),
+            queries,
+            statement_timeout: options.statement_timeout,
+            place,
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        match &self.queries {
+            Some((replica, _)) => format!("{}, lists from {replica}", self.place),
+            None => self.place.to_string(),
+        }
+    }
+
+    pub(super) async fn begin_write(&self) -> Result<Transaction, StoreError> {
+        self.begin("beginning to write", &self.writers, BEGIN_WRITE).await
+    }
+
+    pub(super) async fn begin_read(&self) -> Result<Transaction, StoreError> {
+        self.begin("beginning to read", &self.readers, BEGIN_READ).await
+    }
+
+    async fn begin(
+        &self,
+        what: &'static str,
+        pool: &MySqlPool,
+        how: &'static str,
+    ) -> Result<Transaction, StoreError> {
+        match Transaction::begin(pool, how, self.statement_timeout).await {
+            Ok(transaction) => Ok(transaction),
+            Err(error) => Err(classify(what, diagnosed(&self.place, error).await)),
+        }
+    }
+
+    /// Reads from the primary, by a single statement.
+    pub(super) async fn read(
+        &self,
+        what: &'static str,
+        statement: Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = self.fetch(&self.readers, statement).await;
+        match rows {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(classify(what, diagnosed(&self.place, error).await)),
+        }
+    }
+
+    /// Reads from the replica, if there is one, by a single statement.
+    pub(super) async fn query(
+        &self,
+        what: &'static str,
+        statement: Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        let Some((place, pool)) = &self.queries else { return self.read(what, statement).await };
+        match self.fetch(pool, statement).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(classify(what, diagnosed(place, error).await)),
+        }
+    }
+
+    async fn fetch(&self, pool: &MySqlPool, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let mut link = Link::take(pool, self.statement_timeout).await?;
+            match link.fetch(statement.clone()).await {
+                Err(error) if is_lost(&error) && tried < READ_TRIES_MAX => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// A commit is on the server's disk when it is answered, unless the server was told otherwise: then its log is
+    /// flushed here, before the journal lets go of what the log holds.
+    pub(super) async fn sync(&self) -> Result<bool, StoreError> {
+        let what = "flushing the server's log";
+        let sql = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)";
+        let rows = self.read(what, Statement::new(sql, Vec::new())).await?;
+        if rows.first().and_then(|row| row.first()) == Some(&Value::Int(1)) {
+            return Ok(true);
+        }
+        let mut link =
+            Link::take(&self.writers, self.statement_timeout).await.map_err(|error| classify(what, error))?;
+        match link.command("FLUSH ENGINE LOGS").await {
+            // Whoever set it so has been warned; never trimming would fill the journal's disk instead.
+            Err(error) if number(&error) == Some(ACCESS_DENIED) => Ok(true),
+            done => done.map(|()| true).map_err(|error| classify(what, error)),
+        }
+    }
+
+    /// Applies what is missing, in this process alone. `repeatable` are migrations that may be run again after one
+    /// was cut off half-way.
+    pub(super) async fn migrate(&self, mut migrator: Migrator, repeatable: &[i64]) -> Result<(), StoreError> {
+        let what = "migrating";
+        let taken = Link::take(&self.writers, MIGRATION_LIMIT).await;
+        let mut link = match taken {
+            Ok(link) => link,
+            Err(error) => return Err(classify(what, diagnosed(&self.place, error).await)),
+        };
+        lock_migrations(&mut link).await?;
+        for version in repeatable {
+            let sql = "DELETE FROM _sqlx_migrations WHERE success = 0 AND version = ?";
+            match link.fetch(Statement::new(sql, vec![(*version).into()])).await {
+                Ok(_) => {}
+                Err(error) if number(&error) == Some(NO_SUCH_TABLE) => break,
+                Err(error) => return Err(classify(what, error)),
+            }
+        }
+        // The library's own lock waits for ever on MySQL and not at all on MariaDB.
+        migrator.set_locking(false);
+        let run = async |connection: &mut MySqlConnection| {
+            Ok(migrator.run_direct(None, connection, false).await)
+        };
+        let done = link.step(run).await.map_err(|error| classify(what, error))?;
+        match done {
+            Ok(()) => {}
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+                return Err(classify(what, error));
+            }
+            Err(error) => {
+                let what = "applying migrations failed".to_owned();
+                return Err(StoreError::Schema { what, source: Some(Box::new(error)) });
+            }
+        }
+        let unlock = Statement::new("SELECT RELEASE_LOCK(CONCAT('farerush:', MD5(DATABASE())))", Vec::new());
+        link.fetch(unlock).await.map(drop).map_err(|error| classify(what, error))
+    }
+
+    pub(super) async fn close(&self) {
+        let pools = [Some(&self.readers), Some(&self.writers), self.queries.as_ref().map(|(_, pool)| pool)];
+        for pool in pools.into_iter().flatten() {
+            let _ = tokio::time::timeout(CLOSE_LIMIT, pool.close()).await;
+        }
+    }
+}
+
+async fn lock_migrations(link: &mut Link) -> Result<(), StoreError> {
+    let what = "waiting for another process that migrates";
+    for _ in 0..MIGRATION_LOCK_TRIES {
+        let sql = "SELECT CAST(GET_LOCK(CONCAT('farerush:', MD5(DATABASE())), ?) AS SIGNED)";
+        let asked = Statement::new(sql, vec![MIGRATION_LOCK_SECONDS.into()]);
+        let rows = link.fetch(asked).await.map_err(|error| classify(what, error))?;
+        if rows.first().and_then(|row| row.first()) == Some(&Value::Int(1)) {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable { what, source: None })
+}
+
+/// A pool that found no connection in time does not say why: one more attempt of its own does.
+async fn diagnosed(place: &Place, error: sqlx::Error) -> sqlx::Error {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return error;
+    }
+    match within(DIAGNOSE_LIMIT, place.connect.connect()).await {
+        Ok(_) => error,
+        Err(reason) => reason,
+    }
+}
+
+pub(super) fn upsert_suffix(table: &Table) -> String {
+    let sets: Vec<String> =
+        table.changing.iter().map(|column| format!("{column} = VALUES({column})")).collect();
+    format!(" ON DUPLICATE KEY UPDATE {}", sets.join(", "))
+}
+
+pub(super) async fn fetch(
+    transaction: &mut Transaction,
+    what: &'static str,
+    statement: Statement,
+) -> Result<Vec<Row>, StoreError> {
+    transaction.fetch(statement).await.map_err(|error| classify(what, error))
+}
+
+pub(super) async fn execute(
+    transaction: &mut Transaction,
+    what: &'static str,
+    statement: Statement,
+) -> Result<u64, StoreError> {
+    transaction.execute(statement).await.map_err(|error| classify(what, error))
+}
+
+pub(super) async fn commit(transaction: Transaction, what: &'static str) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| classify(what, error))
+}

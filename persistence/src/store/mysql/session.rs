@@ -1,0 +1,204 @@
+//! Pools, what each connection is told first, and what a server's settings mean for what was committed.
+//! Never leaves to the server what the store relies on: strict mode, isolation and limits are set on every connection.
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use super::link::within;
+use super::url::Place;
+use crate::store::StoreOptions;
+
+/// Most connections that write. One flush runs at a time; the others are for claims, and for when one has hung.
+const WRITERS_MAX: u32 = 4;
+/// A connection is replaced at this age, so that a fail-over behind a name is found in the end.
+const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// One that was not used for so long is closed here, before the server does it.
+const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+/// And the server closes what is idle for so long (or for its own `wait_timeout`, if that is less): the locks of a
+/// process that has vanished with its machine are held no longer than this.
+const SERVER_IDLE_SECONDS_MAX: u64 = 600;
+/// How long a connection may take to show that it is alive before it is used.
+const PING_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a pool's connections are for.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    /// Claims and flushes: each statement sees what was last committed; rows that matter are locked.
+    Writer,
+    /// Reads: a transaction sees one moment.
+    Reader,
+}
+
+/// A pool of connections to this place; none is made yet.
+pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPool {
+    let commands = commands(role, options.timeout);
+    let ping_limit = PING_LIMIT.min(options.timeout);
+    let connect = place
+        .connect
+        .clone()
+        .pipes_as_concat(false) // the whole sql_mode is set below
+        .no_engine_substitution(false)
+        .disable_statement_logging(); // statements of 512 rows
+    let connections_max = match role {
+        Role::Writer => WRITERS_MAX,
+        Role::Reader => options.connections_max.max(1),
+    };
+    MySqlPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(options.timeout)
+        .max_lifetime(LIFETIME_MAX)
+        .idle_timeout(IDLE_MAX)
+        // Tested below instead, with a limit: a peer that is gone must not use up all the time there is.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| {
+            Box::pin(async move { Ok(within(ping_limit, connection.ping()).await.is_ok()) })
+        })
+        .after_connect(move |connection, _| {
+            let commands = commands.clone();
+            Box::pin(async move { prepare(connection, commands).await })
+        })
+        .connect_lazy_with(connect)
+}
+
+fn commands(role: Role, timeout: Duration) -> [String; 2] {
+    let isolation = match role {
+        Role::Writer => "READ COMMITTED",
+        Role::Reader => "REPEATABLE READ",
+    };
+    // Whole seconds, at least one. Rows that are locked, then tables that somebody is altering.
+    let seconds = (timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0)).max(1);
+    [
+        format!(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+             SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
+             SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {SERVER_IDLE_SECONDS_MAX})"
+        ),
+        format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
+    ]
+}
+
+async fn prepare(connection: &mut MySqlConnection, commands: [String; 2]) -> Result<(), sqlx::Error> {
+    for command in commands {
+        // Safe: made of constants and a number.
+        connection.execute(AssertSqlSafe(command)).await?;
+    }
+    Ok(())
+}
+
+/// Connects once, says what is wrong, and warns of settings that weaken what the store promises.
+pub(super) async fn check(place: &Place, timeout: Duration) -> Result<(), sqlx::Error> {
+    let mut connection = within(timeout, place.connect.connect()).await?;
+    let looked = async {
+        prepare(&mut connection, commands(Role::Writer, timeout)).await?;
+        let sql = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED), CAST(@@log_bin AS SIGNED), \
+                   CAST(@@sync_binlog AS SIGNED), CAST(@@read_only AS SIGNED), \
+                   CAST(@@SESSION.sql_mode AS CHAR), CAST(@@binlog_format AS CHAR)";
+        let row = sqlx::query(sql).fetch_one(&mut connection).await?;
+        Ok(ServerSettings {
+            flush_log_at_commit: row.try_get(0)?,
+            log_bin: row.try_get(1)?,
+            sync_binlog: row.try_get(2)?,
+            read_only: row.try_get(3)?,
+            sql_mode: row.try_get(4)?,
+            binlog_format: row.try_get(5)?,
+        })
+    };
+    match within(timeout, looked).await {
+        Ok(settings) => {
+            for warning in settings.warnings() {
+                tracing::warn!(store = %place, warning, "a setting of the server");
+            }
+        }
+        // Not every server that speaks the protocol has these settings.
+        Err(error @ sqlx::Error::Database(_)) => {
+            tracing::warn!(store = %place, %error, "the server's settings cannot be read");
+        }
+        Err(error) => return Err(error),
+    }
+    let _ = within(PING_LIMIT, connection.close()).await;
+    Ok(())
+}
+
+/// What a server says of itself.
+struct ServerSettings {
+    flush_log_at_commit: i64,
+    log_bin: i64,
+    sync_binlog: i64,
+    read_only: i64,
+    sql_mode: String,
+    binlog_format: String,
+}
+
+impl ServerSettings {
+    fn warnings(&self) -> Vec<&'static str> {
+        let binlog = self.log_bin != 0;
+        let all = [
+            (
+                self.flush_log_at_commit != 1,
+                "innodb_flush_log_at_trx_commit is not 1: a power failure may take commits back; the log is flushed \
+                 (as far as the user may) before the journal is trimmed",
+            ),
+            (
+                binlog && self.sync_binlog != 1,
+                "sync_binlog is not 1: a power failure may take commits back that the journal has let go of",
+            ),
+            (self.read_only != 0, "read_only is on: is this a replica? nothing may be stored"),
+            (
+                !self.sql_mode.contains("STRICT_ALL_TABLES"),
+                "sql_mode is not strict although it was set so: does a proxy keep it? values may be cut silently",
+            ),
+            (
+                binlog && self.binlog_format == "STATEMENT",
+                "binlog_format is STATEMENT: the store cannot write; use MIXED or ROW",
+            ),
+        ];
+        all.into_iter().filter_map(|(is_so, warning)| is_so.then_some(warning)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ServerSettings {
+        ServerSettings {
+            flush_log_at_commit: 1,
+            log_bin: 1,
+            sync_binlog: 1,
+            read_only: 0,
+            sql_mode: "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION".to_owned(),
+            binlog_format: "ROW".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_server_as_it_should_be_is_not_warned_of() {
+        assert_eq!(settings().warnings(), [""; 0]);
+        let without_binlog =
+            ServerSettings { log_bin: 0, sync_binlog: 0, binlog_format: "STATEMENT".to_owned(), ..settings() };
+        assert_eq!(without_binlog.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn each_setting_that_weakens_the_store_is_named() {
+        for (settings, name) in [
+            (ServerSettings { flush_log_at_commit: 2, ..settings() }, "innodb_flush_log_at_trx_commit"),
+            (ServerSettings { sync_binlog: 0, ..settings() }, "sync_binlog"),
+            (ServerSettings { read_only: 1, ..settings() }, "read_only"),
+            (ServerSettings { sql_mode: String::new(), ..settings() }, "sql_mode"),
+            (ServerSettings { binlog_format: "STATEMENT".to_owned(), ..settings() }, "binlog_format"),
+        ] {
+            let warnings = settings.warnings();
+            assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{name}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn locks_are_waited_for_in_whole_seconds() {
+        let [first, second] = commands(Role::Writer, Duration::from_millis(10));
+        assert!(first.contains("innodb_lock_wait_timeout = 1,"), "{first}");
+        assert!(second.ends_with("READ COMMITTED"));
+    }
+}
