@@ -371,13 +371,16 @@ impl WriterThread {
             }
             delivery.deliver(replies);
         };
-        if self.durability == Durability::Store {
-            (self.on_durable)(DurableRound { batches: durable, release: Some(Box::new(publish)) });
-        } else {
+        // Handed on before the replies leave, so that whoever has one can wait for the store to have caught up.
+        let (release, publish) = match self.durability {
+            Durability::Store => (Some(Box::new(publish) as Box<dyn FnOnce() + Send>), None),
+            _ => (None, Some(publish)),
+        };
+        if !durable.is_empty() || release.is_some() {
+            (self.on_durable)(DurableRound { batches: durable, release });
+        }
+        if let Some(publish) = publish {
             publish();
-            if !durable.is_empty() {
-                (self.on_durable)(DurableRound { batches: durable, release: None });
-            }
         }
     }
 

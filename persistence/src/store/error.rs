@@ -73,6 +73,10 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
     }
 
+    pub(super) fn unapplied(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Schema { what: "applying migrations failed".to_owned(), source: Some(Box::new(error)) }
+    }
+
     pub(super) fn damaged(flight_id: Option<&FlightId>, what: impl Into<String>) -> Self {
         Self::Damaged { flight_id: flight_id.cloned(), what: what.into(), source: None }
     }

@@ -2,6 +2,7 @@
 //! Never applies an event twice and never leaves one out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use farerush_engine::flight::{Epoch, FlightId, Order, OrderNo, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, Claim};
@@ -9,18 +10,34 @@ use farerush_engine::journal::{Batch, Claim};
 use super::error::StoreError;
 use super::plan::{Plan, Rows, orders_needed};
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
-use super::table::{CURSORS, FLIGHTS, ORDERS, Statement};
+use super::table::{CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement};
 use super::value::Value;
 use super::{Cursor, Flushed, Store, Transaction};
 
 /// Most claims or batches whose keys are looked up; a bound for the memory of one call.
 pub const FLIGHTS_PER_CALL_MAX: usize = 100_000;
 
+/// How often a transaction that met another one is made before the caller hears of it.
+const CONFLICT_TRIES_MAX: u32 = 3;
+/// Pause after the first such try; after the second twice as long, and so on.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+
 impl Store {
     /// Takes flights over: each gets an epoch that is larger than its last one and at least the claimed one. A
     /// flight the store does not know gets a cursor at 0. All in one transaction; the answers are in the order of
     /// the claims, each flight once.
     pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.claim_once(claims).await {
+                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn claim_once(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
         let mut wanted: BTreeMap<&FlightId, Epoch> = BTreeMap::new();
         for claim in claims.iter().take(FLIGHTS_PER_CALL_MAX) {
             let epoch = wanted.entry(&claim.flight_id).or_default();
@@ -28,13 +45,21 @@ impl Store {
         }
         let mut transaction = self.begin_write().await?;
         let mut cursors = lock_cursors(&mut transaction, wanted.keys().copied()).await?;
+        let (mut known, mut new) = (Vec::new(), Vec::new());
         for (flight_id, at_least) in wanted {
+            let is_known = cursors.contains_key(flight_id);
             let cursor = cursors.entry(flight_id.clone()).or_insert_with(|| Cursor::new(flight_id));
             cursor.epoch = cursor.epoch.next().max(at_least);
+            if is_known { &mut known } else { &mut new }.push(encode_cursor(cursor));
         }
-        let rows = cursors.values().map(encode_cursor).collect();
-        for statement in CURSORS.upserts(transaction.dialect(), rows) {
+        for statement in CURSORS.upserts(transaction.dialect(), known) {
             transaction.execute("claiming flights", statement).await?;
+        }
+        // What is not there cannot be locked: of two that claim a flight for the first time, one is told so here. An
+        // upsert would give both the same epoch.
+        for statement in CURSORS.inserts(new) {
+            let inserted = transaction.execute("claiming new flights", statement).await;
+            inserted.map_err(|error| raced("a flight was claimed by somebody else as well", error))?;
         }
         transaction.commit("claiming flights").await?;
         Ok(claims.iter().filter_map(|claim| cursors.remove(&claim.flight_id)).collect())
@@ -46,6 +71,17 @@ impl Store {
     /// Whatever the outcome, an event is in the tables exactly if its flight's cursor has reached it. After an
     /// error, it may or may not have been committed: the same call again finds out.
     pub async fn flush(&self, batches: &[Batch]) -> Result<Vec<Flushed>, StoreError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.flush_once(batches).await {
+                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn flush_once(&self, batches: &[Batch]) -> Result<Vec<Flushed>, StoreError> {
         let mut transaction = self.begin_write().await?;
         let ids: BTreeSet<&FlightId> = batches.iter().map(|batch| &batch.flight_id).collect();
         let mut cursors = lock_cursors(&mut transaction, ids.iter().copied()).await?;
@@ -87,6 +123,18 @@ struct Work<'a> {
     batches: Vec<usize>,
     /// Why its events cannot be written.
     misfit: Option<String>,
+}
+
+async fn pause(tried: u32) {
+    tokio::time::sleep(CONFLICT_PAUSE * tried).await;
+}
+
+/// A row that was not there when it was looked for, and now is, means that another writer was faster.
+fn raced(what: &'static str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Rejected { source, .. } => StoreError::Conflict { what, source },
+        error => error,
+    }
 }
 
 async fn lock_cursors(
@@ -169,7 +217,7 @@ async fn plan(
     let mut misfits: HashMap<String, String> = HashMap::new();
     let keys = works.iter().map(|work| vec![work.from.flight_id.as_str().into()]).collect();
     let mut flights: HashMap<String, FlightRow> = HashMap::new();
-    for statement in FLIGHTS.lookups("", keys) {
+    for statement in FLIGHTS.lookups(NO_LOCK, keys) {
         for row in transaction.fetch("reading flights", statement).await? {
             let id = text_of(row.first());
             match FlightRow::decode(row) {
@@ -184,7 +232,7 @@ async fn plan(
         keys.extend(needed.iter().map(|no| vec![work.from.flight_id.as_str().into(), no.0.into()]));
     }
     let mut orders: HashMap<String, Vec<Order>> = HashMap::new();
-    for statement in ORDERS.lookups("", keys) {
+    for statement in ORDERS.lookups(NO_LOCK, keys) {
         for row in transaction.fetch("reading orders", statement).await? {
             let (id, name) = (text_of(row.first()), name_of(&row));
             match decode_order(row) {
@@ -250,10 +298,12 @@ async fn move_cursor(transaction: &mut Transaction, work: &Work<'_>) -> Result<(
         let sql = "INSERT INTO flight_cursor (flight_id, epoch, seq, last_at) VALUES (?, ?, ?, ?)";
         Statement::new(sql, encode_cursor(to))
     };
-    if transaction.execute("moving a cursor", statement).await? == 1 {
-        return Ok(());
+    let moved = "a cursor moved while its flight was being flushed";
+    let done = transaction.execute("moving a cursor", statement).await;
+    match done.map_err(|error| raced(moved, error))? {
+        1 => Ok(()),
+        _ => Err(StoreError::Conflict { what: moved, source: None }),
     }
-    Err(StoreError::Conflict { what: "a cursor moved while its flight was being flushed", source: None })
 }
 
 fn text_of(value: Option<&Value>) -> String {

@@ -13,6 +13,12 @@ type Source = (i64, &'static str, &'static str);
 
 const SQLITE: &[Source] = &[(1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
 
+const MYSQL: &[Source] = &[(1, "initial", include_str!("../../../migrations/mysql/0001_initial.sql"))];
+
+/// Of these MySQL migrations every statement may be run again: needed, because one that was cut off half-way cannot
+/// be rolled back there. All others stop at such a point for somebody to look.
+pub(super) const MYSQL_REPEATABLE: &[i64] = &[1];
+
 /// A migration and whether this store has had it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
@@ -27,6 +33,7 @@ pub struct MigrationStatus {
 fn sources(dialect: Dialect) -> &'static [Source] {
     match dialect {
         Dialect::Sqlite => SQLITE,
+        Dialect::MySql => MYSQL,
     }
 }
 

@@ -7,6 +7,7 @@
 mod error;
 mod flush;
 mod migrations;
+mod mysql;
 mod plan;
 mod read;
 mod rows;
@@ -24,10 +25,11 @@ use farerush_engine::flight::{
 pub use error::{Cause, StoreError};
 pub use flush::FLIGHTS_PER_CALL_MAX;
 pub use migrations::MigrationStatus;
+pub use mysql::MySqlStore;
 pub(crate) use plan::{bytes_held, passenger_on, rows_written, seats_of};
 pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
 pub use sqlite::SqliteStore;
-use table::{Dialect, Statement};
+use table::{Dialect, Hints, NO_LOCK, Statement};
 use value::Row;
 
 /// How a store is opened.
@@ -35,15 +37,25 @@ use value::Row;
 pub struct StoreOptions {
     /// Most connections for reading, at least 1; writing has one of its own.
     pub connections_max: u32,
-    /// How long to wait for a lock or a connection.
+    /// How long to wait for a lock or a connection; MySQL counts locks in whole seconds.
     pub timeout: Duration,
+    /// How long a MySQL server may take for one statement before its connection is given up for dead.
+    pub statement_timeout: Duration,
     /// Whether a missing SQLite file is made.
     pub create: bool,
+    /// Whether opening fails if a MySQL server does not answer; else the first call finds out.
+    pub must_answer: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 4, timeout: Duration::from_secs(5), create: true }
+        Self {
+            connections_max: 4,
+            timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            create: true,
+            must_answer: true,
+        }
     }
 }
 
@@ -52,6 +64,8 @@ impl Default for StoreOptions {
 pub enum Store {
     /// In a SQLite file.
     Sqlite(SqliteStore),
+    /// In a MySQL or MariaDB database.
+    MySql(MySqlStore),
 }
 
 /// How far a flight's rows have come, and who may write them.
@@ -151,13 +165,33 @@ pub struct StoredFlight {
 }
 
 impl Store {
-    /// Opens the store that `url` names: `sqlite:<path>`. Its tables may still have to be made by
-    /// [`migrate`](Self::migrate). Must be called within a tokio runtime, as everything else here.
+    /// Opens the store that `url` names: `sqlite:<path>` or `mysql://user:password@host:port/database`. Its tables
+    /// may still have to be made by [`migrate`](Self::migrate). Must be called within a tokio runtime, as everything
+    /// else here.
     pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        Self::open_with_read(url, None, options).await
+    }
+
+    /// The same, with a replica at `read_url` that serves [`order`](Self::order) and [`orders`](Self::orders); it may
+    /// be behind. Everything else is read from, and written to, the primary at `url`.
+    pub async fn open_with_read(
+        url: &str,
+        read_url: Option<&str>,
+        options: &StoreOptions,
+    ) -> Result<Self, StoreError> {
+        if url.starts_with("mysql:") {
+            return MySqlStore::open(url, read_url, options).await.map(Self::MySql);
+        }
+        if read_url.is_some() {
+            let what = "only a mysql: store can have a second address to read from".to_owned();
+            return Err(StoreError::Setting { what });
+        }
         let Some(path) = url.strip_prefix("sqlite:") else {
             // Not the whole text: a password may stand in it.
             let scheme = url.split_once(':').map_or("?", |(scheme, _)| scheme);
-            let what = format!("must be sqlite:<path>, but begins with {scheme:?}");
+            let what = format!(
+                "must be sqlite:<path> or mysql://user:password@host:port/database, but begins with {scheme:?}"
+            );
             return Err(StoreError::Setting { what });
         };
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -167,16 +201,19 @@ impl Store {
         SqliteStore::open(Path::new(path), options).await.map(Self::Sqlite)
     }
 
-    /// Applies all migrations that are missing.
+    /// Applies all migrations that are missing; several processes may do so at the same time. On MySQL it changes
+    /// nothing, and needs no privilege to, where none is missing.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let migrator = migrations::migrator(self.dialect());
-        let done = match self {
+        match self {
             Self::Sqlite(store) => store.migrate(&migrator).await,
-        };
-        done.map_err(|error| StoreError::Schema {
-            what: "applying migrations failed".to_owned(),
-            source: Some(Box::new(error)),
-        })
+            Self::MySql(store) => {
+                if self.migration_status().await?.iter().all(|migration| migration.applied) {
+                    return Ok(());
+                }
+                store.migrate(migrator, migrations::MYSQL_REPEATABLE).await
+            }
+        }
     }
 
     /// All migrations this version knows, and which of them were applied.
@@ -207,6 +244,7 @@ impl Store {
     pub async fn sync(&self) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(store) => store.sync().await,
+            Self::MySql(store) => store.sync().await,
         }
     }
 
@@ -214,6 +252,7 @@ impl Store {
     pub fn describe(&self) -> String {
         match self {
             Self::Sqlite(store) => store.describe(),
+            Self::MySql(store) => store.describe(),
         }
     }
 
@@ -221,30 +260,43 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close().await,
+            Self::MySql(store) => store.close().await,
         }
     }
 
     fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
+            Self::MySql(_) => Dialect::MySql,
         }
     }
 
     async fn begin_write(&self) -> Result<Transaction, StoreError> {
         match self {
             Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
+            Self::MySql(store) => store.begin_write().await.map(Transaction::MySql),
         }
     }
 
     async fn begin_read(&self) -> Result<Transaction, StoreError> {
         match self {
             Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
+            Self::MySql(store) => store.begin_read().await.map(Transaction::MySql),
         }
     }
 
     async fn read(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(store) => store.read(what, statement).await,
+            Self::MySql(store) => store.read(what, statement).await,
+        }
+    }
+
+    /// As `read`, where being a little behind does no harm.
+    async fn query(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.read(what, statement).await,
+            Self::MySql(store) => store.query(what, statement).await,
         }
     }
 }
@@ -252,19 +304,22 @@ impl Store {
 /// An open transaction of any dialect; rolled back when dropped.
 enum Transaction {
     Sqlite(sqlite::Transaction),
+    MySql(mysql::Transaction),
 }
 
 impl Transaction {
     fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
+            Self::MySql(_) => Dialect::MySql,
         }
     }
 
     /// What a `SELECT` must say so that nobody else changes its rows before the commit.
-    fn lock(&self) -> &'static str {
+    fn lock(&self) -> Hints {
         match self {
-            Self::Sqlite(_) => "", // there is only one writer at a time
+            Self::Sqlite(_) => NO_LOCK, // there is only one writer at a time
+            Self::MySql(_) => mysql::FOR_UPDATE,
         }
     }
 
@@ -273,6 +328,7 @@ impl Transaction {
             Self::Sqlite(transaction) => {
                 sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
+            Self::MySql(transaction) => mysql::fetch(transaction, what, statement).await,
         }
     }
 
@@ -281,6 +337,7 @@ impl Transaction {
             Self::Sqlite(transaction) => {
                 sqlite::execute(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
+            Self::MySql(transaction) => mysql::execute(transaction, what, statement).await,
         }
     }
 
@@ -289,6 +346,7 @@ impl Transaction {
             Self::Sqlite(transaction) => {
                 transaction.commit().await.map_err(|error| sqlite::classify(what, error))
             }
+            Self::MySql(transaction) => mysql::commit(transaction, what).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use farerush_engine::flight::{
 use super::error::StoreError;
 use super::flush::order_key;
 use super::rows::{FlightRow, decode_cursor, decode_order, decode_ticket, name_of};
-use super::table::{CURSORS, FLIGHTS, ORDERS, Statement, TICKETS};
+use super::table::{CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement, TICKETS};
 use super::value::{Row, Unreadable, Value};
 use super::{Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
 
@@ -121,17 +121,18 @@ impl Store {
         }))
     }
 
-    /// One order; `None` if there is none of this id (a wrong tag is a wrong id).
+    /// One order; `None` if there is none of this id (a wrong tag is a wrong id). From the replica, if there is one.
     pub async fn order(&self, id: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
         let keys = vec![order_key(&id.flight_id, id.order.no)];
-        let Some(statement) = ORDERS.lookups("", keys).pop() else { return Ok(None) };
-        let rows = self.read("reading an order", statement).await?;
+        let Some(statement) = ORDERS.lookups(NO_LOCK, keys).pop() else { return Ok(None) };
+        let rows = self.query("reading an order", statement).await?;
         let order = decoded("orders", Some(&id.flight_id), rows, decode_order)?.pop();
         Ok(order.filter(|order| order.order_id == *id))
     }
 
     /// Orders, newest first (by time, then flight, then number, all falling): those behind `after`, at most `limit`
-    /// and never more than [`PAGE_ORDERS_MAX`]. One statement: the future may be dropped at any time.
+    /// and never more than [`PAGE_ORDERS_MAX`]. One statement: the future may be dropped at any time. From the
+    /// replica, if there is one.
     pub async fn orders(
         &self,
         filter: &OrderFilter,
@@ -139,7 +140,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError> {
         let limit = limit.clamp(1, PAGE_ORDERS_MAX);
-        let rows = self.read("listing orders", list(filter, after, limit)).await?;
+        let rows = self.query("listing orders", list(filter, after, limit)).await?;
         decoded("orders", None, rows, decode_order)
     }
 }

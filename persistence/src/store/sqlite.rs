@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
@@ -106,8 +106,8 @@ impl SqliteStore {
         Ok(matches!(rows.first().map(Vec::as_slice), Some([Value::Int(0), all, copied]) if all == copied))
     }
 
-    pub(super) async fn migrate(&self, migrator: &Migrator) -> Result<(), MigrateError> {
-        migrator.run(&self.writer).await
+    pub(super) async fn migrate(&self, migrator: &Migrator) -> Result<(), StoreError> {
+        migrator.run(&self.writer).await.map_err(StoreError::unapplied)
     }
 
     pub(super) async fn close(&self) {

@@ -1,7 +1,7 @@
 //! The tables, their columns, and the text of multi-row statements on them.
 //! Never runs a statement.
 
-use super::sqlite;
+use super::{mysql, sqlite};
 use super::value::{Row, Value};
 
 /// Which words a database wants to hear.
@@ -9,7 +9,21 @@ use super::value::{Row, Value};
 pub(super) enum Dialect {
     /// SQLite 3.35 or newer.
     Sqlite,
+    /// MySQL 8 or MariaDB.
+    MySql,
 }
+
+/// What a `SELECT` says in two places so that nobody else changes its rows before the commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hints {
+    /// Behind the table's name.
+    pub(super) index: &'static str,
+    /// At the end.
+    pub(super) end: &'static str,
+}
+
+/// Reads what others may change meanwhile.
+pub(super) const NO_LOCK: Hints = Hints { index: "", end: "" };
 
 /// A table and how rows of it are written: inserted, or, where the key exists, changed in some columns.
 pub(super) struct Table {
@@ -129,10 +143,15 @@ const PLACEHOLDERS_MAX: usize = 32_766;
 const _: () = assert!(CHUNK_ROWS[0] * ORDERS.columns.len() <= PLACEHOLDERS_MAX);
 const _: () = assert!(CHUNK_ROWS[0] * FLIGHTS.columns.len() <= PLACEHOLDERS_MAX);
 
+/// Text in the rows of one statement, in bytes; more only where a single row has more. MySQL refuses a statement that
+/// is larger than its `max_allowed_packet`, 16 MiB or more by default.
+const STATEMENT_BYTES_MAX: usize = 2 << 20;
+
 /// Largest number of keys looked up by one statement: long chains of OR cost more than they save.
 const LOOKUP_KEYS_MAX: usize = 128;
 
 /// A statement and its arguments.
+#[derive(Debug, Clone)]
 pub(super) struct Statement {
     /// The text, with `?` for each argument.
     pub(super) sql: String,
@@ -157,7 +176,17 @@ impl Table {
     pub(super) fn upserts(&self, dialect: Dialect, rows: Vec<Row>) -> Vec<Statement> {
         let suffix = match dialect {
             Dialect::Sqlite => sqlite::upsert_suffix(self),
+            Dialect::MySql => mysql::upsert_suffix(self),
         };
+        self.inserts_with(&suffix, rows)
+    }
+
+    /// Statements that insert these rows; one whose key exists already is an error.
+    pub(super) fn inserts(&self, rows: Vec<Row>) -> Vec<Statement> {
+        self.inserts_with("", rows)
+    }
+
+    fn inserts_with(&self, suffix: &str, rows: Vec<Row>) -> Vec<Statement> {
         let tuple = format!("({})", placeholders("?", self.columns.len(), ", "));
         let start = format!("INSERT INTO {} ({}) VALUES ", self.name, self.columns.join(", "));
         chunks(rows, CHUNK_ROWS[0])
@@ -168,8 +197,8 @@ impl Table {
             .collect()
     }
 
-    /// Statements that read the rows with these keys; `lock` is what the dialect says to keep them from changing.
-    pub(super) fn lookups(&self, lock: &str, keys: Vec<Row>) -> Vec<Statement> {
+    /// Statements that read the rows with these keys.
+    pub(super) fn lookups(&self, lock: Hints, keys: Vec<Row>) -> Vec<Statement> {
         let one = self.key.iter().map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(" AND ");
         let start = self.select();
         chunks(keys, LOOKUP_KEYS_MAX)
@@ -179,7 +208,7 @@ impl Table {
                     [column] => format!("{column} IN ({})", placeholders("?", keys.len(), ", ")),
                     _ => placeholders(&format!("({one})"), keys.len(), " OR "),
                 };
-                let sql = format!("{start} WHERE {condition}{lock}");
+                let sql = format!("{start}{} WHERE {condition}{}", lock.index, lock.end);
                 Statement::new(sql, keys.into_iter().flatten().collect())
             })
             .collect()
@@ -201,9 +230,20 @@ fn chunks(rows: Vec<Row>, rows_max: usize) -> impl Iterator<Item = Vec<Row>> {
     let mut rows = rows.into_iter();
     std::iter::from_fn(move || {
         let left = rows.len();
-        let size = CHUNK_ROWS.into_iter().find(|&size| size <= left && size <= rows_max)?;
+        let fits = |size: usize| {
+            size <= left && size <= rows_max && (size == 1 || bytes(&rows.as_slice()[..size]) <= STATEMENT_BYTES_MAX)
+        };
+        let size = CHUNK_ROWS.into_iter().find(|&size| fits(size))?;
         Some(rows.by_ref().take(size).collect())
     })
+}
+
+fn bytes(rows: &[Row]) -> usize {
+    let value = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Null | Value::Int(_) => size_of::<i64>(),
+    };
+    rows.iter().flatten().map(value).sum()
 }
 
 #[cfg(test)]
@@ -221,14 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_with_much_text_go_in_smaller_statements() {
+        let row = |bytes: usize| vec![Value::Int(1), Value::Text("x".repeat(bytes))];
+        let sizes = |rows: Vec<Row>| chunks(rows, CHUNK_ROWS[0]).map(|chunk| chunk.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![row(100_000); 20]), [8, 8, 1, 1, 1, 1]);
+        assert_eq!(sizes(vec![row(STATEMENT_BYTES_MAX + 1); 2]), [1, 1]);
+        assert_eq!(sizes(vec![row(1_000); 600]), [512, 32, 32, 8, 8, 8]);
+    }
+
+    #[test]
     fn statements_have_as_many_placeholders_as_arguments() {
         let row = vec![Value::Null; ORDERS.columns.len()];
         let key = vec![Value::Null; ORDERS.key.len()];
         let statements = ORDERS
-            .upserts(Dialect::Sqlite, vec![row; 700])
+            .upserts(Dialect::Sqlite, vec![row.clone(); 700])
             .into_iter()
-            .chain(ORDERS.lookups("", vec![key; 700]))
-            .chain(FLIGHTS.lookups("", vec![vec![Value::Null]; 9]));
+            .chain(ORDERS.upserts(Dialect::MySql, vec![row; 700]))
+            .chain(ORDERS.lookups(NO_LOCK, vec![key; 700]))
+            .chain(FLIGHTS.lookups(mysql::FOR_UPDATE, vec![vec![Value::Null]; 9]));
         for statement in statements {
             assert_eq!(statement.sql.matches('?').count(), statement.arguments.len());
             assert!(statement.arguments.len() <= PLACEHOLDERS_MAX);

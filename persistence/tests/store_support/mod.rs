@@ -15,12 +15,12 @@ use farerush_persistence::store::{Store, StoreOptions};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
-/// A runner of random cases that says its seed. `FARERUSH_SEED` repeats a run, `FARERUSH_CASES` makes it longer.
+/// A runner of random cases that says its seed. `FARERUSH_TEST_SEED` repeats a run, `FARERUSH_TEST_CASES` makes it longer.
 pub fn runner(cases: u32) -> TestRunner {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("FARERUSH_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    let cases = number("FARERUSH_CASES").map_or(cases, |cases| cases.try_into().unwrap_or(u32::MAX));
-    eprintln!("FARERUSH_SEED={seed}, {cases} cases");
+    let seed = number("FARERUSH_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let cases = number("FARERUSH_TEST_CASES").map_or(cases, |cases| cases.try_into().unwrap_or(u32::MAX));
+    eprintln!("FARERUSH_TEST_SEED={seed}, {cases} cases");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };

@@ -66,6 +66,11 @@ impl Link {
         Ok(done.rows_affected())
     }
 
+    /// Closes the connection instead of giving it back: with it goes whatever the server keeps for it.
+    pub(super) fn give_up(mut self) {
+        self.is_sound = false;
+    }
+
     /// A connection on which nothing is open any more goes back to the pool, any other is closed.
     fn give_back(&mut self, is_open: bool) {
         let Some(connection) = self.connection.take() else { return };

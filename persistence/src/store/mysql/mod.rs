@@ -182,33 +182,10 @@ impl MySqlStore {
             Ok(link) => link,
             Err(error) => return Err(classify(what, diagnosed(&self.place, error).await)),
         };
-        lock_migrations(&mut link).await?;
-        for version in repeatable {
-            let sql = "DELETE FROM _sqlx_migrations WHERE success = 0 AND version = ?";
-            match link.fetch(Statement::new(sql, vec![(*version).into()])).await {
-                Ok(_) => {}
-                Err(error) if number(&error) == Some(NO_SUCH_TABLE) => break,
-                Err(error) => return Err(classify(what, error)),
-            }
-        }
-        // The library's own lock waits for ever on MySQL and not at all on MariaDB.
-        migrator.set_locking(false);
-        let run = async |connection: &mut MySqlConnection| {
-            Ok(migrator.run_direct(None, connection, false).await)
-        };
-        let done = link.step(run).await.map_err(|error| classify(what, error))?;
-        match done {
-            Ok(()) => {}
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                return Err(classify(what, error));
-            }
-            Err(error) => {
-                let what = "applying migrations failed".to_owned();
-                return Err(StoreError::Schema { what, source: Some(Box::new(error)) });
-            }
-        }
-        let unlock = Statement::new("SELECT RELEASE_LOCK(CONCAT('farerush:', MD5(DATABASE())))", Vec::new());
-        link.fetch(unlock).await.map(drop).map_err(|error| classify(what, error))
+        migrator.set_locking(false); // the library's own lock does not wait on MariaDB
+        let done = migrate_alone(&mut link, &migrator, repeatable).await;
+        link.give_up(); // and with the connection, the lock
+        done
     }
 
     pub(super) async fn close(&self) {
@@ -216,6 +193,25 @@ impl MySqlStore {
         for pool in pools.into_iter().flatten() {
             let _ = tokio::time::timeout(CLOSE_LIMIT, pool.close()).await;
         }
+    }
+}
+
+async fn migrate_alone(link: &mut Link, migrator: &Migrator, repeatable: &[i64]) -> Result<(), StoreError> {
+    let what = "migrating";
+    lock_migrations(link).await?;
+    for version in repeatable {
+        let sql = "DELETE FROM _sqlx_migrations WHERE success = 0 AND version = ?";
+        match link.fetch(Statement::new(sql, vec![(*version).into()])).await {
+            Ok(_) => {}
+            Err(error) if number(&error) == Some(NO_SUCH_TABLE) => break,
+            Err(error) => return Err(classify(what, error)),
+        }
+    }
+    let run = async |connection: &mut MySqlConnection| Ok(migrator.run_direct(None, connection, false).await);
+    match link.step(run).await.map_err(|error| classify(what, error))? {
+        Ok(()) => Ok(()),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(classify(what, error)),
+        Err(error) => Err(StoreError::unapplied(error)),
     }
 }
 
