@@ -2,18 +2,20 @@
 
 mod store_support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem::discriminant;
+use std::sync::Arc;
 
 use farerush_engine::flight::{
-    CabinClass, Command, CustomerId, Epoch, Flight, OrderId, OrderNo, OrderRef, OrderStatus, Seq,
+    CabinClass, Command, CustomerId, Epoch, Flight, IdempotencyKey, OrderId, OrderNo, OrderRef, OrderStatus,
+    PassengerName, Reference, Seq, Together, Wanted,
 };
 use farerush_engine::journal::Claim;
 use farerush_persistence::store::{
     Flushed, OrderFilter, Store, StoreError, StoreOptions, StoredOrder, TicketStatus,
 };
 use proptest::prelude::*;
-use store_support::{Life, SALT, cabin, id, stores};
+use store_support::{Life, SALT, cabin, id, life_of, stores};
 
 async fn restored(store: &Store, life: &Life) -> Flight {
     let (snapshot, cursor) = store.snapshot(&life.id()).await.unwrap().expect("a snapshot");
@@ -43,11 +45,15 @@ async fn migrations_are_applied_once_and_listed() {
 #[tokio::test]
 async fn a_store_without_tables_says_that_migrations_are_missing() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}/empty.db", folder.path().display());
-    let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
-    let status = store.migration_status().await.unwrap();
-    assert!(status.iter().all(|migration| !migration.applied));
-    assert!(matches!(store.cursors().await, Err(StoreError::Schema { .. })));
+    let (_server, mysql) = store_support::database().await;
+    for url in [format!("sqlite:{}/empty.db", folder.path().display()), mysql] {
+        let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+        let status = store.migration_status().await.unwrap();
+        assert!(status.iter().all(|migration| !migration.applied));
+        assert!(matches!(store.cursors().await, Err(StoreError::Schema { .. })));
+        store.migrate().await.unwrap();
+        assert_eq!(store.cursors().await.unwrap(), []);
+    }
 }
 
 #[tokio::test]
@@ -281,19 +287,141 @@ async fn five_thousand_orders_and_eight_thousand_seats_go_in_at_once() {
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_named() {
-    let test = store_support::sqlite().await;
-    let mut life = Life::new("FR1");
-    life.grab("u1", 2);
-    test.store.flush(&[life.all(1)]).await.unwrap();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(test.url.trim_start_matches("sqlite:"));
-    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE orders SET seats = '10A,nonsense'").execute(&pool).await.unwrap();
-    let error = test.store.snapshot(&life.id()).await.unwrap_err();
-    let text = error.to_string();
-    assert!(matches!(error, StoreError::Damaged { flight_id: Some(_), .. }));
-    assert!(text.contains("orders FR1 3") && text.contains("seats"), "{text}");
-    let order = life.order_ref(OrderNo(3));
-    assert!(life.command(&Command::Cancel { order }));
-    let outcome = test.store.flush(&[life.batch(1, 4..=4)]).await.unwrap();
-    assert!(matches!(outcome[0], Flushed::Misfit { .. }), "{outcome:?}");
+    for test in stores().await {
+        let mut life = Life::new("FR1");
+        life.grab("u1", 2);
+        test.store.flush(&[life.all(1)]).await.unwrap();
+        test.beside().await.run("UPDATE orders SET seats = '10A,nonsense'").await;
+        let error = test.store.snapshot(&life.id()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Damaged { flight_id: Some(_), .. }));
+        assert!(text.contains("orders FR1 3") && text.contains("seats"), "{text}");
+        let order = life.order_ref(OrderNo(3));
+        assert!(life.command(&Command::Cancel { order }));
+        let outcome = test.store.flush(&[life.batch(1, 4..=4)]).await.unwrap();
+        assert!(matches!(outcome[0], Flushed::Misfit { .. }), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_differ_only_in_case_or_accent_are_different() {
+    for test in stores().await {
+        let (mut upper, mut lower) = (Life::new("FR1-A"), Life::new("FR1-a"));
+        for customer in ["anna", "Anna", "ANNA", "änna", "anna 旅客 ✈ 🧳"] {
+            upper.grab(customer, 1);
+        }
+        lower.grab("anna", 1);
+        test.store.flush(&[upper.all(1), lower.all(1)]).await.unwrap();
+        for life in [&upper, &lower] {
+            assert_eq!(restored(&test.store, life).await.digest(), life.flight.digest(), "{}", test.name);
+        }
+        let filter = |customer: &str| OrderFilter {
+            customer: Some(CustomerId::new(customer).unwrap()),
+            flight_id: Some(id("FR1-A")),
+            status: None,
+        };
+        for customer in ["anna", "Anna", "änna", "anna 旅客 ✈ 🧳"] {
+            let found = test.store.orders(&filter(customer), None, 10).await.unwrap();
+            assert_eq!(found.len(), 1, "{} {customer}", test.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_longest_texts_there_can_be_are_stored_whole() {
+    for test in stores().await {
+        let cabins =
+            vec![cabin(CabinClass::PremiumEconomy, [1, 625], "ABCDEFGH JKLMNOPQ", 1_000_000_000_000)];
+        let mut life = Life::with_cabins(&"F".repeat(40), cabins);
+        let seats = 10_000_u16;
+        let mut grab = store_support::grab(
+            &"🧳".repeat(32),
+            Wanted::Quantity { quantity: seats, together: Together::Any },
+        );
+        let name = PassengerName::new(&"名".repeat(66)).unwrap();
+        grab.passengers = Some((0..seats).map(|_| Some(name.clone())).collect());
+        grab.client_reference = Some(Reference::new(&"r".repeat(128)).unwrap());
+        grab.idempotency_key = Some(IdempotencyKey::new(&"k".repeat(128)).unwrap());
+        assert!(life.command(&Command::Grab(grab)));
+        let outcome = test.store.flush(&[life.all(1)]).await.unwrap();
+        assert_eq!(outcome, [Flushed::Stored], "{}", test.name);
+        assert_eq!(restored(&test.store, &life).await.digest(), life.flight.digest(), "{}", test.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claimers_that_race_each_get_an_epoch_of_their_own() {
+    for test in stores().await {
+        let claims: Vec<Claim> = (0..40).map(|number| claim(&format!("FR{number}"), 0)).collect();
+        let race = |claims: Vec<Claim>| {
+            let store = test.store.clone();
+            tokio::spawn(async move {
+                loop {
+                    match store.claim(&claims).await {
+                        Ok(claimed) => return claimed,
+                        Err(error) => assert!(error.is_transient(), "{error}"),
+                    }
+                }
+            })
+        };
+        let racers: Vec<_> = (0..4)
+            .map(|racer| {
+                let mut claims = claims.clone();
+                claims.rotate_left(racer * 7);
+                race(claims)
+            })
+            .collect();
+        let mut epochs: HashMap<String, Vec<u64>> = HashMap::new();
+        for racer in racers {
+            for cursor in racer.await.unwrap() {
+                epochs.entry(cursor.flight_id.to_string()).or_default().push(cursor.epoch.0);
+            }
+        }
+        assert_eq!(epochs.len(), claims.len());
+        for (flight_id, mut epochs) in epochs {
+            epochs.sort_unstable();
+            assert_eq!(epochs, [1, 2, 3, 4], "{} {flight_id}", test.name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_flush_the_same_events_store_them_once() {
+    for test in stores().await {
+        let lives: Arc<Vec<Life>> =
+            Arc::new((0..10).map(|number| life_of(&format!("FR{number}"), 60)).collect());
+        let racers: Vec<_> = (0..3)
+            .map(|_| {
+                let (store, lives) = (test.store.clone(), Arc::clone(&lives));
+                tokio::spawn(async move {
+                    for from in (1..200).step_by(10) {
+                        let batches: Vec<_> =
+                            lives.iter().map(|life| life.batch(1, from..=from + 9)).collect();
+                        let batches: Vec<_> =
+                            batches.into_iter().filter(|batch| !batch.events.is_empty()).collect();
+                        loop {
+                            match store.flush(&batches).await {
+                                Ok(outcomes) => {
+                                    break outcomes.iter().for_each(|outcome| {
+                                        let is_fine = matches!(
+                                            outcome,
+                                            Flushed::Stored | Flushed::AlreadyStored { .. }
+                                        );
+                                        assert!(is_fine, "{outcome:?}");
+                                    });
+                                }
+                                Err(error) => assert!(error.is_transient(), "{error}"),
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        for racer in racers {
+            racer.await.unwrap();
+        }
+        for life in lives.iter() {
+            assert_eq!(restored(&test.store, life).await.digest(), life.flight.digest(), "{}", test.name);
+        }
+    }
 }

@@ -11,18 +11,10 @@ use farerush_persistence::recovery::{Recovered, RecoveryError, recover, recover_
 use farerush_persistence::store::{Flushed, Store};
 use farerush_persistence::verify::{Verdict, verify};
 use proptest::prelude::*;
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteConnectOptions;
-use store_support::{Life, TestStore, id, runner, sqlite, stores};
+use store_support::{Life, TestStore, id, life_of, runner, stores};
 
 fn journal() -> Arc<dyn Journal> {
     Arc::new(MemoryJournal::new())
-}
-
-fn life_of(flight_id: &str) -> Life {
-    let mut life = Life::new(flight_id);
-    (0..100).for_each(|step: u16| life.step((step % 16) as u8, step.wrapping_mul(31), step * 7));
-    life
 }
 
 async fn by_id(journal: &Arc<dyn Journal>, store: &Store) -> Vec<(String, Result<Recovered, RecoveryError>)> {
@@ -67,97 +59,110 @@ async fn a_flight_comes_up_exactly_as_it_was_wherever_the_store_had_come() {
 
 #[tokio::test]
 async fn after_a_take_over_the_old_owner_can_write_nowhere() {
-    let (test, journal, mut life) = (sqlite().await, journal(), Life::new("FR1"));
-    journal.append(&[life.all(1)]).unwrap();
-    test.store.flush(&[life.all(1)]).await.unwrap();
-    let first = recover(&journal, &test.store, &life.id()).await.unwrap();
-    let second = recover(&journal, &test.store, &life.id()).await.unwrap();
-    assert_eq!((first.epoch, second.epoch), (Epoch(2), Epoch(3)));
-    life.grab("u", 1);
-    assert_eq!(journal.append(&[life.batch(2, 3..=3)]).unwrap(), [Appended::Fenced]);
-    let flushed = test.store.flush(&[life.batch(2, 3..=3)]).await.unwrap();
-    assert_eq!(flushed, [Flushed::Fenced { owner: Epoch(3) }]);
-    assert_eq!(journal.append(&[life.batch(3, 3..=3)]).unwrap(), [Appended::Durable]);
-    assert_eq!(test.store.flush(&[life.batch(3, 3..=3)]).await.unwrap(), [Flushed::Stored]);
+    for test in stores().await {
+        let (journal, mut life) = (journal(), Life::new("FR1"));
+        journal.append(&[life.all(1)]).unwrap();
+        test.store.flush(&[life.all(1)]).await.unwrap();
+        let first = recover(&journal, &test.store, &life.id()).await.unwrap();
+        let second = recover(&journal, &test.store, &life.id()).await.unwrap();
+        assert_eq!((first.epoch, second.epoch), (Epoch(2), Epoch(3)));
+        life.grab("u", 1);
+        assert_eq!(journal.append(&[life.batch(2, 3..=3)]).unwrap(), [Appended::Fenced]);
+        let flushed = test.store.flush(&[life.batch(2, 3..=3)]).await.unwrap();
+        assert_eq!(flushed, [Flushed::Fenced { owner: Epoch(3) }]);
+        assert_eq!(journal.append(&[life.batch(3, 3..=3)]).unwrap(), [Appended::Durable]);
+        assert_eq!(test.store.flush(&[life.batch(3, 3..=3)]).await.unwrap(), [Flushed::Stored]);
+    }
 }
 
 #[tokio::test]
 async fn with_an_empty_journal_a_flight_comes_up_at_the_stores_cursor_and_says_so() {
-    let (test, journal, mut life) = (sqlite().await, journal(), life_of("FR1"));
-    test.store.flush(&[life.all(4)]).await.unwrap();
-    let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
-    assert!(recovered.journal_was_empty);
-    assert_eq!(recovered.flight.digest(), life.flight.digest());
-    let seq = life.record(Event::PolicyChanged { policy: SalePolicy::default() }).0;
-    let next = life.batch(recovered.epoch.0, seq..=seq);
-    assert_eq!(journal.append(&[next]).unwrap(), [Appended::Durable], "it sells on");
+    for test in stores().await {
+        let (journal, mut life) = (journal(), life_of("FR1", 100));
+        test.store.flush(&[life.all(4)]).await.unwrap();
+        let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+        assert!(recovered.journal_was_empty);
+        assert_eq!(recovered.flight.digest(), life.flight.digest());
+        let seq = life.record(Event::PolicyChanged { policy: SalePolicy::default() }).0;
+        let next = life.batch(recovered.epoch.0, seq..=seq);
+        assert_eq!(journal.append(&[next]).unwrap(), [Appended::Durable], "it sells on");
+    }
 }
 
 #[tokio::test]
 async fn with_an_empty_store_a_flight_comes_up_from_the_journal() {
-    let (test, journal, life) = (sqlite().await, journal(), life_of("FR1"));
-    journal.append(&[life.all(6)]).unwrap();
-    let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
-    assert_eq!((recovered.epoch, recovered.stored), (Epoch(7), Seq(0)));
-    assert_eq!(recovered.flight.digest(), life.flight.digest());
+    for test in stores().await {
+        let (journal, life) = (journal(), life_of("FR1", 100));
+        journal.append(&[life.all(6)]).unwrap();
+        let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+        assert_eq!((recovered.epoch, recovered.stored), (Epoch(7), Seq(0)));
+        assert_eq!(recovered.flight.digest(), life.flight.digest());
+    }
 }
 
 #[tokio::test]
 async fn nothing_comes_of_a_flight_nobody_knows() {
-    let (test, journal) = (sqlite().await, journal());
-    let error = recover(&journal, &test.store, &id("FR404")).await.unwrap_err();
-    assert!(matches!(error, RecoveryError::NotFound { .. }), "{error}");
-    assert_eq!(test.store.cursors().await.unwrap(), [], "nor is it known now");
-    // Claimed by somebody who went away before it was created.
-    test.store.claim(&[Claim { flight_id: id("FR405"), epoch: Epoch(1) }]).await.unwrap();
-    journal.fence(&[Claim { flight_id: id("FR406"), epoch: Epoch(1) }]).unwrap();
-    assert!(recover_all(&journal, &test.store).await.unwrap().is_empty());
+    for test in stores().await {
+        let journal = journal();
+        let error = recover(&journal, &test.store, &id("FR404")).await.unwrap_err();
+        assert!(matches!(error, RecoveryError::NotFound { .. }), "{error}");
+        assert_eq!(test.store.cursors().await.unwrap(), [], "nor is it known now");
+        // Claimed by somebody who went away before it was created.
+        test.store.claim(&[Claim { flight_id: id("FR405"), epoch: Epoch(1) }]).await.unwrap();
+        journal.fence(&[Claim { flight_id: id("FR406"), epoch: Epoch(1) }]).unwrap();
+        assert!(recover_all(&journal, &test.store).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn flights_that_cannot_come_up_do_not_keep_the_others_down() {
-    let (test, journal) = (sqlite().await, journal());
-    let (hole, behind, odd, good) = (life_of("HOLE"), life_of("BEHIND"), life_of("ODD"), life_of("GOOD"));
-    test.store.flush(&[hole.batch(1, 1..=3), behind.all(1), good.batch(1, 1..=9)]).await.unwrap();
-    let mut impossible = odd.batch(1, 1..=3);
-    impossible.events[2].event =
-        Event::OrderCancelled { order: OrderNo(99), freed: [].into_iter().collect() };
-    journal.append(&[hole.all(1), behind.batch(1, 1..=5), impossible, good.all(1)]).unwrap();
-    journal.trim(&[(hole.id(), Seq(8))]).unwrap();
-    let results = by_id(&journal, &test.store).await;
-    let text = |place: usize| results[place].1.as_ref().map(|_| ()).unwrap_err().to_string();
-    assert_eq!(
-        results.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["BEHIND", "GOOD", "HOLE", "ODD"]
-    );
-    assert!(matches!(results[0].1, Err(RecoveryError::JournalBehind { last: Seq(5), .. })), "{}", text(0));
-    assert_eq!(results[1].1.as_ref().unwrap().flight.digest(), good.flight.digest());
-    assert!(
-        matches!(results[2].1, Err(RecoveryError::Hole { stored: Seq(3), first: Seq(9), .. })),
-        "{}",
-        text(2)
-    );
-    assert!(matches!(results[3].1, Err(RecoveryError::Broken { seq: Seq(3), .. })), "{}", text(3));
+    for test in stores().await {
+        let journal = journal();
+        let (hole, behind, odd, good) =
+            (life_of("HOLE", 100), life_of("BEHIND", 100), life_of("ODD", 100), life_of("GOOD", 100));
+        test.store.flush(&[hole.batch(1, 1..=3), behind.all(1), good.batch(1, 1..=9)]).await.unwrap();
+        let mut impossible = odd.batch(1, 1..=3);
+        impossible.events[2].event =
+            Event::OrderCancelled { order: OrderNo(99), freed: [].into_iter().collect() };
+        journal.append(&[hole.all(1), behind.batch(1, 1..=5), impossible, good.all(1)]).unwrap();
+        journal.trim(&[(hole.id(), Seq(8))]).unwrap();
+        let results = by_id(&journal, &test.store).await;
+        let text = |place: usize| results[place].1.as_ref().map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            results.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["BEHIND", "GOOD", "HOLE", "ODD"]
+        );
+        assert!(
+            matches!(results[0].1, Err(RecoveryError::JournalBehind { last: Seq(5), .. })),
+            "{}",
+            text(0)
+        );
+        assert_eq!(results[1].1.as_ref().unwrap().flight.digest(), good.flight.digest());
+        assert!(
+            matches!(results[2].1, Err(RecoveryError::Hole { stored: Seq(3), first: Seq(9), .. })),
+            "{}",
+            text(2)
+        );
+        assert!(matches!(results[3].1, Err(RecoveryError::Broken { seq: Seq(3), .. })), "{}", text(3));
+    }
 }
 
 #[tokio::test]
 async fn recovering_all_claims_past_every_epoch_that_is_known() {
-    let (test, journal) = (sqlite().await, journal());
-    let (one, two) = (life_of("ONE"), life_of("TWO"));
-    journal.append(&[one.all(5), two.all(1)]).unwrap();
-    test.store.flush(&[one.batch(5, 1..=4), two.batch(1, 1..=4)]).await.unwrap();
-    test.store.claim(&[Claim { flight_id: two.id(), epoch: Epoch(40) }]).await.unwrap();
-    let epochs: Vec<_> =
-        by_id(&journal, &test.store).await.into_iter().map(|(_, result)| result.unwrap().epoch).collect();
-    assert_eq!(epochs, [Epoch(6), Epoch(41)]);
+    for test in stores().await {
+        let journal = journal();
+        let (one, two) = (life_of("ONE", 100), life_of("TWO", 100));
+        journal.append(&[one.all(5), two.all(1)]).unwrap();
+        test.store.flush(&[one.batch(5, 1..=4), two.batch(1, 1..=4)]).await.unwrap();
+        test.store.claim(&[Claim { flight_id: two.id(), epoch: Epoch(40) }]).await.unwrap();
+        let epochs: Vec<_> =
+            by_id(&journal, &test.store).await.into_iter().map(|(_, result)| result.unwrap().epoch).collect();
+        assert_eq!(epochs, [Epoch(6), Epoch(41)]);
+    }
 }
 
 async fn change_rows(test: &TestStore, sql: &'static str) {
-    let options = SqliteConnectOptions::new().filename(test.url.trim_start_matches("sqlite:"));
-    let pool = SqlitePool::connect_with(options).await.unwrap();
-    let changed = sqlx::query(sql).execute(&pool).await.unwrap().rows_affected();
-    assert!(changed > 0, "{sql}");
-    pool.close().await;
+    assert!(test.beside().await.run(sql).await > 0, "{sql}");
 }
 
 async fn verdict(journal: &Arc<dyn Journal>, store: &Store, flight_id: &FlightId) -> Verdict {
@@ -167,23 +172,25 @@ async fn verdict(journal: &Arc<dyn Journal>, store: &Store, flight_id: &FlightId
 
 #[tokio::test]
 async fn verify_finds_no_difference_where_there_is_none_and_changes_nothing() {
-    let (test, journal) = (sqlite().await, journal());
-    let (whole, trimmed, ahead) = (life_of("WHOLE"), life_of("TRIMMED"), life_of("AHEAD"));
-    journal.append(&[whole.all(1), trimmed.all(1), ahead.all(1)]).unwrap();
-    test.store.flush(&[whole.all(1), trimmed.batch(1, 1..=20), ahead.batch(1, 1..=20)]).await.unwrap();
-    journal.trim(&[(trimmed.id(), Seq(15))]).unwrap();
-    let report = verify(&journal, &test.store).await.unwrap();
-    let verdicts: Vec<_> = report.flights.iter().map(|flight| flight.verdict.clone()).collect();
-    assert_eq!(verdicts, [Verdict::Ok, Verdict::OkFromCursor, Verdict::Ok], "{report}");
-    assert!(report.is_ok());
-    let line = &report.flights[2];
-    let live = whole.flight.orders().filter(|order| order.status.is_live());
-    assert_eq!((line.orders, line.epoch), (live.count(), Epoch(1)));
-    assert_eq!(
-        line.sold + line.held,
-        (line.seats - whole.flight.map().free() as usize) - whole.flight.snapshot().blocked.len()
-    );
-    assert_eq!(report, verify(&journal, &test.store).await.unwrap(), "{report}");
+    for test in stores().await {
+        let journal = journal();
+        let (whole, trimmed, ahead) = (life_of("WHOLE", 100), life_of("TRIMMED", 100), life_of("AHEAD", 100));
+        journal.append(&[whole.all(1), trimmed.all(1), ahead.all(1)]).unwrap();
+        test.store.flush(&[whole.all(1), trimmed.batch(1, 1..=20), ahead.batch(1, 1..=20)]).await.unwrap();
+        journal.trim(&[(trimmed.id(), Seq(15))]).unwrap();
+        let report = verify(&journal, &test.store).await.unwrap();
+        let verdicts: Vec<_> = report.flights.iter().map(|flight| flight.verdict.clone()).collect();
+        assert_eq!(verdicts, [Verdict::Ok, Verdict::OkFromCursor, Verdict::Ok], "{report}");
+        assert!(report.is_ok());
+        let line = &report.flights[2];
+        let live = whole.flight.orders().filter(|order| order.status.is_live());
+        assert_eq!((line.orders, line.epoch), (live.count(), Epoch(1)));
+        assert_eq!(
+            line.sold + line.held,
+            (line.seats - whole.flight.map().free() as usize) - whole.flight.snapshot().blocked.len()
+        );
+        assert_eq!(report, verify(&journal, &test.store).await.unwrap(), "{report}");
+    }
 }
 
 #[tokio::test]
@@ -211,21 +218,23 @@ async fn verify_tells_any_difference_between_rows_and_journal() {
         ("UPDATE flight_cursor SET seq = seq - 1", "orders are sound"),
         ("UPDATE flight_cursor SET seq = seq + 9", "the journal ends at"),
     ] {
-        let (test, journal, mut life) = (sqlite().await, journal(), Life::new("FR1"));
-        life.grab("u1", 2);
-        life.grab("u2", 2);
-        let given_up = life.grab("u3", 60);
-        assert_eq!(given_up, OrderNo(5));
-        let order = life.order_ref(given_up);
-        assert!(life.command(&Command::Cancel { order }));
-        life.grab("u4", 1);
-        journal.append(&[life.all(1)]).unwrap();
-        test.store.flush(&[life.all(1)]).await.unwrap();
-        assert_eq!(verdict(&journal, &test.store, &life.id()).await, Verdict::Ok);
-        change_rows(&test, sql).await;
-        let Verdict::Difference(what) = verdict(&journal, &test.store, &life.id()).await else {
-            panic!("{sql}: not noticed");
-        };
-        assert!(what.contains(expected), "{sql}: {what}");
+        for test in stores().await {
+            let (journal, mut life) = (journal(), Life::new("FR1"));
+            life.grab("u1", 2);
+            life.grab("u2", 2);
+            let given_up = life.grab("u3", 60);
+            assert_eq!(given_up, OrderNo(5));
+            let order = life.order_ref(given_up);
+            assert!(life.command(&Command::Cancel { order }));
+            life.grab("u4", 1);
+            journal.append(&[life.all(1)]).unwrap();
+            test.store.flush(&[life.all(1)]).await.unwrap();
+            assert_eq!(verdict(&journal, &test.store, &life.id()).await, Verdict::Ok);
+            change_rows(&test, sql).await;
+            let Verdict::Difference(what) = verdict(&journal, &test.store, &life.id()).await else {
+                panic!("{sql}: not noticed");
+            };
+            assert!(what.contains(expected), "{}, {sql}: {what}", test.name);
+        }
     }
 }

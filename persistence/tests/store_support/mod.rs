@@ -2,8 +2,12 @@
 //! Never used outside tests.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
+#[path = "../servers/mod.rs"]
+pub(crate) mod servers;
+
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Epoch, Event, Fare, Flight, FlightDefinition,
@@ -13,6 +17,10 @@ use farerush_engine::flight::{
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use servers::MariaDbServer;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
 /// A runner of random cases that says its seed. `FARERUSH_TEST_SEED` repeats a run, `FARERUSH_TEST_CASES` makes it longer.
@@ -27,25 +35,113 @@ pub fn runner(cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
+/// A number from the environment, or one of chance, which is printed.
+pub fn seed() -> u64 {
+    let given = std::env::var("FARERUSH_TEST_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("FARERUSH_TEST_SEED={seed}");
+    seed
+}
+
 /// A store of its own, gone when dropped.
 pub struct TestStore {
     pub name: &'static str,
     pub store: Store,
     pub url: String,
-    _folder: TempDir,
+    _home: Home,
+}
+
+/// What a store lives in.
+enum Home {
+    Folder(#[allow(dead_code, reason = "held")] TempDir),
+    Server(#[allow(dead_code, reason = "held")] Arc<MariaDbServer>),
+}
+
+/// A connection beside the store's own.
+pub enum Beside {
+    Sqlite(SqliteConnection),
+    MySql(MySqlConnection),
 }
 
 /// One fresh, migrated store of each kind.
 pub async fn stores() -> Vec<TestStore> {
-    vec![sqlite().await]
+    vec![sqlite().await, mysql().await]
 }
 
 pub async fn sqlite() -> TestStore {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("deep/down/farerush.db").display());
-    let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
-    store.migrate().await.unwrap();
-    TestStore { name: "sqlite", store, url, _folder: folder }
+    TestStore::migrated("sqlite", url, Home::Folder(folder)).await
+}
+
+/// A store in a database of its own, on a server that is there as long as some test wants one.
+pub async fn mysql() -> TestStore {
+    let (server, url) = database().await;
+    TestStore::migrated("mysql", url, Home::Server(server)).await
+}
+
+/// An empty database of its own on the server that tests share.
+pub async fn database() -> (Arc<MariaDbServer>, String) {
+    static SHARED: Mutex<Weak<MariaDbServer>> = Mutex::new(Weak::new());
+    static DATABASES: AtomicU32 = AtomicU32::new(0);
+    let server = {
+        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(MariaDbServer::start(&["--max-connections=500"]));
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    };
+    let name = format!("farerush_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    run_sql(&server.url(), &format!("CREATE DATABASE {name}")).await;
+    let url = format!("{}/{name}", server.url().trim_end_matches("/farerush"));
+    (server, url)
+}
+
+/// Runs statements that need no arguments on a MySQL server; returns the rows affected.
+pub async fn run_sql(url: &str, sql: &str) -> u64 {
+    let mut connection = url.parse::<MySqlConnectOptions>().unwrap().connect().await.unwrap();
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap().rows_affected()
+}
+
+impl TestStore {
+    async fn migrated(name: &'static str, url: String, home: Home) -> Self {
+        let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { name, store, url, _home: home }
+    }
+
+    /// A connection of the test's own.
+    pub async fn beside(&self) -> Beside {
+        match self.name {
+            "sqlite" => {
+                let options = SqliteConnectOptions::new().filename(self.url.trim_start_matches("sqlite:"));
+                Beside::Sqlite(options.connect().await.unwrap())
+            }
+            _ => Beside::MySql(self.url.parse::<MySqlConnectOptions>().unwrap().connect().await.unwrap()),
+        }
+    }
+
+    /// Keeps every other connection from writing until what is returned is dropped.
+    pub async fn lock(&self) -> Beside {
+        let mut beside = self.beside().await;
+        let locking = match &beside {
+            Beside::Sqlite(_) => "BEGIN IMMEDIATE",
+            Beside::MySql(_) => "LOCK TABLES flight_cursor READ, flights READ, orders READ, tickets READ",
+        };
+        beside.run(locking).await;
+        beside
+    }
+}
+
+impl Beside {
+    /// Runs a statement; returns the rows affected.
+    pub async fn run(&mut self, sql: &'static str) -> u64 {
+        match self {
+            Self::Sqlite(connection) => connection.execute(sql).await.unwrap().rows_affected(),
+            Self::MySql(connection) => connection.execute(sql).await.unwrap().rows_affected(),
+        }
+    }
 }
 
 /// A flight and everything that happened to it.
@@ -238,6 +334,15 @@ impl Life {
             self.command(&command);
         }
     }
+}
+
+/// A flight with this many steps behind it, always the same ones.
+pub fn life_of(flight_id: &str, steps: u16) -> Life {
+    let mut life = Life::new(flight_id);
+    for step in 0..steps {
+        life.step((step % 251) as u8, step.wrapping_mul(31), step.wrapping_mul(7));
+    }
+    life
 }
 
 pub fn grab(customer: &str, wanted: Wanted) -> Grab {
