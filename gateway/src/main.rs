@@ -3,10 +3,11 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use farerush::cli::{self, Command};
 use farerush::config::{Settings, Sources};
-use farerush::storage::{StartError, in_full, open_journal, open_store};
+use farerush::storage::{StartError, in_full, open_journal, open_store, wait_for};
 use farerush::{logging, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -88,8 +89,12 @@ impl StopSignals {
     }
 }
 
+fn until(settings: &Settings) -> Instant {
+    Instant::now() + settings.start_timeout
+}
+
 async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
-    let store = open_store(settings).await?;
+    let store = wait_for(settings, until(settings), async || open_store(settings, true).await).await?;
     let before = store.migration_status().await?;
     store.migrate().await?;
     println!("{}", store.describe());
@@ -103,8 +108,9 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
 }
 
 async fn verify(settings: &Settings) -> Result<ExitCode, StartError> {
-    let journal = tokio::task::block_in_place(|| open_journal(settings))?;
-    let store = open_store(settings).await?;
+    let until = until(settings);
+    let journal = open_journal(settings, until).await?.journal;
+    let store = wait_for(settings, until, async || open_store(settings, true).await).await?;
     let report = farerush_persistence::verify::verify(&journal, &store).await?;
     store.close().await;
     print!("{report}");

@@ -85,8 +85,8 @@ fn a_bad_setting_ends_the_start_and_is_named() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
         (&["--durability", "disk"][..], "setting `durability` (from the flag --durability)"),
-        (&["--journal", "redis://localhost:6379/0"], "cannot write to Redis yet"),
-        (&["--store", "mysql://a:b@h/d"], "cannot write to MySQL yet"),
+        (&["--journal", "rediss://localhost:6379/0"], "cannot speak TLS with Redis"),
+        (&["--store", "mariadb://a:b@h/d"], "written mysql://"),
         (&["--customer-auth", "jwt"], "cannot do jwt yet"),
         (&["--no-such-thing", "1"], "--no-such-thing"),
         (&["load"], "load"),

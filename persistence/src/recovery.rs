@@ -1,4 +1,4 @@
-//! Recovery: what store and journal hold becomes a running flight, owned under a new epoch.
+//! Recovery: what store and journal hold becomes a running flight, owned under a new epoch; of the two, either will do.
 //! Never guesses: a flight whose history has a hole, or cannot have happened, does not come up; the others do.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,31 @@ const REBUILDS_MAX: usize = 4;
 /// How often a claim that came too late is made again, with a larger epoch.
 const CLAIM_TRIES_MAX: usize = 8;
 
+/// What a flight came up from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The store's rows and the journal's tail, or the journal from the first event on if nothing was stored.
+    StoreAndJournal,
+    /// The store's rows alone: the journal knew nothing of it.
+    Store,
+    /// The journal's events from the first one on; the store was not asked.
+    Journal,
+    /// The journal's snapshot and what follows it; the store was not asked, or lacks what lies in between.
+    JournalSnapshot,
+}
+
+impl Basis {
+    /// Its name on status pages and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StoreAndJournal => "store and journal",
+            Self::Store => "store",
+            Self::Journal => "journal",
+            Self::JournalSnapshot => "journal's snapshot",
+        }
+    }
+}
+
 /// A flight that came up.
 #[derive(Debug)]
 pub struct Recovered {
@@ -25,7 +50,9 @@ pub struct Recovered {
     pub flight: Flight,
     /// The epoch it is owned under from now on.
     pub epoch: Epoch,
-    /// How far the store has it.
+    /// What it came up from.
+    pub basis: Basis,
+    /// How far the store has it; 0 if the store was not asked.
     pub stored: Seq,
     /// Events replayed from the journal.
     pub replayed: u64,
@@ -45,19 +72,23 @@ pub enum RecoveryError {
         /// Which flight.
         flight_id: FlightId,
     },
-    /// The journal does not reach back to where the store ends.
-    #[error("{flight_id}: the store ends at event {stored}, but the journal begins at {first}")]
+    /// The journal does not reach back to where the store (or its own snapshot) ends.
+    #[error("{flight_id}: events up to {stored} are known, but the journal begins at {first}")]
     Hole {
         /// Which flight.
         flight_id: FlightId,
-        /// The store's cursor.
+        /// The last event of what there is beside the journal.
         stored: Seq,
         /// The first event the journal has after it.
         first: Seq,
     },
     /// The journal ends before the store does, as after a journal was put back from an old copy. New events would
     /// not follow what it holds, so that it refuses them; an empty journal would do.
-    #[error("{flight_id}: the journal ends at event {last}, but the store has {stored}; is it an old copy?")]
+    #[error(
+        "{flight_id}: the journal ends at event {last}, but the store has {stored}, so the journal is an old copy. To \
+         go on from what the store has, remove the flight's events from the journal (in Redis: DEL \
+         farerush:{{{flight_id}}}:journal), then restart the flight"
+    )]
     JournalBehind {
         /// Which flight.
         flight_id: FlightId,
@@ -108,15 +139,30 @@ pub async fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let started = Instant::now();
     let epoch = claim_and_fence(journal, store, flight_id).await?;
-    rebuild(Arc::clone(journal), store.clone(), flight_id.clone(), epoch, started).await
+    rebuild(Arc::clone(journal), Some(store.clone()), flight_id.clone(), epoch, started).await
 }
+
+/// The same while the store is away: from the journal's events, or its snapshot and what follows. The store learns of
+/// the epoch by the first flush under it.
+pub async fn recover_from_journal(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+) -> Result<Recovered, RecoveryError> {
+    let started = Instant::now();
+    let extent = extent(journal, flight_id).await?;
+    let Some(extent) = extent.filter(|extent| extent.last > Seq(0)) else {
+        return Err(RecoveryError::NotFound { flight_id: flight_id.clone() });
+    };
+    let epoch = fence_past(journal, flight_id, extent.epoch).await?;
+    rebuild(Arc::clone(journal), None, flight_id.clone(), epoch, started).await
+}
+
+/// What became of each flight, by id.
+pub type AllRecovered = Vec<(FlightId, Result<Recovered, RecoveryError>)>;
 
 /// Takes over every flight that journal or store knows. A flight that does not come up is an error of its own;
 /// the call as a whole fails only if journal or store do.
-pub async fn recover_all(
-    journal: &Arc<dyn Journal>,
-    store: &Store,
-) -> Result<Vec<(FlightId, Result<Recovered, RecoveryError>)>, RecoveryError> {
+pub async fn recover_all(journal: &Arc<dyn Journal>, store: &Store) -> Result<AllRecovered, RecoveryError> {
     // By flight: the epoch to claim at least, and whether there is any event. There is none where an owner claimed a
     // flight and went away before creating it.
     let mut known: BTreeMap<FlightId, (Epoch, bool)> = BTreeMap::new();
@@ -124,9 +170,9 @@ pub async fn recover_all(
         known.insert(cursor.flight_id, (Epoch(1), cursor.seq > Seq(0)));
     }
     for extent in blocking(journal, |journal| journal.extents()).await? {
-        let (epoch, has_events) = known.entry(extent.flight_id).or_default();
+        let (epoch, has_events) = known.entry(extent.flight_id.clone()).or_default();
         *epoch = extent.epoch.next();
-        *has_events |= extent.last > Seq(0);
+        *has_events |= may_have_events(&extent);
     }
     let claims: Vec<Claim> = known
         .into_iter()
@@ -134,25 +180,60 @@ pub async fn recover_all(
         .map(|(flight_id, (epoch, _))| Claim { flight_id, epoch })
         .collect();
     let claimed = store.claim(&claims).await?;
-    let fences = claimed.iter().map(|Cursor { flight_id, epoch, .. }| (flight_id.clone(), *epoch));
-    let fences: Vec<Claim> = fences.map(|(flight_id, epoch)| Claim { flight_id, epoch }).collect();
-    let all_fenced = match blocking(journal, move |journal| journal.fence(&fences)).await {
-        Ok(()) => true,
-        Err(JournalError::Fenced { .. }) => false, // somebody was faster with one of them
-        Err(error) => return Err(error.into()),
+    let claims = claimed.into_iter().map(|Cursor { flight_id, epoch, .. }| Claim { flight_id, epoch });
+    bring_up_all(journal, Some(store), claims.collect()).await
+}
+
+/// Takes over every flight that the journal knows, while the store is away. Flights that only the store knows stay
+/// unknown, and what the store has beyond an old copy of a journal is not noticed.
+pub async fn recover_all_from_journal(journal: &Arc<dyn Journal>) -> Result<AllRecovered, RecoveryError> {
+    let extents = blocking(journal, |journal| journal.extents()).await?;
+    let known = extents.into_iter().filter(may_have_events);
+    let claims = known.map(|extent| Claim { flight_id: extent.flight_id, epoch: extent.epoch.next() });
+    bring_up_all(journal, None, claims.collect()).await
+}
+
+/// A flight that nobody ever claimed and that has no events is one that cannot be read: it has to be looked at.
+fn may_have_events(extent: &Extent) -> bool {
+    extent.last > Seq(0) || extent.epoch == Epoch(0)
+}
+
+/// Fences flights that are claimed (in the store, if there is one) and brings them up.
+async fn bring_up_all(
+    journal: &Arc<dyn Journal>,
+    store: Option<&Store>,
+    mut claims: Vec<Claim>,
+) -> Result<AllRecovered, RecoveryError> {
+    let mut recovered: AllRecovered = Vec::with_capacity(claims.len());
+    let all_fenced = loop {
+        let fences = claims.clone();
+        match blocking(journal, move |journal| journal.fence(&fences)).await {
+            Ok(()) => break true,
+            Err(JournalError::Fenced { .. }) => break false, // somebody was faster with one of them
+            // One that cannot be read must not keep the others out.
+            Err(JournalError::Damaged { flight_id: Some(flight_id), what })
+                if claims.iter().any(|claim| claim.flight_id == flight_id) =>
+            {
+                claims.retain(|claim| claim.flight_id != flight_id);
+                let error = JournalError::Damaged { flight_id: Some(flight_id.clone()), what };
+                recovered.push((flight_id, Err(error.into())));
+            }
+            Err(error) => return Err(error.into()),
+        }
     };
     let mut rebuilds = JoinSet::new();
-    let mut recovered = Vec::with_capacity(claimed.len());
-    for Cursor { flight_id, epoch, .. } in claimed {
+    for Claim { flight_id, epoch } in claims {
         while rebuilds.len() >= REBUILDS_MAX {
             recovered.extend(rebuilds.join_next().await.and_then(Result::ok));
         }
-        let (journal, store) = (Arc::clone(journal), store.clone());
+        let (journal, store) = (Arc::clone(journal), store.cloned());
         rebuilds.spawn(async move {
-            let result = if all_fenced {
-                rebuild(journal, store, flight_id.clone(), epoch, Instant::now()).await
-            } else {
-                recover(&journal, &store, &flight_id).await
+            let result = match store {
+                store if all_fenced => {
+                    rebuild(journal, store, flight_id.clone(), epoch, Instant::now()).await
+                }
+                Some(store) => recover(&journal, &store, &flight_id).await,
+                None => recover_from_journal(&journal, &flight_id).await,
             };
             (flight_id, result)
         });
@@ -181,27 +262,58 @@ async fn claim_and_fence(
         let claim = Claim { flight_id: flight_id.clone(), epoch: known.next() };
         let claimed = store.claim(&[claim]).await?;
         let epoch = claimed.first().map_or(known.next(), |cursor| cursor.epoch);
-        let fence = [Claim { flight_id: flight_id.clone(), epoch }];
-        match blocking(journal, move |journal| journal.fence(&fence)).await {
-            Ok(()) => return Ok(epoch),
-            Err(JournalError::Fenced { epoch, .. }) => known = epoch,
-            Err(error) => return Err(error.into()),
+        match fence(journal, flight_id, epoch).await? {
+            None => return Ok(epoch),
+            Some(newer) => known = newer,
         }
     }
     Err(RecoveryError::Contended { flight_id: flight_id.clone(), epoch: known })
 }
 
-/// Brings up a flight that is claimed and fenced.
+/// Fences the journal with the first epoch after `known` that nobody has.
+async fn fence_past(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+    mut known: Epoch,
+) -> Result<Epoch, RecoveryError> {
+    for _ in 0..CLAIM_TRIES_MAX {
+        let epoch = known.next();
+        match fence(journal, flight_id, epoch).await? {
+            None => return Ok(epoch),
+            Some(newer) => known = newer,
+        }
+    }
+    Err(RecoveryError::Contended { flight_id: flight_id.clone(), epoch: known })
+}
+
+/// Fences one flight; gives the epoch of whoever was faster.
+async fn fence(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+    epoch: Epoch,
+) -> Result<Option<Epoch>, RecoveryError> {
+    let fence = [Claim { flight_id: flight_id.clone(), epoch }];
+    match blocking(journal, move |journal| journal.fence(&fence)).await {
+        Ok(()) => Ok(None),
+        Err(JournalError::Fenced { epoch, .. }) => Ok(Some(epoch)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Brings up a flight that is claimed and fenced; without a store, from the journal alone.
 async fn rebuild(
     journal: Arc<dyn Journal>,
-    store: Store,
+    store: Option<Store>,
     flight_id: FlightId,
     epoch: Epoch,
     started: Instant,
 ) -> Result<Recovered, RecoveryError> {
     // Read after the fence: from here on neither moves but by this owner.
     let last = extent(&journal, &flight_id).await?.map_or(Seq(0), |extent| extent.last);
-    let snapshot = store.snapshot(&flight_id).await?;
+    let snapshot = match &store {
+        Some(store) => store.snapshot(&flight_id).await?,
+        None => None,
+    };
     let stored = snapshot.as_ref().map_or(Seq(0), |(_, cursor)| cursor.seq);
     if last == Seq(0) && stored == Seq(0) {
         return Err(RecoveryError::NotFound { flight_id });
@@ -210,20 +322,60 @@ async fn rebuild(
         return Err(RecoveryError::JournalBehind { flight_id, last, stored });
     }
     let id = flight_id.clone();
+    let has_store = store.is_some();
     let rebuilt = spawn_blocking(move || {
+        if !has_store {
+            return from_journal(&*journal, &id, last);
+        }
         let restored = match snapshot {
             None => None,
             Some((snapshot, _)) => {
                 Some(Flight::restore(snapshot).map_err(|source| broken(&id, stored, source))?)
             }
         };
-        replay(&*journal, &id, restored, last, |_| ())
+        let basis = if last == Seq(0) { Basis::Store } else { Basis::StoreAndJournal };
+        match replay(&*journal, &id, restored, last, |_| ()) {
+            Ok((flight, replayed)) => Ok((flight, replayed, basis)),
+            // A store that lost what the journal has let go of; the journal's snapshot may bridge that.
+            Err(hole @ RecoveryError::Hole { .. }) => from_snapshot(&*journal, &id, last)?.ok_or(hole),
+            Err(error) => Err(error),
+        }
     });
-    let (flight, replayed) =
+    let (flight, replayed, basis) =
         rebuilt.await.map_err(|_| RecoveryError::Panicked { flight_id: flight_id.clone() })??;
     flight.check().map_err(|source| broken(&flight_id, flight.seq(), source))?;
     let journal_was_empty = last == Seq(0);
-    Ok(Recovered { flight, epoch, stored, replayed, journal_was_empty, took: started.elapsed() })
+    Ok(Recovered { flight, epoch, basis, stored, replayed, journal_was_empty, took: started.elapsed() })
+}
+
+type Rebuilt = (Flight, u64, Basis);
+
+/// From the journal alone: its snapshot is the shorter way, its first event the longer one.
+fn from_journal(journal: &dyn Journal, flight_id: &FlightId, last: Seq) -> Result<Rebuilt, RecoveryError> {
+    match from_snapshot(journal, flight_id, last) {
+        Ok(Some(rebuilt)) => return Ok(rebuilt),
+        Ok(None) => {}
+        Err(error @ RecoveryError::Journal(JournalError::Unavailable { .. })) => return Err(error),
+        Err(error) => tracing::warn!(%flight_id, %error, "the journal's snapshot is of no use"),
+    }
+    let (flight, replayed) = replay(journal, flight_id, None, last, |_| ())?;
+    Ok((flight, replayed, Basis::Journal))
+}
+
+/// From the journal's snapshot, if there is one, and what follows it.
+fn from_snapshot(
+    journal: &dyn Journal,
+    flight_id: &FlightId,
+    last: Seq,
+) -> Result<Option<Rebuilt>, RecoveryError> {
+    let Some(snapshot) = journal.snapshot(flight_id)? else { return Ok(None) };
+    let seq = snapshot.seq;
+    if seq > last {
+        return Ok(None);
+    }
+    let flight = Flight::restore(snapshot).map_err(|source| broken(flight_id, seq, source))?;
+    let (flight, replayed) = replay(journal, flight_id, Some(flight), last, |_| ())?;
+    Ok(Some((flight, replayed, Basis::JournalSnapshot)))
 }
 
 /// Brings a flight (none: from its creation on) up to event `until` by what the journal has; says also how many

@@ -288,6 +288,13 @@ impl Engine {
         }
     }
 
+    /// The same, if the flight still runs under `epoch` (or an earlier one) here.
+    pub fn note_fenced_under(&self, flight_id: &FlightId, epoch: Epoch) {
+        if let Some(shared) = self.registry.shared(flight_id) {
+            shared.was_fenced(epoch);
+        }
+    }
+
     /// How the engine is doing.
     pub fn status(&self) -> EngineStatus {
         let state: &WriterState = self.writer.state();

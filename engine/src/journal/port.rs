@@ -143,6 +143,11 @@ pub trait Journal: Send + Sync + 'static {
     /// Says that the store has these flights up to these seqs, so that what is no longer needed may go.
     fn trim(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError>;
 
+    /// Whether snapshots that are put are kept, so that making them is worth the work.
+    fn keeps_snapshots(&self) -> bool {
+        false
+    }
+
     /// Keeps a whole flight beside its events, so that it can come up from the journal alone once its first events
     /// are trimmed. An older one than what is there changes nothing. Journals that never need it ignore it.
     fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {

@@ -39,8 +39,39 @@ pub const TEST_VARIABLE_PREFIX: &str = "FARERUSH_TEST_";
 pub const KEYS: &[Key] = &[
     key("listen", "127.0.0.1:8080", "address of the HTTP server; port 0 takes a free one"),
     key("data_dir", "./data", "where the embedded parts live"),
-    key("journal", "file:<data_dir>/journal", "where events become durable: file:<directory> or memory:"),
-    key("store", "sqlite:<data_dir>/farerush.db", "the SQL side: sqlite:<file>"),
+    Key {
+        secret: true,
+        ..key(
+            "journal",
+            "file:<data_dir>/journal",
+            "where events become durable: file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:",
+        )
+    },
+    Key {
+        secret: true,
+        ..key(
+            "store",
+            "sqlite:<data_dir>/farerush.db",
+            "the SQL side: sqlite:<file> or mysql://user:password@host[:port]/database",
+        )
+    },
+    Key {
+        secret: true,
+        ..key("store_read", "none", "a replica that serves the lists: mysql://user:password@host[:port]/database")
+    },
+    key("store_connections", "4", "most connections that read from the store"),
+    key("redis_wait_replicas", "0", "replicas of Redis that must have an event before it counts as durable"),
+    key(
+        "redis_allow_unsafe",
+        "false",
+        "start although Redis is set up so that it may lose what it confirms; else that is an error",
+    ),
+    key("start_timeout_ms", "60000", "how long a start waits for Redis and MySQL"),
+    key(
+        "store_start_timeout_ms",
+        "10000",
+        "how long a start waits for MySQL before it comes up from the journal alone, if that has flights",
+    ),
     key("durability", "journal", "when a reply may leave: memory, journal or store"),
     Key {
         secret: true,

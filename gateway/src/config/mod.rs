@@ -80,6 +80,8 @@ impl fmt::Display for Origin {
 pub enum JournalTarget {
     /// Segments in this directory.
     File(PathBuf),
+    /// A Redis server at this URL, which may hold a password.
+    Redis(Secret),
     /// Nowhere: gone with the process.
     Memory,
 }
@@ -89,6 +91,8 @@ pub enum JournalTarget {
 pub enum StoreTarget {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A MySQL (or MariaDB) server at this URL, which holds a password.
+    MySql(Secret),
 }
 
 /// How log lines look.
@@ -133,6 +137,18 @@ pub struct Settings {
     pub journal: JournalTarget,
     /// The SQL side.
     pub store: StoreTarget,
+    /// A replica of the store for the lists.
+    pub store_read: Option<Secret>,
+    /// Most connections that read from the store.
+    pub store_connections: u32,
+    /// Replicas of Redis that must have an event.
+    pub redis_wait_replicas: u32,
+    /// Whether a Redis that may lose what it confirms will do.
+    pub redis_allow_unsafe: bool,
+    /// How long a start waits for servers.
+    pub start_timeout: Duration,
+    /// How long a start waits for the store, if the journal alone would do.
+    pub store_start_timeout: Duration,
     /// When a reply may leave.
     pub durability: Durability,
     /// The admin's token; `None`: the one in `<data_dir>/admin.token`.
@@ -176,6 +192,7 @@ impl Settings {
         let data_dir = PathBuf::from(values.text("data_dir").unwrap_or("./data"));
         let journal = values.parse("journal", |text| journal_target(text, &data_dir))?;
         let store = values.parse("store", |text| store_target(text, &data_dir))?;
+        let on_mysql = matches!(store, Some(StoreTarget::MySql(_)));
         values.parse("customer_auth", |text| match text {
             "open" => Ok(()),
             "jwt" => Err("this version cannot do jwt yet; leave it at open".to_owned()),
@@ -192,6 +209,16 @@ impl Settings {
             listen: values.parse("listen", address)?,
             journal: journal.unwrap_or_else(|| JournalTarget::File(data_dir.join("journal"))),
             store: store.unwrap_or_else(|| StoreTarget::Sqlite(data_dir.join("farerush.db"))),
+            store_read: values.parse("store_read", |text| match text {
+                "none" => Ok(None),
+                _ if !on_mysql => Err("only a mysql:// store can have a replica".to_owned()),
+                _ => mysql_url(text).map(Some),
+            })?,
+            store_connections: values.parse("store_connections", |text| whole(text, 1, 1_000))?,
+            redis_wait_replicas: values.parse("redis_wait_replicas", |text| whole(text, 0, 100))?,
+            redis_allow_unsafe: values.parse("redis_allow_unsafe", yes_or_no)?,
+            start_timeout: values.parse("start_timeout_ms", millis)?,
+            store_start_timeout: values.parse("store_start_timeout_ms", millis)?,
             durability: values.parse("durability", |text| match text {
                 "memory" => Ok(Durability::Memory),
                 "journal" => Ok(Durability::Journal),
@@ -204,8 +231,7 @@ impl Settings {
             },
             demo: match values.text("demo") {
                 None => embedded,
-                Some(_) => values
-                    .parse("demo", |text| text.parse().map_err(|_| "must be true or false".to_owned()))?,
+                Some(_) => values.parse("demo", yes_or_no)?,
             },
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
             log_format: values.parse("log_format", |text| match text {
@@ -237,10 +263,13 @@ fn journal_target(text: &str, data_dir: &Path) -> Result<Option<JournalTarget>, 
         _ if text == "file:<data_dir>/journal" => Ok(None),
         Some(("file", path)) if !path.is_empty() => Ok(Some(JournalTarget::File(expand(path, data_dir)))),
         Some(("memory", "")) => Ok(Some(JournalTarget::Memory)),
-        Some(("redis" | "rediss", _)) => {
-            Err("this version cannot write to Redis yet; use file:<directory> or memory:".to_owned())
+        Some(("redis", rest)) if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) => {
+            Ok(Some(JournalTarget::Redis(Secret::new(text))))
         }
-        _ => Err("must be file:<directory> or memory:".to_owned()),
+        Some(("rediss", _)) => Err("this version cannot speak TLS with Redis (rediss:); use redis:// on a network of \
+                                    your own, or a tunnel"
+            .to_owned()),
+        _ => Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:".to_owned()),
     }
 }
 
@@ -250,11 +279,24 @@ fn store_target(text: &str, data_dir: &Path) -> Result<Option<StoreTarget>, Stri
         Some(("sqlite", path)) if !path.is_empty() => {
             Ok(Some(StoreTarget::Sqlite(expand(path.strip_prefix("//").unwrap_or(path), data_dir))))
         }
-        Some(("mysql" | "mariadb", _)) => {
-            Err("this version cannot write to MySQL yet; use sqlite:<file>".to_owned())
-        }
-        _ => Err("must be sqlite:<file>".to_owned()),
+        Some(("mysql", _)) => mysql_url(text).map(|url| Some(StoreTarget::MySql(url))),
+        Some(("mariadb", _)) => Err("MariaDB is written mysql://, too".to_owned()),
+        _ => Err(format!("must be sqlite:<file> or {MYSQL_URL}")),
     }
+}
+
+const MYSQL_URL: &str = "mysql://user:password@host[:port]/database";
+
+fn mysql_url(text: &str) -> Result<Secret, String> {
+    // The rest is checked by whoever connects; nothing of it may show in a message.
+    match text.strip_prefix("mysql://") {
+        Some(rest) if !rest.is_empty() => Ok(Secret::new(text)),
+        _ => Err(format!("must be {MYSQL_URL}")),
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn expand(path: &str, data_dir: &Path) -> PathBuf {

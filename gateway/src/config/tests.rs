@@ -80,9 +80,15 @@ fn a_bad_value_is_named_with_its_place() {
         ("listen", "nowhere", "must be an address"),
         ("listen", "127.0.0.1", "must be an address"),
         ("durability", "disk", "must be memory, journal or store"),
-        ("journal", "redis://localhost/0", "cannot write to Redis yet"),
+        ("journal", "rediss://:secret@localhost/0", "cannot speak TLS with Redis"),
+        ("journal", "redis:secret", "must be file:<directory>, redis://"),
         ("journal", "kafka:", "must be file:"),
-        ("store", "mysql://u:secret@h/db", "cannot write to MySQL yet"),
+        ("store", "mariadb://u:secret@h/db", "written mysql://"),
+        ("store", "mysql:secret", "must be mysql://"),
+        ("store_read", "mysql://u:secret@h/db", "only a mysql:// store"),
+        ("redis_wait_replicas", "-1", "from 0 to 100"),
+        ("redis_allow_unsafe", "yes", "must be true or false"),
+        ("start_timeout_ms", "0", "from 1"),
         ("store", "sqlite:", "must be sqlite:<file>"),
         ("customer_auth", "jwt", "cannot do jwt yet"),
         ("customer_auth", "basic", "must be open or jwt"),
@@ -106,9 +112,24 @@ fn a_bad_value_is_named_with_its_place() {
 }
 
 #[test]
+fn servers_are_named_by_their_urls_and_have_no_demo_of_their_own() {
+    let mut values = Values::default();
+    values.set("journal", "redis://localhost:6379/0");
+    values.set("store", "mysql://u:p@localhost/farerush");
+    let settings = Settings::from_values(&values).unwrap();
+    assert_eq!(settings.journal, JournalTarget::Redis(Secret::new("redis://localhost:6379/0")));
+    assert_eq!(settings.store, StoreTarget::MySql(Secret::new("mysql://u:p@localhost/farerush")));
+    assert!(!settings.demo && settings.store_read.is_none() && !settings.redis_allow_unsafe);
+    assert_eq!(settings.start_timeout, Duration::from_secs(60));
+}
+
+#[test]
 fn a_secret_does_not_show_in_debug() {
     let mut values = Values::default();
     values.set("admin_token", "very-secret-token-1");
+    values.set("journal", "redis://:very-secret-1@h:1/0");
+    values.set("store", "mysql://u:very-secret-2@h/d");
+    values.set("store_read", "mysql://u:very-secret-3@h/d");
     let settings = Settings::from_values(&values).unwrap();
     assert!(!format!("{settings:?}").contains("very-secret"));
 }

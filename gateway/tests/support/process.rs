@@ -45,6 +45,16 @@ impl Plan {
         self
     }
 
+    /// A second gateway of the same system, with a data directory and a log of its own.
+    pub(crate) fn second(&self) -> Self {
+        let beside = |path: &Path, name: &str| path.with_file_name(name);
+        Self {
+            data_dir: beside(&self.data_dir, "data2"),
+            log: beside(&self.log, "gateway2.log"),
+            settings: self.settings.clone(),
+        }
+    }
+
     fn command(&self, subcommand: &str) -> Command {
         // If the thread that runs the test ends, whatever the reason, the kernel kills the gateway.
         let mut command = Command::new("setpriv");

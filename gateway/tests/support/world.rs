@@ -277,6 +277,11 @@ impl World {
         &self.on_sale
     }
 
+    /// All flights there ever were.
+    pub(crate) fn flights(&self) -> impl Iterator<Item = &Arc<Flight>> {
+        self.books.values().map(|book| &book.flight)
+    }
+
     /// Checks everything that was ever promised.
     pub(crate) fn check_all(&mut self) {
         let address = self.address();
@@ -339,11 +344,13 @@ impl Drop for World {
         if !std::thread::panicking() {
             return;
         }
-        let log = std::fs::read_to_string(&self.plan.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        for log in [&self.plan.log, &self.plan.second().log] {
+            let Ok(text) = std::fs::read_to_string(log) else { continue };
+            let lines: Vec<&str> = text.lines().collect();
+            let shown = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+            println!("{}: the last lines of {}:\n{shown}", self.name, log.display());
+        }
         let folder = self.folder.take().map(TempDir::keep).unwrap_or_default();
-        println!("{}: the gateway's last lines:\n{}", self.name, shown.join("\n"));
         println!(
             "{}: failed with FARERUSH_TEST_SEED={}; data left in {}",
             self.name,

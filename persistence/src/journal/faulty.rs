@@ -147,6 +147,10 @@ impl Journal for FaultyJournal {
         self.inner.trim(stored)
     }
 
+    fn keeps_snapshots(&self) -> bool {
+        self.inner.keeps_snapshots()
+    }
+
     fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
         self.inner.put_snapshot(epoch, snapshot)
     }

@@ -16,6 +16,7 @@ mod table;
 mod value;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::flight::{
@@ -65,7 +66,7 @@ pub enum Store {
     /// In a SQLite file.
     Sqlite(SqliteStore),
     /// In a MySQL or MariaDB database.
-    MySql(MySqlStore),
+    MySql(Arc<MySqlStore>),
 }
 
 /// How far a flight's rows have come, and who may write them.
@@ -180,7 +181,7 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<Self, StoreError> {
         if url.starts_with("mysql:") {
-            return MySqlStore::open(url, read_url, options).await.map(Self::MySql);
+            return MySqlStore::open(url, read_url, options).await.map(|store| Self::MySql(Arc::new(store)));
         }
         if read_url.is_some() {
             let what = "only a mysql: store can have a second address to read from".to_owned();

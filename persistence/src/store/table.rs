@@ -1,8 +1,8 @@
 //! The tables, their columns, and the text of multi-row statements on them.
 //! Never runs a statement.
 
-use super::{mysql, sqlite};
 use super::value::{Row, Value};
+use super::{mysql, sqlite};
 
 /// Which words a database wants to hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,7 +231,9 @@ fn chunks(rows: Vec<Row>, rows_max: usize) -> impl Iterator<Item = Vec<Row>> {
     std::iter::from_fn(move || {
         let left = rows.len();
         let fits = |size: usize| {
-            size <= left && size <= rows_max && (size == 1 || bytes(&rows.as_slice()[..size]) <= STATEMENT_BYTES_MAX)
+            size <= left
+                && size <= rows_max
+                && (size == 1 || bytes(&rows.as_slice()[..size]) <= STATEMENT_BYTES_MAX)
         };
         let size = CHUNK_ROWS.into_iter().find(|&size| fits(size))?;
         Some(rows.by_ref().take(size).collect())

@@ -41,6 +41,8 @@ struct Lane {
     is_taken: bool,
     /// Why nothing more can be stored, if so.
     halt: Option<Halt>,
+    /// Up to where the journal has a snapshot, as far as known; `None`: it needs one as soon as it can be.
+    snapshot: Option<Seq>,
     /// Told apart from lanes that the same flight had before it was registered again.
     generation: u64,
 }
@@ -125,6 +127,7 @@ impl Backlog {
             is_ready: false,
             is_taken: false,
             halt: None,
+            snapshot: Some(Seq(0)),
             generation: self.generations,
         };
         self.events += lane.handed.0 - lane.stored.0;
@@ -390,10 +393,46 @@ impl Backlog {
         self.lanes.iter().filter_map(stuck).collect()
     }
 
-    /// Flights stored further since the last call, with their cursors.
+    /// Flights stored further since they were last taken, with their cursors.
+    pub(super) fn moved(&self) -> Vec<(FlightId, Seq)> {
+        self.moved.iter().filter_map(|id| self.stored(id).map(|seq| (id.clone(), seq))).collect()
+    }
+
+    /// The same, and begins anew.
     pub(super) fn take_moved(&mut self) -> Vec<(FlightId, Seq)> {
-        let moved = std::mem::take(&mut self.moved);
-        moved.into_iter().filter_map(|id| self.stored(&id).map(|seq| (id, seq))).collect()
+        let moved = self.moved();
+        self.moved.clear();
+        moved
+    }
+
+    /// The journal does not have the flight's first events: without a snapshot it could not bring it up.
+    pub(super) fn want_snapshot(&mut self, flight_id: &FlightId) {
+        if let Some(lane) = self.lanes.get_mut(flight_id) {
+            lane.snapshot = None;
+        }
+    }
+
+    /// Those of these flights whose last snapshot is so many events old, with the epochs they are owned under.
+    pub(super) fn snapshots_due(&self, moved: &[(FlightId, Seq)], every: u64) -> Vec<(FlightId, Epoch)> {
+        let due = |(id, stored): &(FlightId, Seq)| {
+            let lane = self.lanes.get(id).filter(|lane| lane.halt.is_none())?;
+            let is_due = lane.snapshot.is_none_or(|seq| stored.0.saturating_sub(seq.0) >= every.max(1));
+            is_due.then(|| (id.clone(), lane.epoch))
+        };
+        moved.iter().filter_map(due).collect()
+    }
+
+    /// Notes that the journal has a snapshot up to here.
+    pub(super) fn note_snapshot(&mut self, flight_id: &FlightId, seq: Seq) {
+        if let Some(lane) = self.lanes.get_mut(flight_id) {
+            lane.snapshot = Some(seq.max(lane.snapshot.unwrap_or_default()));
+        }
+    }
+
+    /// What this flight is to reach, if it is behind.
+    pub(super) fn goal(&self, flight_id: &FlightId) -> Option<(FlightId, Seq)> {
+        let lane = self.lanes.get(flight_id).filter(|lane| lane.is_behind())?;
+        Some((flight_id.clone(), lane.handed))
     }
 
     /// Says that these could not be trimmed after all.

@@ -30,10 +30,15 @@ pub struct WriteBehindOptions {
     pub rows_max: usize,
     /// How long to wait for more after a flush, while there is little.
     pub linger: Duration,
+    /// How long at most to let a rush go first, while nobody waits for the store.
+    pub rush_linger: Duration,
     /// Stored events after which the journal is trimmed, or
     pub trim_events: u64,
     /// the time after which it is, if anything was stored.
     pub trim_interval: Duration,
+    /// Stored events of a flight after which, before the journal is trimmed, it gets a snapshot of the flight, so
+    /// that it can bring it up alone. For journals that keep snapshots.
+    pub snapshot_events: u64,
 }
 
 impl Default for WriteBehindOptions {
@@ -42,8 +47,10 @@ impl Default for WriteBehindOptions {
             backlog_bytes_max: 64 << 20,
             rows_max: 2_048,
             linger: Duration::from_millis(5),
+            rush_linger: Duration::from_secs(3),
             trim_events: 200_000,
             trim_interval: Duration::from_secs(10),
+            snapshot_events: 20_000,
         }
     }
 }
@@ -168,6 +175,11 @@ impl WriteBehind {
         self.shared.work.notify_one();
     }
 
+    /// Says that the journal lacks the flight's first events: it gets a snapshot as soon as something was stored.
+    pub fn want_snapshot(&self, flight_id: &FlightId) {
+        self.shared.backlog.lock().want_snapshot(flight_id);
+    }
+
     /// Drops a flight that this process no longer owns, and what was to be stored of it.
     pub fn forget(&self, flight_id: &FlightId) {
         self.shared.backlog.lock().forget(flight_id);
@@ -178,7 +190,17 @@ impl WriteBehind {
     /// Waits until everything that had been handed in before this call is stored; `false` if that takes longer than
     /// `timeout`. Flights of which nothing more can be stored are not waited for. May be dropped at any time.
     pub async fn caught_up(&self, timeout: Duration) -> bool {
-        let mut goals = self.shared.backlog.lock().goals();
+        let goals = self.shared.backlog.lock().goals();
+        self.reached(goals, timeout).await
+    }
+
+    /// The same for one flight.
+    pub async fn flight_caught_up(&self, flight_id: &FlightId, timeout: Duration) -> bool {
+        let goal = self.shared.backlog.lock().goal(flight_id);
+        self.reached(goal.into_iter().collect(), timeout).await
+    }
+
+    async fn reached(&self, mut goals: Vec<(FlightId, Seq)>, timeout: Duration) -> bool {
         if goals.is_empty() {
             return true;
         }
@@ -212,6 +234,16 @@ impl WriteBehind {
             let _ = tokio::time::timeout(DRAIN_GRACE, finished).await;
         }
         self.shared.backlog.lock().flights_behind() == 0
+    }
+
+    /// What somebody else found out about the store: `None` if it answered, which counts only while nothing waits to
+    /// be stored (else the next flush will tell).
+    pub fn note_store(&self, error: Option<String>) {
+        match error {
+            Some(error) => drop(self.shared.store_is_down(error)),
+            None if self.shared.backlog.lock().flights_behind() == 0 => drop(self.shared.store_is_up()),
+            None => {}
+        }
     }
 
     /// How far the store has this flight, as far as known.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farerush_engine::flight::{Recorded, Seq};
+use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::{Batch, Journal, JournalError};
 use tokio::time::Instant;
 
@@ -18,8 +18,10 @@ const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// How long the store may be away before it is logged again.
 const STILL_DOWN_EVERY: Duration = Duration::from_secs(60);
-/// Fewer events than these are worth a short wait for more, right after a flush.
-const LINGER_EVENTS: u64 = 256;
+/// More events than these waiting after a flush are not waited upon, but flushed.
+const LINGER_EVENTS_MAX: u64 = 8_192;
+/// So many new events within `linger` are a rush.
+const RUSH_EVENTS: u64 = 16;
 
 /// What one flush carries.
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Task {
                 self.wait_for_work().await;
             }
             if self.is_trim_due() {
+                self.keep_snapshots().await;
                 self.trim().await;
             }
             if self.shared.is_abandoned() {
@@ -81,15 +84,37 @@ impl Task {
         let _ = tokio::time::timeout_at(self.last_trim + self.options.trim_interval, work).await;
     }
 
-    /// A short wait after a flush lets the next one carry more, which costs less; not where replies wait for it.
+    /// A wait after a flush lets the next one carry more, which costs less: a short one while little comes in, and
+    /// a long one during a rush, whose grabs need the processor more than the store does. It ends when somebody waits
+    /// for the store, when the rush is over, or when half of the backlog's bound is taken.
     async fn linger(&self) {
-        let is_worth_it = {
-            let backlog = self.shared.backlog.lock();
-            (1..LINGER_EVENTS).contains(&backlog.events()) && !backlog.has_rounds()
-        };
-        if is_worth_it && !self.shared.is_stopping() && !self.options.linger.is_zero() {
-            tokio::time::sleep(self.options.linger).await;
+        let began = Instant::now();
+        let mut before = self.backlog_events();
+        if before == 0 || before > LINGER_EVENTS_MAX || self.options.linger.is_zero() {
+            return;
         }
+        loop {
+            if self.shared.is_stopping() || self.somebody_waits() {
+                return;
+            }
+            tokio::time::sleep(self.options.linger).await;
+            let now = self.backlog_events();
+            if now < before + RUSH_EVENTS || began.elapsed() >= self.options.rush_linger {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    fn backlog_events(&self) -> u64 {
+        self.shared.backlog.lock().events()
+    }
+
+    fn somebody_waits(&self) -> bool {
+        let backlog = self.shared.backlog.lock();
+        backlog.has_rounds()
+            || backlog.bytes() >= self.options.backlog_bytes_max / 2
+            || self.shared.turns.receiver_count() > 0
     }
 
     /// Takes work out of the backlog until there is enough for a flush; reads holes from the journal.
@@ -230,6 +255,42 @@ impl Task {
     fn is_trim_due(&self) -> bool {
         self.stored_since_trim >= self.options.trim_events
             || (self.stored_since_trim > 0 && self.last_trim.elapsed() >= self.options.trim_interval)
+    }
+
+    /// Gives the journal snapshots of flights that have come far since their last ones, so that it can let go of what
+    /// they cover and still bring the flights up alone.
+    async fn keep_snapshots(&self) {
+        if !self.journal.keeps_snapshots() {
+            return;
+        }
+        let due = {
+            let backlog = self.shared.backlog.lock();
+            backlog.snapshots_due(&backlog.moved(), self.options.snapshot_events)
+        };
+        for (flight_id, epoch) in due {
+            if self.shared.is_stopping() {
+                return;
+            }
+            match self.keep_snapshot(&flight_id, epoch).await {
+                Ok(seq) => self.shared.backlog.lock().note_snapshot(&flight_id, seq),
+                Err(error) => tracing::warn!(%flight_id, error, "no snapshot for the journal; trying again later"),
+            }
+        }
+    }
+
+    async fn keep_snapshot(&self, flight_id: &FlightId, epoch: Epoch) -> Result<Seq, String> {
+        let found = self.store.snapshot(flight_id).await.map_err(|error| in_full(&error))?;
+        // Under a later epoch it is the new owner's concern.
+        let Some((snapshot, cursor)) = found.filter(|(_, cursor)| cursor.epoch <= epoch) else {
+            return Ok(Seq(0));
+        };
+        let journal = Arc::clone(&self.journal);
+        let put = tokio::task::spawn_blocking(move || journal.put_snapshot(epoch, &snapshot)).await;
+        match put {
+            Ok(Ok(()) | Err(JournalError::Fenced { .. })) => Ok(cursor.seq),
+            Ok(Err(error)) => Err(in_full(&error)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Tells the journal what it need not keep: only what the store would still have after a power failure.

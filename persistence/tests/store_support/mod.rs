@@ -43,6 +43,25 @@ pub fn seed() -> u64 {
     seed
 }
 
+/// Numbers of chance that a seed repeats.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new() -> Self {
+        Self(seed())
+    }
+
+    /// One below `bound`, which is at least 1.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
 /// A store of its own, gone when dropped.
 pub struct TestStore {
     pub name: &'static str,

@@ -122,6 +122,10 @@ impl Journal for RedisJournal {
         self.trim_stored(stored)
     }
 
+    fn keeps_snapshots(&self) -> bool {
+        true
+    }
+
     fn put_snapshot(&self, epoch: Epoch, snapshot: &FlightSnapshot) -> Result<(), JournalError> {
         self.keep_snapshot(epoch, snapshot)
     }

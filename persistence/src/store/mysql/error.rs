@@ -36,11 +36,19 @@ fn is_read_only(number: Option<u16>) -> bool {
 pub(super) fn classify(what: &'static str, error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::Database(_) => by_number(what, error),
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
-            StoreError::Damaged { flight_id: None, what: format!("{what} failed"), source: Some(error.into()) }
-        }
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. } => StoreError::Damaged {
+            flight_id: None,
+            what: format!("{what} failed"),
+            source: Some(error.into()),
+        },
         sqlx::Error::Configuration(why) => setting(why),
         sqlx::Error::Tls(why) => setting(&format!("mysql: TLS: {why}; see ssl-mode and ssl-ca")),
+        // How the TLS library says that it does not trust the server.
+        sqlx::Error::Io(why) if why.kind() == io::ErrorKind::InvalidData => {
+            setting(&format!("mysql: TLS: {why}; see ssl-mode and ssl-ca"))
+        }
         _ => StoreError::Unavailable { what, source: Some(error.into()) },
     }
 }

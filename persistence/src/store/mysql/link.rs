@@ -176,7 +176,8 @@ fn values(row: &MySqlRow) -> Result<Row, sqlx::Error> {
             if raw.is_null() {
                 return Ok(Value::Null);
             }
-            let is_number = matches!(raw.type_info().name(), "BIGINT" | "INT" | "SMALLINT" | "TINYINT" | "BOOLEAN");
+            let is_number =
+                matches!(raw.type_info().name(), "BIGINT" | "INT" | "SMALLINT" | "TINYINT" | "BOOLEAN");
             if is_number { row.try_get(place).map(Value::Int) } else { row.try_get(place).map(Value::Text) }
         })
         .collect()

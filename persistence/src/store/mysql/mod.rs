@@ -14,8 +14,8 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::mysql::{MySqlConnection, MySqlPool};
 
 use self::error::{classify, is_lost, number};
-use self::link::{BEGIN_READ, BEGIN_WRITE, Link, within};
 pub(super) use self::link::Transaction;
+use self::link::{BEGIN_READ, BEGIN_WRITE, Link, within};
 use self::session::Role;
 use self::url::Place;
 use super::StoreOptions;
@@ -45,7 +45,6 @@ const NO_SUCH_TABLE: u16 = 1146;
 const ACCESS_DENIED: u16 = 1227;
 
 /// A store in a MySQL or MariaDB database; optionally with a replica for lists.
-#[derive(Clone)]
 pub struct MySqlStore {
     place: Place,
     /// Claims and flushes.
@@ -166,7 +165,7 @@ impl MySqlStore {
         }
         let mut link =
             Link::take(&self.writers, self.statement_timeout).await.map_err(|error| classify(what, error))?;
-        match link.command("FLUSH ENGINE LOGS").await {
+        match link.command("FLUSH LOCAL ENGINE LOGS").await {
             // Whoever set it so has been warned; never trimming would fill the journal's disk instead.
             Err(error) if number(&error) == Some(ACCESS_DENIED) => Ok(true),
             done => done.map(|()| true).map_err(|error| classify(what, error)),
@@ -210,7 +209,9 @@ async fn migrate_alone(link: &mut Link, migrator: &Migrator, repeatable: &[i64])
     let run = async |connection: &mut MySqlConnection| Ok(migrator.run_direct(None, connection, false).await);
     match link.step(run).await.map_err(|error| classify(what, error))? {
         Ok(()) => Ok(()),
-        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(classify(what, error)),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+            Err(classify(what, error))
+        }
         Err(error) => Err(StoreError::unapplied(error)),
     }
 }

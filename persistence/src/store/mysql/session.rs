@@ -176,8 +176,12 @@ mod tests {
     #[test]
     fn a_server_as_it_should_be_is_not_warned_of() {
         assert_eq!(settings().warnings(), [""; 0]);
-        let without_binlog =
-            ServerSettings { log_bin: 0, sync_binlog: 0, binlog_format: "STATEMENT".to_owned(), ..settings() };
+        let without_binlog = ServerSettings {
+            log_bin: 0,
+            sync_binlog: 0,
+            binlog_format: "STATEMENT".to_owned(),
+            ..settings()
+        };
         assert_eq!(without_binlog.warnings(), [""; 0]);
     }
 

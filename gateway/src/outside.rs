@@ -1,0 +1,253 @@
+//! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
+//! Never changes who owns a flight, except to bring up one that nobody can be serving.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use farerush_engine::actor::{Engine, FlightHandle, Located};
+use farerush_engine::flight::{Epoch, FlightId, Seq};
+use farerush_engine::journal::{Extent, Journal, JournalError};
+use farerush_persistence::store::{Cursor, Store, StoreError};
+use farerush_persistence::write_behind::WriteBehind;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::storage::in_full;
+
+/// How often the store is asked who owns what. A flight that was taken away is shown for no longer than this, and
+/// what is asked of it in the meantime is refused by the journal.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Flights that are looked for in the journal at the same time, because nobody here knows them.
+const LOOKUPS_MAX: usize = 8;
+/// How long such a look may take.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
+/// How often a flight's progress is noted again because it moved on meanwhile.
+const REGISTER_TRIES: usize = 3;
+
+/// What lies outside of this process.
+pub struct Outside {
+    journal: Arc<dyn Journal>,
+    store: Store,
+    /// Whether other processes may use the journal as well.
+    is_shared: bool,
+    /// Flights that are not served here.
+    elsewhere: RwLock<HashSet<FlightId>>,
+    /// Flights that came up while the store was away: it has to be asked how far it is with them.
+    unmet: Mutex<HashSet<FlightId>>,
+    /// Whether the store has not been seen since the start.
+    is_store_missing: AtomicBool,
+    lookups: Semaphore,
+}
+
+impl Outside {
+    /// Nothing is known yet.
+    pub fn new(journal: Arc<dyn Journal>, store: Store, is_shared: bool) -> Self {
+        Self {
+            journal,
+            store,
+            is_shared,
+            elsewhere: RwLock::default(),
+            unmet: Mutex::default(),
+            is_store_missing: AtomicBool::new(false),
+            lookups: Semaphore::new(LOOKUPS_MAX),
+        }
+    }
+
+    /// Says that the start went on without the store.
+    pub fn store_is_missing(&self) {
+        self.is_store_missing.store(true, Ordering::Release);
+    }
+
+    /// Says that a flight came up without the store.
+    pub fn came_up_alone(&self, flight_id: &FlightId) {
+        self.unmet.lock().insert(flight_id.clone());
+    }
+
+    /// Whether the store has not been asked yet how far it is with this flight.
+    pub fn is_unmet(&self, flight_id: &FlightId) -> bool {
+        self.unmet.lock().contains(flight_id)
+    }
+
+    /// Whether other processes may use the journal as well.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// How many flights there are that are not served here, as far as known.
+    pub fn flights_elsewhere(&self) -> usize {
+        self.elsewhere.read().len()
+    }
+
+    /// Whether there is such a flight, though not here. Asks the journal at most a few times at once: under a flood of
+    /// names that nobody knows, one that is new may be denied for a moment.
+    pub async fn has(&self, flight_id: &FlightId) -> Result<bool, Problem> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        if self.elsewhere.read().contains(flight_id) {
+            return Ok(true);
+        }
+        let Ok(_permit) = self.lookups.try_acquire() else { return Ok(false) };
+        match tokio::time::timeout(LOOKUP_LIMIT, extent(&self.journal, flight_id)).await {
+            Ok(Ok(Some(extent))) if extent.last > Seq(0) => {
+                self.elsewhere.write().insert(flight_id.clone());
+                Ok(true)
+            }
+            Ok(Ok(_)) => Ok(false),
+            Ok(Err(_)) | Err(_) => {
+                Err(Problem::overloaded("it cannot be found out just now whether there is such a flight", 1))
+            }
+        }
+    }
+
+    /// Looks again and again, for as long as the server runs.
+    pub async fn watch(self: Arc<Self>, app: Weak<App>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
+            self.look(&app.engine, &app.write_behind).await;
+        }
+    }
+
+    async fn look(&self, engine: &Arc<Engine>, write_behind: &WriteBehind) {
+        match self.ask_store().await {
+            Ok(cursors) => {
+                write_behind.note_store(None);
+                self.store_is_back(engine, write_behind, &cursors).await;
+                let owners = cursors.into_iter().filter(|cursor| cursor.seq > Seq(0));
+                self.note_owners(engine, owners.map(|cursor| (cursor.flight_id, cursor.epoch)).collect()).await;
+            }
+            Err(error) => {
+                write_behind.note_store(Some(in_full(&error)));
+                if let Ok(extents) = self.extents().await {
+                    let owners = extents.into_iter().filter(|extent| extent.last > Seq(0));
+                    self.note_owners(engine, owners.map(|extent| (extent.flight_id, extent.epoch)).collect())
+                        .await;
+                }
+            }
+        }
+    }
+
+    async fn ask_store(&self) -> Result<Vec<Cursor>, StoreError> {
+        if self.is_store_missing.load(Ordering::Acquire) {
+            self.store.migrate().await?;
+        }
+        self.store.cursors().await
+    }
+
+    /// Flights that came up without the store are stored from where it is; those that only it knows come up now.
+    async fn store_is_back(&self, engine: &Arc<Engine>, write_behind: &WriteBehind, cursors: &[Cursor]) {
+        let by_id: HashMap<&FlightId, &Cursor> =
+            cursors.iter().map(|cursor| (&cursor.flight_id, cursor)).collect();
+        let unmet: Vec<FlightId> = self.unmet.lock().iter().cloned().collect();
+        for flight_id in unmet {
+            if let Located::Here(flight) = engine.find(&flight_id) {
+                self.meet(engine, write_behind, &flight, by_id.get(&flight_id).copied()).await;
+            }
+            self.unmet.lock().remove(&flight_id);
+        }
+        if !self.is_store_missing.load(Ordering::Acquire) {
+            return;
+        }
+        let mut all_seen = true;
+        for cursor in cursors.iter().filter(|cursor| cursor.seq > Seq(0)) {
+            if !matches!(engine.find(&cursor.flight_id), Located::Nobody) {
+                continue;
+            }
+            match extent(&self.journal, &cursor.flight_id).await {
+                // Somebody else's.
+                Ok(Some(extent)) if extent.last > Seq(0) => {}
+                Ok(_) => restart(engine, &cursor.flight_id, "only the store knows the flight").await,
+                Err(_) => all_seen = false,
+            }
+        }
+        if all_seen {
+            self.is_store_missing.store(false, Ordering::Release);
+            tracing::info!(store = %self.store.describe(), "the store is there now, and gets what it missed");
+        }
+    }
+
+    async fn meet(
+        &self,
+        engine: &Arc<Engine>,
+        write_behind: &WriteBehind,
+        flight: &FlightHandle,
+        cursor: Option<&Cursor>,
+    ) {
+        let (id, status) = (flight.flight_id(), flight.status());
+        let (stored, epoch) = cursor.map_or((Seq(0), Epoch(0)), |cursor| (cursor.seq, cursor.epoch));
+        if epoch > status.epoch && !self.has_moved(id, status.epoch).await {
+            return restart(engine, id, "the store knows a later claim, of which nothing came").await;
+        }
+        if stored > status.durable_seq {
+            return restart(engine, id, "the store is ahead of the journal").await;
+        }
+        let mut durable = status.durable_seq;
+        for _ in 0..REGISTER_TRIES {
+            write_behind.register(id, flight.view().definition.salt, status.epoch, stored, durable);
+            let now = flight.status().durable_seq;
+            if now == durable {
+                break;
+            }
+            durable = now; // handed over just before it was registered
+        }
+        engine.note_stored(id, stored);
+    }
+
+    /// Takes flights that have a later owner out of service here, and notes which are elsewhere.
+    async fn note_owners(&self, engine: &Engine, owners: Vec<(FlightId, Epoch)>) {
+        let mut elsewhere = HashSet::new();
+        for (flight_id, epoch) in owners {
+            match engine.find(&flight_id) {
+                Located::Here(flight) => {
+                    let ours = flight.status().epoch;
+                    // A claim counts once the journal is fenced with it.
+                    if epoch > ours && self.has_moved(&flight_id, ours).await {
+                        engine.note_fenced_under(&flight_id, ours);
+                        elsewhere.insert(flight_id);
+                    }
+                }
+                Located::There | Located::Nobody => drop(elsewhere.insert(flight_id)),
+                Located::Quarantined { .. } => {}
+            }
+        }
+        *self.elsewhere.write() = elsewhere;
+    }
+
+    async fn has_moved(&self, flight_id: &FlightId, ours: Epoch) -> bool {
+        let extent = extent(&self.journal, flight_id).await;
+        extent.is_ok_and(|extent| extent.is_some_and(|extent| extent.epoch > ours))
+    }
+
+    async fn extents(&self) -> Result<Vec<Extent>, JournalError> {
+        if !self.is_shared {
+            return Ok(Vec::new());
+        }
+        let journal = Arc::clone(&self.journal);
+        blocking(move || journal.extents()).await
+    }
+}
+
+async fn restart(engine: &Arc<Engine>, flight_id: &FlightId, why: &str) {
+    tracing::warn!(%flight_id, why, "recovering the flight again");
+    if let Err(error) = engine.restart(flight_id).await {
+        tracing::error!(%flight_id, %error, "the flight could not be recovered");
+    }
+}
+
+async fn extent(journal: &Arc<dyn Journal>, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
+    let (journal, flight_id) = (Arc::clone(journal), flight_id.clone());
+    blocking(move || journal.extent(&flight_id)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| {
+        Err(JournalError::Unavailable { what: "a call panicked".to_owned(), source: Some(Box::new(error)) })
+    })
+}

@@ -1,0 +1,247 @@
+//! How flights come up at the start and again later, and what is to be said about it: from what, and whether something
+//! that was acknowledged may be lost. Never answers a request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
+use farerush_engine::flight::{FlightId, Seq};
+use farerush_engine::journal::{Durability, Journal};
+use farerush_persistence::recovery::{
+    AllRecovered, Basis, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
+    recover_from_journal,
+};
+use farerush_persistence::store::Store;
+use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind};
+use parking_lot::Mutex;
+
+use crate::config::{JournalTarget, Settings, StoreTarget};
+use crate::outside::Outside;
+use crate::storage::{StartError, in_full, open_store, wait_for};
+
+/// How long a flight that is recovered while this process runs waits for the store to get what is still on its way
+/// there: should the journal have lost it, it is not lost yet.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// How a flight came up last.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoveryNote {
+    /// From what.
+    pub basis: Basis,
+    /// With which last event.
+    pub seq: Seq,
+    /// The journal knew nothing of it: what was acknowledged after that event, if anything was, is lost.
+    pub journal_was_empty: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How flights came up last, by id; flights that were created here are not in it.
+#[derive(Debug, Default)]
+pub struct Recoveries {
+    /// A journal that is always empty at first has nothing to lose.
+    journal_may_be_empty: bool,
+    notes: Mutex<HashMap<FlightId, RecoveryNote>>,
+}
+
+impl Recoveries {
+    /// Nothing was recovered yet.
+    pub fn new(settings: &Settings) -> Self {
+        let journal_may_be_empty = settings.journal == JournalTarget::Memory;
+        Self { journal_may_be_empty, notes: Mutex::default() }
+    }
+
+    /// How this flight came up last.
+    pub fn of(&self, flight_id: &FlightId) -> Option<RecoveryNote> {
+        self.notes.lock().get(flight_id).copied()
+    }
+
+    fn note(&self, flight_id: &FlightId, recovered: &Recovered) {
+        let journal_was_empty = recovered.journal_was_empty && !self.journal_may_be_empty;
+        let seq = recovered.flight.seq();
+        let (basis, took) = (recovered.basis, recovered.took);
+        if journal_was_empty {
+            tracing::warn!(
+                %flight_id,
+                stored_seq = seq.0,
+                "the journal knew nothing of the flight: it comes up as the store has it, and what was acknowledged \
+                 after that event is lost. How much that is cannot be known from here: none, if the store had caught up"
+            );
+        }
+        if basis == Basis::JournalSnapshot && recovered.stored > Seq(0) {
+            tracing::warn!(
+                %flight_id,
+                stored_seq = recovered.stored.0,
+                "the store lacks events that the journal no longer has: the flight sells on, but cannot be stored"
+            );
+        }
+        self.notes.lock().insert(flight_id.clone(), RecoveryNote { basis, seq, journal_was_empty, took });
+    }
+}
+
+/// What a start found.
+pub struct BroughtUp {
+    /// The store, which may not be there.
+    pub store: Store,
+    /// What became of each flight.
+    pub flights: AllRecovered,
+    /// Why the store was left out, if it was.
+    pub without_store: Option<String>,
+}
+
+/// Opens the store, brings its tables up to date and recovers all flights; waits for servers until `until`. A MySQL
+/// server that stays away is left out, if the journal has flights and replies do not wait for the store.
+pub async fn bring_up(
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    until: Instant,
+) -> Result<BroughtUp, StartError> {
+    let attempt = async || {
+        let store = open_store(settings, true).await?;
+        store.migrate().await?;
+        let flights = recover_all(journal, &store).await?;
+        Ok(BroughtUp { store, flights, without_store: None })
+    };
+    let may_do_without = matches!(settings.store, StoreTarget::MySql(_))
+        && settings.journal != JournalTarget::Memory
+        && settings.durability != Durability::Store;
+    let first_until = match may_do_without {
+        true => until.min(Instant::now() + settings.store_start_timeout),
+        false => until,
+    };
+    let error = match wait_for(settings, first_until, attempt).await {
+        Err(error @ StartError::GaveUp { .. }) if may_do_without && error.is_of_store() => error,
+        done => return done,
+    };
+    if !has_flights(settings, journal, until).await? {
+        tracing::warn!("the journal has no flights, so that nothing can come up without the store");
+        return wait_for(settings, until, attempt).await;
+    }
+    let why = in_full(&error);
+    tracing::warn!(
+        why,
+        "the store is away: the flights come up from the journal alone and sell. Lists and flights that only the store \
+         knows are missing until it is back, and an old copy of a journal would not be noticed"
+    );
+    let store = open_store(settings, false).await?;
+    let recover = async || Ok(recover_all_from_journal(journal).await?);
+    let flights = wait_for(settings, until, recover).await?;
+    Ok(BroughtUp { store, flights, without_store: Some(why) })
+}
+
+async fn has_flights(
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    until: Instant,
+) -> Result<bool, StartError> {
+    let look = async || {
+        let journal = Arc::clone(journal);
+        let extents = tokio::task::spawn_blocking(move || journal.extents()).await;
+        let extents = extents.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
+        Ok(extents.iter().any(|extent| extent.last > Seq(0)))
+    };
+    wait_for(settings, until, look).await
+}
+
+/// What recovery needs to know of the process around it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where events become durable.
+    pub journal: Arc<dyn Journal>,
+    /// The SQL side.
+    pub store: Store,
+    /// What fills it.
+    pub write_behind: WriteBehind,
+    /// What others may do.
+    pub outside: Arc<Outside>,
+    /// How flights came up.
+    pub recoveries: Arc<Recoveries>,
+}
+
+impl Surroundings {
+    /// Serves what a start found; says how many events were replayed.
+    pub fn adopt_all(&self, engine: &Engine, flights: AllRecovered) -> u64 {
+        let mut replayed = 0;
+        for (flight_id, result) in flights {
+            match result {
+                Ok(recovered) => {
+                    replayed += recovered.replayed;
+                    engine.adopt(self.welcome(&flight_id, recovered));
+                }
+                // Claimed once, but never created.
+                Err(RecoveryError::NotFound { .. }) => {}
+                Err(error) => engine.quarantine(flight_id, in_full(&error)),
+            }
+        }
+        replayed
+    }
+
+    /// How the engine brings one flight up again.
+    pub fn recovery(self) -> Recover {
+        Arc::new(move |flight_id| {
+            let around = self.clone();
+            Box::pin(async move {
+                match around.recover(&flight_id).await {
+                    Ok(recovered) => Ok(Some(around.welcome(&flight_id, recovered))),
+                    Err(RecoveryError::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(in_full(&error)),
+                }
+            })
+        })
+    }
+
+    async fn recover(&self, flight_id: &FlightId) -> Result<Recovered, RecoveryError> {
+        if self.write_behind.status().store == StoreState::Up {
+            self.write_behind.flight_caught_up(flight_id, CATCH_UP).await;
+        }
+        match recover(&self.journal, &self.store, flight_id).await {
+            Err(RecoveryError::Store(error)) if error.is_transient() => {
+                tracing::warn!(%flight_id, error = in_full(&error), "the store is away: recovering from the journal alone");
+                recover_from_journal(&self.journal, flight_id).await
+            }
+            done => done,
+        }
+    }
+
+    /// Tells everybody of a flight that came up.
+    fn welcome(&self, flight_id: &FlightId, recovered: Recovered) -> RecoveredFlight {
+        self.recoveries.note(flight_id, &recovered);
+        let Recovered { flight, epoch, basis, stored, journal_was_empty, .. } = recovered;
+        // With nothing stored, the journal itself was replayed from the first event or from its snapshot.
+        let without_store =
+            basis == Basis::Journal || (basis == Basis::JournalSnapshot && stored == Seq(0));
+        if without_store {
+            self.outside.came_up_alone(flight_id);
+        } else {
+            self.write_behind.register(flight_id, flight.definition().salt, epoch, stored, flight.seq());
+            if journal_was_empty {
+                self.write_behind.want_snapshot(flight_id);
+            }
+        }
+        RecoveredFlight { flight, epoch, stored }
+    }
+}
+
+/// A place where the engine will be, for those it needs at its own start.
+pub type EnginePlace = Arc<OnceLock<Weak<Engine>>>;
+
+/// What the write-behind tells the engine.
+pub fn hooks(engine: &EnginePlace, outside: &Arc<Outside>) -> Hooks {
+    let (stored, fenced, outside) = (engine.clone(), engine.clone(), outside.clone());
+    let reach = |place: &OnceLock<Weak<Engine>>| place.get().and_then(Weak::upgrade);
+    Hooks {
+        on_stored: Box::new(move |flight_id, seq| {
+            if let Some(engine) = reach(&stored) {
+                engine.note_stored(flight_id, seq);
+            }
+        }),
+        on_fenced: Box::new(move |flight_id, epoch| {
+            // One that came up without the store may meet a claim there that came to nothing: that is sorted out once
+            // the store is asked.
+            if let Some(engine) = reach(&fenced).filter(|_| !outside.is_unmet(flight_id)) {
+                engine.note_fenced_under(flight_id, epoch);
+            }
+        }),
+    }
+}
