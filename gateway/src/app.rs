@@ -7,19 +7,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::{Answer, Engine, FlightHandle, FlightView, Located, Overloaded, PendingAnswer};
-use farerush_engine::flight::{Command, FlightId, OrderId, Refusal, Seq, Timestamp};
+use farerush_engine::actor::{Answer, Engine, FlightHandle, Located, Overloaded, PendingAnswer};
+use farerush_engine::flight::{Command, FlightDefinition, FlightId, OrderId, Refusal, Seq, Timestamp};
 use farerush_engine::journal::Durability;
-use farerush_persistence::store::{Store, StoreError};
-use farerush_persistence::write_behind::WriteBehind;
+use farerush_persistence::store::{Store, StoreError, StoredOrder};
+use farerush_persistence::write_behind::{StoreState, WriteBehind};
 
 use crate::auth::AdminToken;
 use crate::body::BodyLimits;
+use crate::outside::Outside;
 use crate::problem::Problem;
 use crate::query::percent_decoded;
+use crate::recovering::Recoveries;
 
 /// How long to wait before looking again how far the store is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
+
+/// A store that has not answered for so long is away; a shorter while is waited for.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
 
 /// What every handler may use.
 pub struct App {
@@ -29,6 +34,12 @@ pub struct App {
     pub store: Store,
     /// What fills it.
     pub write_behind: WriteBehind,
+    /// What others may have.
+    pub outside: Arc<Outside>,
+    /// How flights came up.
+    pub recoveries: Arc<Recoveries>,
+    /// Whether lists come from a replica of the store.
+    pub has_replica: bool,
     /// What the journal is and where, for the status page.
     pub journal: String,
     /// When a reply leaves.
@@ -84,31 +95,50 @@ impl App {
     }
 
     /// The flight of this name, if it is served here.
-    pub fn flight(&self, name: &FlightName) -> Result<FlightHandle, Problem> {
+    pub async fn flight(&self, name: &FlightName) -> Result<FlightHandle, Problem> {
         let Some(id) = &name.0 else { return Err(Problem::flight_not_found()) };
-        self.locate(id)?.ok_or_else(Problem::flight_not_found)
+        self.locate(id).await?.ok_or_else(Problem::flight_not_found)
     }
 
-    /// The flight with this id, if it is served here; `None` if there is none at all.
-    pub fn locate(&self, id: &FlightId) -> Result<Option<FlightHandle>, Problem> {
+    /// The flight with this id, if it is served here; `None` if there is none at all. Waits only if nobody here knows
+    /// it.
+    pub async fn locate(&self, id: &FlightId) -> Result<Option<FlightHandle>, Problem> {
         match self.engine.find(id) {
             Located::Here(flight) => Ok(Some(flight)),
-            Located::There => {
-                Err(Problem::overloaded("the flight is being recovered, or has moved to another server", 1))
-            }
+            Located::There => Err(elsewhere()),
             Located::Quarantined { reason } => {
                 tracing::debug!(%id, reason, "asked for a flight that is stopped");
                 Err(Problem::overloaded("the flight is stopped until its operator has seen to it", 60))
             }
+            Located::Nobody if self.outside.has(id).await? => Err(elsewhere()),
             Located::Nobody => Ok(None),
         }
     }
 
-    /// The view of a flight, wherever it stands, if this process has one.
-    pub fn view(&self, id: &FlightId) -> Option<Arc<FlightView>> {
-        match self.engine.find(id) {
-            Located::Here(flight) => Some(flight.view()),
-            _ => None,
+    /// All flights that are served here. A process that serves none of those there are says so instead of "none".
+    pub fn flights_here(&self) -> Result<Vec<FlightHandle>, Problem> {
+        let mut flights = self.engine.flights();
+        let had_some = !flights.is_empty();
+        if self.outside.is_shared() {
+            // One that has moved must not be shown as it was.
+            flights.retain(|flight| !matches!(self.engine.find(flight.flight_id()), Located::There));
+            if flights.is_empty() && (had_some || self.outside.flights_elsewhere() > 0) {
+                return Err(Problem::overloaded("all flights are served by other servers", 1));
+            }
+        }
+        Ok(flights)
+    }
+
+    /// Whether lists can be read, from the store or its replica.
+    pub fn lists_can_be_read(&self) -> Result<(), Problem> {
+        if self.store_is_down() && !self.has_replica { Err(store_is_away()) } else { Ok(()) }
+    }
+
+    /// What an order's flight is, wherever that is served; `None` if it cannot be found out.
+    pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
+        match self.engine.find(&stored.order_id.flight_id) {
+            Located::Here(flight) => Some(flight.view().definition.clone()),
+            _ => self.outside.definition_for(stored).await,
         }
     }
 
@@ -128,7 +158,7 @@ impl App {
         let until = Instant::now() + patience;
         // A reply may leave a moment before its events are handed to the write-behind, which then knows of nothing to
         // wait for: so the goals are the flights' own, and its word only ends the waiting sooner.
-        while !goals.is_empty() && Instant::now() < until {
+        while !goals.is_empty() && Instant::now() < until && !self.store_is_down() {
             self.write_behind.caught_up(until.saturating_duration_since(Instant::now())).await;
             goals.retain(|(flight, seq)| flight.status().stored_seq < *seq);
             if !goals.is_empty() {
@@ -136,6 +166,10 @@ impl App {
             }
         }
         goals.is_empty()
+    }
+
+    fn store_is_down(&self) -> bool {
+        matches!(self.write_behind.status().store, StoreState::Down { for_time, .. } if for_time >= AWAY_AFTER)
     }
 
     /// Hands a command over and waits for its outcome, up to the request's time limit.
@@ -164,8 +198,16 @@ impl App {
     }
 }
 
+fn elsewhere() -> Problem {
+    Problem::overloaded("the flight is being recovered, or has moved to another server", 1)
+}
+
 /// A store that cannot be read.
 pub fn store_away(error: &StoreError) -> Problem {
     tracing::warn!(%error, "reading the store failed");
-    Problem::overloaded("the store cannot be read at the moment", 2)
+    store_is_away()
+}
+
+fn store_is_away() -> Problem {
+    Problem::overloaded("the store, from which lists and old orders are read, is away; flights sell on", 2)
 }

@@ -8,6 +8,7 @@ use farerush_engine::flight::{Salt, Timestamp};
 
 use crate::admin::flights::{NewFlight, new_flight};
 use crate::fields;
+use crate::outside::Outside;
 use crate::time;
 
 const DAY_MS: i64 = 86_400_000;
@@ -60,20 +61,28 @@ fn describe(demo: &Demo, now: Timestamp) -> String {
     format!("{{\"departs_at\":\"{departs_at}\",{}}}", demo.body.replace("OPENS_AT", &opens_at))
 }
 
-/// Creates the demo flights if there is no flight at all; says how many were created.
-pub async fn create(engine: &Arc<Engine>) -> Result<usize, String> {
+/// Creates the demo flights if there is no flight at all; says how many were created. Of two servers that start at the
+/// same time, one creates them.
+pub async fn create(engine: &Arc<Engine>, outside: &Outside) -> Result<usize, String> {
     if !engine.flights().is_empty() || !engine.status().quarantined.is_empty() {
         return Ok(0);
     }
     let now = engine.clock().now();
-    for demo in FLIGHTS {
+    for (created, demo) in FLIGHTS.iter().enumerate() {
         let salt = Salt(getrandom::u64().map_err(|error| error.to_string())?);
         let value = fields::parse(describe(demo, now).as_bytes(), false);
         let flight = value.and_then(|value| new_flight(&value, salt));
         let NewFlight { definition, policy, open } =
             flight.map_err(|problem| String::from_utf8_lossy(&problem.render()).into_owned())?;
+        let flight_id = definition.flight_id.clone();
+        if outside.has(&flight_id).await.unwrap_or(false) {
+            return Ok(created);
+        }
         match engine.create(definition, policy, open).await {
             Ok(_) | Err(CreateError::Exists) => {}
+            Err(CreateError::OutcomeUnknown) if outside.has(&flight_id).await.unwrap_or(false) => {
+                return Ok(created);
+            }
             Err(error) => return Err(error.to_string()),
         }
     }

@@ -50,8 +50,7 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     query.finish()?;
     let now = app.now();
     let mut found: Vec<Arc<FlightView>> = app
-        .engine
-        .flights()
+        .flights_here()?
         .iter()
         .map(|flight| flight.view())
         .filter(|view| wanted.holds(view, now))
@@ -87,13 +86,13 @@ fn sale_state(name: &str) -> Result<SaleState, &'static str> {
 /// `GET /v1/flights/{flight_id}`
 pub async fn one(name: FlightName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(render::flight(StatusCode::OK, &app.flight(&name)?.view(), app.now()))
+    Ok(render::flight(StatusCode::OK, &app.flight(&name).await?.view(), app.now()))
 }
 
 /// `GET /v1/flights/{flight_id}/seats`
 pub async fn seats(name: FlightName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let view = app.flight(&name)?.view();
+    let view = app.flight(&name).await?.view();
     let mut json = Json::with_capacity(256 + 34 * view.capacity as usize);
     render::write_seat_map(&mut json, &view);
     Ok(render::response(StatusCode::OK, json))

@@ -49,7 +49,7 @@ async fn grabbed(
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
-    let flight = app.flight(name)?;
+    let flight = app.flight(name).await?;
     let idempotency_key = match key {
         None => None,
         Some(GivenKey(Ok(key))) => Some(key),

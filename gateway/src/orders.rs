@@ -44,6 +44,7 @@ pub async fn list(app: &App, raw_query: &str, must_name_customer: bool) -> Resul
     let limit = query.limit();
     let after = query.cursor(read_place);
     query.finish()?;
+    app.lists_can_be_read()?;
     let up_to_date = app.store_caught_up(CATCH_UP).await;
     // One more than the page shows whether there is a next one.
     let read = app.store.orders(&filter, after.as_ref(), limit + 1).await;
@@ -52,7 +53,9 @@ pub async fn list(app: &App, raw_query: &str, must_name_customer: bool) -> Resul
     found.truncate(limit);
     let mut json = Json::with_capacity(640 * (found.len() + 1));
     json.open().key("orders").open_list();
-    found.iter().for_each(|stored| write_stored(&mut json, app, stored));
+    for stored in &found {
+        write_stored(&mut json, app, stored).await;
+    }
     json.close_list();
     let next = found.last().filter(|_| more).map(|stored| write_place(&stored.place()));
     json.key("next_cursor").text_or_null(next.as_deref());
@@ -75,7 +78,7 @@ fn read_place(text: &str) -> Option<OrderPlace> {
 /// `GET /v1/orders/{order_id}`: from its flight; once the flight has forgotten it, from the store.
 pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let (id, flight) = find(&app, &name)?;
+    let (id, flight) = find(&app, &name).await?;
     let found = match app.look_up(&flight, id).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
@@ -96,7 +99,7 @@ pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Re
     let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
     let mut json = render::order_buffer();
-    write_stored(&mut json, &app, &stored);
+    write_stored(&mut json, &app, &stored).await;
     Ok(render::response(StatusCode::OK, json))
 }
 
@@ -141,7 +144,7 @@ async fn act(
     name: &OrderName,
     command: impl FnOnce(&OrderId) -> Command,
 ) -> Result<Response, Problem> {
-    let (id, flight) = find(app, name)?;
+    let (id, flight) = find(app, name).await?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });
     let order = match app.ask(&flight, command).await {
@@ -162,7 +165,7 @@ async fn forgotten(app: &App, id: &OrderId, is_cancel: bool) -> Result<Response,
     match stored.order.status {
         _ if is_cancel => {
             let mut json = render::order_buffer();
-            write_stored(&mut json, app, &stored);
+            write_stored(&mut json, app, &stored).await;
             Ok(render::response(StatusCode::OK, json))
         }
         OrderStatus::Expired => Err(Refusal::HoldExpired.into()),
@@ -170,21 +173,21 @@ async fn forgotten(app: &App, id: &OrderId, is_cancel: bool) -> Result<Response,
     }
 }
 
-fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {
+async fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {
     let id = name.0.as_ref().ok_or_else(Problem::order_not_found)?;
-    let flight = app.locate(&id.flight_id)?.ok_or_else(Problem::order_not_found)?;
+    let flight = app.locate(&id.flight_id).await?.ok_or_else(Problem::order_not_found)?;
     Ok((id, flight))
 }
 
-fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder) {
-    let view = app.view(&stored.order_id.flight_id);
+async fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder) {
+    let definition = app.definition_for(stored).await;
     let order_id = stored.order_id.to_string();
     let frame = render::OrderFrame {
         order_id: &order_id,
         record_locator: &stored.record_locator,
         flight_id: stored.order_id.flight_id.as_str(),
         currency: stored.currency.as_str(),
-        cabins: view.as_ref().map_or(&[], |view| &view.definition.cabins),
+        cabins: definition.as_ref().map_or(&[], |definition| &definition.cabins),
         durability: app.durability,
     };
     render::write_order(json, &stored.order, &frame);

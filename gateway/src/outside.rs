@@ -7,14 +7,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farerush_engine::actor::{Engine, FlightHandle, Located};
-use farerush_engine::flight::{Epoch, FlightId, Seq};
+use farerush_engine::flight::{Epoch, FlightDefinition, FlightId, Seq};
 use farerush_engine::journal::{Extent, Journal, JournalError};
-use farerush_persistence::store::{Cursor, Store, StoreError};
+use farerush_persistence::store::{Cursor, Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::problem::Problem;
 use crate::storage::in_full;
 
@@ -34,8 +35,12 @@ pub struct Outside {
     store: Store,
     /// Whether other processes may use the journal as well.
     is_shared: bool,
+    /// Whether journal or store are servers, which may go away.
+    is_remote: bool,
     /// Flights that are not served here.
     elsewhere: RwLock<HashSet<FlightId>>,
+    /// What flights are whose orders were shown here, though they are served elsewhere.
+    definitions: Mutex<HashMap<FlightId, Arc<FlightDefinition>>>,
     /// Flights that came up while the store was away: it has to be asked how far it is with them.
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
@@ -45,12 +50,15 @@ pub struct Outside {
 
 impl Outside {
     /// Nothing is known yet.
-    pub fn new(journal: Arc<dyn Journal>, store: Store, is_shared: bool) -> Self {
+    pub fn new(settings: &Settings, journal: Arc<dyn Journal>, store: Store) -> Self {
+        let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
         Self {
             journal,
             store,
             is_shared,
+            is_remote: is_shared || matches!(settings.store, StoreTarget::MySql(_)),
             elsewhere: RwLock::default(),
+            definitions: Mutex::default(),
             unmet: Mutex::default(),
             is_store_missing: AtomicBool::new(false),
             lookups: Semaphore::new(LOOKUPS_MAX),
@@ -104,12 +112,32 @@ impl Outside {
         }
     }
 
+    /// What the flight of an order is, as the store has it.
+    pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
+        let flight_id = &stored.order_id.flight_id;
+        let has_rows = |definition: &Arc<FlightDefinition>| {
+            let seats = &stored.order.seats;
+            seats.iter().all(|seat| {
+                definition.cabins.iter().any(|cabin| (cabin.first_row..=cabin.last_row).contains(&seat.row()))
+            })
+        };
+        let known = self.definitions.lock().get(flight_id).cloned();
+        if let Some(known) = known.filter(has_rows) {
+            return Some(known); // rows may have been added since, which this order has no seats in
+        }
+        let found = self.store.definition(flight_id).await.ok().flatten().map(Arc::new)?;
+        self.definitions.lock().insert(flight_id.clone(), found.clone());
+        Some(found)
+    }
+
     /// Looks again and again, for as long as the server runs.
     pub async fn watch(self: Arc<Self>, app: Weak<App>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-            self.look(&app.engine, &app.write_behind).await;
+            if self.is_remote || !self.unmet.lock().is_empty() {
+                self.look(&app.engine, &app.write_behind).await;
+            }
         }
     }
 
@@ -119,7 +147,8 @@ impl Outside {
                 write_behind.note_store(None);
                 self.store_is_back(engine, write_behind, &cursors).await;
                 let owners = cursors.into_iter().filter(|cursor| cursor.seq > Seq(0));
-                self.note_owners(engine, owners.map(|cursor| (cursor.flight_id, cursor.epoch)).collect()).await;
+                self.note_owners(engine, owners.map(|cursor| (cursor.flight_id, cursor.epoch)).collect())
+                    .await;
             }
             Err(error) => {
                 write_behind.note_store(Some(in_full(&error)));

@@ -160,21 +160,16 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Serves what a start found; says how many events were replayed.
-    pub fn adopt_all(&self, engine: &Engine, flights: AllRecovered) -> u64 {
-        let mut replayed = 0;
+    /// Serves what a start found.
+    pub fn adopt_all(&self, engine: &Engine, flights: AllRecovered) {
         for (flight_id, result) in flights {
             match result {
-                Ok(recovered) => {
-                    replayed += recovered.replayed;
-                    engine.adopt(self.welcome(&flight_id, recovered));
-                }
+                Ok(recovered) => drop(engine.adopt(self.welcome(&flight_id, recovered))),
                 // Claimed once, but never created.
                 Err(RecoveryError::NotFound { .. }) => {}
                 Err(error) => engine.quarantine(flight_id, in_full(&error)),
             }
         }
-        replayed
     }
 
     /// How the engine brings one flight up again.
@@ -209,8 +204,7 @@ impl Surroundings {
         self.recoveries.note(flight_id, &recovered);
         let Recovered { flight, epoch, basis, stored, journal_was_empty, .. } = recovered;
         // With nothing stored, the journal itself was replayed from the first event or from its snapshot.
-        let without_store =
-            basis == Basis::Journal || (basis == Basis::JournalSnapshot && stored == Seq(0));
+        let without_store = basis == Basis::Journal || (basis == Basis::JournalSnapshot && stored == Seq(0));
         if without_store {
             self.outside.came_up_alone(flight_id);
         } else {

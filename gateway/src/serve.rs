@@ -2,26 +2,25 @@
 //! Never answers a request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::{Engine, EngineParts, Limits, Recover, RecoveredFlight};
-use farerush_engine::flight::FlightId;
-use farerush_engine::journal::{Journal, WriterOptions};
-use farerush_persistence::recovery::{Recovered, RecoveryError, recover, recover_all};
-use farerush_persistence::store::Store;
-use farerush_persistence::write_behind::{Hooks, WriteBehind, WriteBehindOptions};
+use farerush_engine::actor::{Engine, EngineParts, Limits};
+use farerush_engine::journal::{Durability, Journal, WriterOptions};
+use farerush_persistence::write_behind::{WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::auth::AdminToken;
 use crate::body::BodyLimits;
-use crate::config::{JournalTarget, Settings};
+use crate::config::Settings;
+use crate::outside::Outside;
+use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::server::Stop;
-use crate::storage::{DataDir, StartError, in_full, open_journal, open_store};
-use crate::{demo, routes, server};
+use crate::storage::{DataDir, StartError, open_journal};
+use crate::{demo, recovering, routes, server};
 
 /// A server that runs.
 pub struct Running {
@@ -52,12 +51,26 @@ pub async fn start_with(
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
-    let journal = in_front(tokio::task::block_in_place(|| open_journal(&settings))?);
-    let store = open_store(&settings).await?;
-    store.migrate().await?;
-    let (engine, write_behind) = start_engine(&settings, &journal, &store).await?;
+    let until = Instant::now() + settings.start_timeout;
+    let opened = open_journal(&settings, until).await?;
+    refuse_unsafe(&settings, opened.complaints)?;
+    let journal = in_front(opened.journal);
+    let began = Instant::now();
+    let brought_up = recovering::bring_up(&settings, &journal, until).await?;
+    let flights = brought_up.flights.len();
+    let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
+    let (engine, around) = start_engine(&settings, &journal, brought_up)?;
+    tracing::info!(
+        flights,
+        replayed_events = replayed,
+        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        journal = journal.describe(),
+        store = around.store.describe(),
+        durability = settings.durability.as_str(),
+        "recovered"
+    );
     if settings.demo {
-        let created = demo::create(&engine).await.map_err(StartError::Demo)?;
+        let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
         }
@@ -67,8 +80,11 @@ pub async fn start_with(
     }
     let app = Arc::new(App {
         engine,
-        store,
-        write_behind,
+        store: around.store,
+        write_behind: around.write_behind,
+        outside: around.outside,
+        recoveries: around.recoveries,
+        has_replica: settings.store_read.is_some(),
         journal: journal.describe(),
         durability: settings.durability,
         admin_token,
@@ -77,6 +93,7 @@ pub async fn start_with(
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
+    tokio::spawn(app.outside.clone().watch(Arc::downgrade(&app)));
     let stop = Arc::new(Stop::default());
     let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone()));
     Ok(Running { address, app, stop, connections, _data_dir: data_dir })
@@ -97,23 +114,34 @@ fn accept(
     server::serve(listener, warp::service(routes::all(app)), limits, stop)
 }
 
-/// Recovers all flights and starts the engine and the write-behind around them.
-async fn start_engine(
+/// Starts the engine and the write-behind around what was recovered.
+fn start_engine(
     settings: &Settings,
     journal: &Arc<dyn Journal>,
-    store: &Store,
-) -> Result<(Arc<Engine>, WriteBehind), StartError> {
-    let began = Instant::now();
-    let recovered = recover_all(journal, store).await?;
+    brought_up: BroughtUp,
+) -> Result<(Arc<Engine>, Surroundings), StartError> {
+    let BroughtUp { store, flights, without_store } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
-    let engine_place: Arc<OnceLock<Weak<Engine>>> = Arc::default();
-    let hooks = hooks(&engine_place);
+    let engine_place = EnginePlace::default();
+    let outside = Arc::new(Outside::new(settings, journal.clone(), store.clone()));
+    let hooks = recovering::hooks(&engine_place, &outside);
     let write_behind =
         WriteBehind::start(store.clone(), journal.clone(), WriteBehindOptions::default(), hooks);
+    let around = Surroundings {
+        journal: journal.clone(),
+        store,
+        write_behind,
+        outside,
+        recoveries: Arc::new(Recoveries::new(settings)),
+    };
+    if let Some(why) = without_store {
+        around.write_behind.note_store(Some(why));
+        around.outside.store_is_missing();
+    }
     let engine = Engine::start(EngineParts {
         journal: journal.clone(),
-        on_durable: write_behind.intake(),
-        recover: recovery(journal.clone(), store.clone(), write_behind.clone()),
+        on_durable: around.write_behind.intake(),
+        recover: around.clone().recovery(),
         durability: settings.durability,
         limits: Limits {
             permits_overall: settings.permits_overall,
@@ -126,90 +154,22 @@ async fn start_engine(
     .map_err(StartError::Thread)?;
     // Nobody else has set it.
     let _ = engine_place.set(Arc::downgrade(&engine));
-    let may_be_empty = settings.journal == JournalTarget::Memory;
-    let mut replayed = 0;
-    let flights = recovered.len();
-    for (flight_id, result) in recovered {
-        match result {
-            Ok(flight) => {
-                replayed += flight.replayed;
-                adopt(&engine, &write_behind, &flight_id, flight, may_be_empty);
-            }
-            // Claimed once, but never created.
-            Err(RecoveryError::NotFound { .. }) => {}
-            Err(error) => engine.quarantine(flight_id, in_full(&error)),
-        }
-    }
-    tracing::info!(
-        flights,
-        replayed_events = replayed,
-        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        journal = journal.describe(),
-        store = store.describe(),
-        durability = settings.durability.as_str(),
-        "recovered"
-    );
-    Ok((engine, write_behind))
+    around.adopt_all(&engine, flights);
+    Ok((engine, around))
 }
 
-fn adopt(
-    engine: &Engine,
-    write_behind: &WriteBehind,
-    flight_id: &FlightId,
-    recovered: Recovered,
-    may_be_empty: bool,
-) {
-    if recovered.journal_was_empty && !may_be_empty {
-        tracing::warn!(
-            %flight_id,
-            stored_seq = recovered.stored.0,
-            "the journal knew nothing of the flight: it comes up as the store has it, and what was acknowledged \
-             after that event is lost"
-        );
+/// A Redis that may lose what it confirms is no journal to sell on, unless that is meant.
+fn refuse_unsafe(settings: &Settings, complaints: Vec<String>) -> Result<(), StartError> {
+    if complaints.is_empty() {
+        return Ok(());
     }
-    let flight = recovered.flight;
-    write_behind.register(
-        flight_id,
-        flight.definition().salt,
-        recovered.epoch,
-        recovered.stored,
-        flight.seq(),
-    );
-    engine.adopt(RecoveredFlight { flight, epoch: recovered.epoch, stored: recovered.stored });
-}
-
-fn hooks(engine: &Arc<OnceLock<Weak<Engine>>>) -> Hooks {
-    let (stored, fenced) = (engine.clone(), engine.clone());
-    let reach = |place: &OnceLock<Weak<Engine>>| place.get().and_then(Weak::upgrade);
-    Hooks {
-        on_stored: Box::new(move |flight_id, seq| {
-            if let Some(engine) = reach(&stored) {
-                engine.note_stored(flight_id, seq);
-            }
-        }),
-        on_fenced: Box::new(move |flight_id, _epoch| {
-            if let Some(engine) = reach(&fenced) {
-                engine.note_fenced(flight_id);
-            }
-        }),
+    if settings.durability != Durability::Memory && !settings.redis_allow_unsafe {
+        return Err(StartError::UnsafeRedis(complaints));
     }
-}
-
-/// How the engine brings one flight up again.
-fn recovery(journal: Arc<dyn Journal>, store: Store, write_behind: WriteBehind) -> Recover {
-    Arc::new(move |flight_id| {
-        let (journal, store, write_behind) = (journal.clone(), store.clone(), write_behind.clone());
-        Box::pin(async move {
-            match recover(&journal, &store, &flight_id).await {
-                Ok(Recovered { flight, epoch, stored, .. }) => {
-                    write_behind.register(&flight_id, flight.definition().salt, epoch, stored, flight.seq());
-                    Ok(Some(RecoveredFlight { flight, epoch, stored }))
-                }
-                Err(RecoveryError::NotFound { .. }) => Ok(None),
-                Err(error) => Err(in_full(&error)),
-            }
-        })
-    })
+    for complaint in complaints {
+        tracing::warn!("{complaint}");
+    }
+    Ok(())
 }
 
 impl Running {

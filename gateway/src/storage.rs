@@ -222,7 +222,8 @@ pub async fn open_journal(settings: &Settings, until: Instant) -> Result<OpenedJ
             let open = async || {
                 let (url, options) = (url.clone(), options.clone());
                 let opening = tokio::task::spawn_blocking(move || RedisJournal::open(url.expose(), options));
-                let journal = opening.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
+                let journal =
+                    opening.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
                 Ok(journal)
             };
             let journal = wait_for(settings, until, open).await?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use support::flight::Flight;
 use support::ledger::Grab;
-use support::load::{Load, Until};
+use support::load::{Kind, Load, Until};
 use support::world::{START_PATIENCE, World};
 
 /// How long the first grab after a start may take.
@@ -56,7 +56,7 @@ fn a_sold_out_flight_stays_sold_out_after_kill_9() {
         let id = world.next_flight_id();
         let flight = world.create(Flight::economy(&id, 0, rows));
         let mut plan = world.load_plan(64, Until::Lost);
-        plan.only_grabs = true;
+        plan.kind = Kind::OnlyGrab;
         plan.flights = vec![flight.clone()];
         let load = Load::start(world.runtime.handle(), &plan);
         // Whoever is told "sold out" must be able to rely on it: all orders that it follows from are durable.

@@ -86,3 +86,14 @@ CREATE TABLE IF NOT EXISTS flight_cursor (
     last_at   BIGINT      NOT NULL,
     PRIMARY KEY (flight_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+-- What admins did to a flight, by the seq of the event it became.
+CREATE TABLE IF NOT EXISTS admin_audit (
+    flight_id VARCHAR(40) NOT NULL,
+    seq       BIGINT      NOT NULL,
+    at        BIGINT      NOT NULL,
+    action    VARCHAR(32) NOT NULL,
+    -- JSON: what was asked for.
+    details   MEDIUMTEXT  NOT NULL,
+    PRIMARY KEY (flight_id, seq)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -78,3 +78,14 @@ CREATE TABLE flight_cursor (
     -- When the event at seq was decided.
     last_at   INTEGER NOT NULL
 ) STRICT;
+
+-- What admins did to a flight, by the seq of the event it became.
+CREATE TABLE admin_audit (
+    flight_id TEXT    NOT NULL,
+    seq       INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    action    TEXT    NOT NULL,
+    -- JSON: what was asked for.
+    details   TEXT    NOT NULL,
+    PRIMARY KEY (flight_id, seq)
+) STRICT, WITHOUT ROWID;

@@ -9,13 +9,15 @@ use farerush_engine::flight::{
     Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq,
 };
 use farerush_engine::journal::{Extent, Journal};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::recovery::{RecoveryError, blocking, replay};
 use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus, passenger_on, seats_of};
 
 /// How often a flight is read again because a server moved it on while it was being read.
 const TRIES_MAX: usize = 5;
+/// Flights that are checked at the same time.
+const FLIGHTS_AT_A_TIME: usize = 4;
 
 /// What became of a flight's check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +83,30 @@ pub async fn verify(journal: &Arc<dyn Journal>, store: &Store) -> Result<VerifyR
     flight_ids.sort();
     flight_ids.dedup();
     let mut report = VerifyReport::default();
+    let mut under_way: JoinSet<Result<VerifiedFlight, RecoveryError>> = JoinSet::new();
     for flight_id in flight_ids {
-        report.flights.push(verify_flight(journal, store, flight_id).await?);
+        while under_way.len() >= FLIGHTS_AT_A_TIME {
+            report.flights.extend(next_verified(&mut under_way).await?);
+        }
+        let (journal, store) = (Arc::clone(journal), store.clone());
+        under_way.spawn(async move { verify_flight(&journal, &store, flight_id).await });
     }
+    while let Some(line) = next_verified(&mut under_way).await? {
+        report.flights.push(line);
+    }
+    report.flights.sort_by(|one, other| one.flight_id.cmp(&other.flight_id));
     Ok(report)
+}
+
+async fn next_verified(
+    under_way: &mut JoinSet<Result<VerifiedFlight, RecoveryError>>,
+) -> Result<Option<VerifiedFlight>, RecoveryError> {
+    match under_way.join_next().await {
+        Some(Ok(line)) => line.map(Some),
+        // What may panic is caught where it stands.
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        None => Ok(None),
+    }
 }
 
 /// All that is known of a flight, read while it stood still.

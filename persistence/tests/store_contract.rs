@@ -5,6 +5,7 @@ mod store_support;
 use std::collections::{HashMap, HashSet};
 use std::mem::discriminant;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farerush_engine::flight::{
     CabinClass, Command, CustomerId, Epoch, Flight, IdempotencyKey, OrderId, OrderNo, OrderRef, OrderStatus,
@@ -15,7 +16,7 @@ use farerush_persistence::store::{
     Flushed, OrderFilter, Store, StoreError, StoreOptions, StoredOrder, TicketStatus,
 };
 use proptest::prelude::*;
-use store_support::{Life, SALT, cabin, id, life_of, stores};
+use store_support::{Chance, Life, SALT, cabin, id, life_of, stores};
 
 async fn restored(store: &Store, life: &Life) -> Flight {
     let (snapshot, cursor) = store.snapshot(&life.id()).await.unwrap().expect("a snapshot");
@@ -177,7 +178,6 @@ async fn the_snapshot_at_any_cursor_is_the_flight_at_that_moment() {
         let name = test.name;
         tokio::task::spawn_blocking(move || {
             let number = std::cell::Cell::new(0);
-            let kinds = std::cell::RefCell::new(HashSet::new());
             let mut runner = store_support::runner(24);
             let steps = prop::collection::vec((any::<u8>(), any::<u16>(), any::<u16>()), 1..120);
             let cuts = prop::collection::vec(1_u64..40, 1..30);
@@ -186,7 +186,6 @@ async fn the_snapshot_at_any_cursor_is_the_flight_at_that_moment() {
                     number.set(number.get() + 1);
                     let mut life = Life::new(&format!("R{}", number.get()));
                     steps.iter().for_each(|&(kind, a, b)| life.step(kind, a, b));
-                    kinds.borrow_mut().extend(life.events.iter().map(|event| discriminant(&event.event)));
                     let mut stored = 0;
                     for cut in cuts.into_iter().chain([u64::MAX / 2]) {
                         let to = life.flight.seq().0.min(stored + cut);
@@ -203,10 +202,24 @@ async fn the_snapshot_at_any_cursor_is_the_flight_at_that_moment() {
                     Ok(())
                 })
                 .unwrap();
-            assert_eq!(kinds.borrow().len(), 11, "every kind of event was among them");
         })
         .await
         .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_event_reaches_the_tables() {
+    for test in stores().await {
+        let life = life_of("FR1", 1_500);
+        let kinds: HashSet<_> = life.events.iter().map(|event| discriminant(&event.event)).collect();
+        assert_eq!(kinds.len(), 11);
+        for from in (1..=life.flight.seq().0).step_by(40) {
+            let outcome = test.store.flush(&[life.batch(1, from..=from + 39)]).await.unwrap();
+            assert_eq!(outcome, [Flushed::Stored], "{}", test.name);
+            let flight = restored(&test.store, &life).await;
+            assert_eq!(flight.digest(), life.flight_at(from + 39).digest(), "{} at {from}", test.name);
+        }
     }
 }
 
@@ -386,6 +399,39 @@ async fn claimers_that_race_each_get_an_epoch_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_a_claim_is_answered_the_old_owner_stores_nothing_more() {
+    let mut chance = Chance::new();
+    for test in stores().await {
+        for round in 0..15 {
+            let life = Arc::new(life_of(&format!("FR{round}"), 400));
+            test.store.flush(&[life.batch(1, 1..=1)]).await.unwrap();
+            let (store, old) = (test.store.clone(), Arc::clone(&life));
+            let old_owner = tokio::spawn(async move {
+                let mut seq = 2;
+                while seq <= old.flight.seq().0 {
+                    match store.flush(&[old.batch(1, seq..=seq)]).await.as_deref() {
+                        Ok([Flushed::Stored | Flushed::AlreadyStored { .. }]) => seq += 1,
+                        Ok(outcomes) => {
+                            assert_eq!(outcomes, [Flushed::Fenced { owner: Epoch(2) }]);
+                            return true;
+                        }
+                        Err(error) => assert!(error.is_transient(), "{error}"),
+                    }
+                }
+                false
+            });
+            tokio::time::sleep(Duration::from_micros(chance.below(20_000))).await;
+            let claimed = test.store.claim(&[claim(life.id().as_str(), 2)]).await.unwrap().remove(0);
+            let was_fenced = old_owner.await.unwrap();
+            let now = test.store.cursor(&life.id()).await.unwrap().unwrap();
+            assert_eq!(now, claimed, "{}", test.name);
+            assert!(was_fenced || now.seq == life.flight.seq(), "{}", test.name);
+            assert_eq!(restored(&test.store, &life).await.digest(), life.flight_at(now.seq.0).digest());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_flush_the_same_events_store_them_once() {
     for test in stores().await {
         let lives: Arc<Vec<Life>> =
@@ -423,5 +469,23 @@ async fn two_that_flush_the_same_events_store_them_once() {
         for life in lives.iter() {
             assert_eq!(restored(&test.store, life).await.digest(), life.flight.digest(), "{}", test.name);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_admins_did_is_in_the_audit_and_what_customers_did_is_not() {
+    for test in stores().await {
+        let mut life = Life::new("FR1");
+        life.grab("a", 2);
+        assert!(life.command(&Command::PauseSale));
+        assert!(life.command(&Command::Block(["12A".parse().unwrap()].into_iter().collect())));
+        test.store.flush(&[life.all(1)]).await.unwrap();
+        let mut beside = test.beside().await;
+        for action in ["'create'", "'pause'", "'block'"] {
+            let sql = format!("DELETE FROM admin_audit WHERE flight_id = 'FR1' AND action = {action}");
+            assert_eq!(beside.run_text(&sql).await, 1, "{action} on {}", test.name);
+        }
+        beside.run("DELETE FROM admin_audit WHERE action = 'open'").await;
+        assert_eq!(beside.run("DELETE FROM admin_audit").await, 0, "nothing else on {}", test.name);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use farerush_engine::actor::{Answer, CreateError, RestartError};
+use farerush_engine::actor::{Answer, CreateError, Located, RestartError};
 use farerush_engine::flight::aircraft::{AIRCRAFT, Aircraft, aircraft};
 use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
 use farerush_engine::flight::decide::check_policy;
@@ -39,16 +39,27 @@ pub async fn create(app: Arc<App>, body: Received) -> Result<Response, Problem> 
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
     let NewFlight { definition, policy, open } = new_flight(&value, salt)?;
     let flight_id = definition.flight_id.clone();
+    let exists = || {
+        let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
+        Problem::new(Code::FlightExists, detail)
+    };
+    if matches!(app.engine.find(&flight_id), Located::Nobody) && app.outside.has(&flight_id).await? {
+        return Err(exists());
+    }
     let creating = app.engine.create(definition, policy, open);
     let created = tokio::time::timeout(app.request_timeout, creating).await;
     let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
         Ok(flight) => flight,
-        Err(CreateError::Exists) => {
-            let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
-            return Err(Problem::new(Code::FlightExists, detail));
-        }
+        Err(CreateError::Exists) => return Err(exists()),
         Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
         Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
+        // Another server may have created it in the same moment: then the journal did not take ours.
+        Err(CreateError::OutcomeUnknown)
+            if matches!(app.engine.find(&flight_id), Located::Nobody)
+                && app.outside.has(&flight_id).await.unwrap_or(false) =>
+        {
+            return Err(exists());
+        }
         Err(CreateError::OutcomeUnknown) => return Err(Problem::outcome_unknown()),
     };
     let mut response = render::flight(StatusCode::CREATED, &flight.view(), app.now());
@@ -301,7 +312,7 @@ fn empty(body: Received) -> Result<(), Problem> {
 
 /// Has a command about the whole flight decided, and shows the flight as it is then.
 async fn command(app: &App, name: &FlightName, command: Command) -> Result<Response, Problem> {
-    let flight = app.flight(name)?;
+    let flight = app.flight(name).await?;
     let Answer::Flight { .. } = app.ask(&flight, command).await? else {
         return Err(Problem::outcome_unknown());
     };

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use farerush_engine::flight::FlightId;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
@@ -48,13 +49,32 @@ pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         json.open().key("flight_id").plain(flight.flight_id());
         json.key("seq").number(status.seq.0).key("durable_seq").number(status.durable_seq.0);
         json.key("stored_seq").number(stored.0).key("epoch").number(status.epoch.0);
-        json.key("queue").number(status.queued).key("holds").number(status.holds).close();
+        json.key("queue").number(status.queued).key("holds").number(status.holds);
+        json.key("recovered");
+        write_recovered(&mut json, &app, flight.flight_id());
+        json.close();
     }
     json.close_list();
+    json.key("flights_elsewhere").number(app.outside.flights_elsewhere() as u64);
     json.key("stopped_flights").open_list();
-    for (flight_id, reason) in &engine.quarantined {
+    let mut stopped = engine.quarantined;
+    stopped.sort_unstable();
+    for (flight_id, reason) in &stopped {
         json.open().key("flight_id").plain(flight_id).key("reason").text(reason).close();
     }
     json.close_list().close();
     Ok(render::response(StatusCode::OK, json))
+}
+
+/// How a flight came up; null if it was created since the start.
+fn write_recovered(json: &mut Json, app: &App, flight_id: &FlightId) {
+    let Some(note) = app.recoveries.of(flight_id) else {
+        json.null();
+        return;
+    };
+    json.open().key("from").text(note.basis.as_str()).key("seq").number(note.seq.0);
+    json.key("journal_was_empty").boolean(note.journal_was_empty);
+    // Nobody can count what is gone: only that nothing was lost can be known.
+    json.key("lost_events").text(if note.journal_was_empty { "unknown" } else { "none" });
+    json.key("took_ms").number(millis(note.took)).close();
 }

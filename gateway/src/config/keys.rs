@@ -57,7 +57,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         secret: true,
-        ..key("store_read", "none", "a replica that serves the lists: mysql://user:password@host[:port]/database")
+        ..key(
+            "store_read",
+            "none",
+            "a replica that serves the lists: mysql://user:password@host[:port]/database",
+        )
     },
     key("store_connections", "4", "most connections that read from the store"),
     key("redis_wait_replicas", "0", "replicas of Redis that must have an event before it counts as durable"),

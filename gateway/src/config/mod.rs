@@ -266,10 +266,14 @@ fn journal_target(text: &str, data_dir: &Path) -> Result<Option<JournalTarget>, 
         Some(("redis", rest)) if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) => {
             Ok(Some(JournalTarget::Redis(Secret::new(text))))
         }
-        Some(("rediss", _)) => Err("this version cannot speak TLS with Redis (rediss:); use redis:// on a network of \
+        Some(("rediss", _)) => {
+            Err("this version cannot speak TLS with Redis (rediss:); use redis:// on a network of \
                                     your own, or a tunnel"
-            .to_owned()),
-        _ => Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:".to_owned()),
+                .to_owned())
+        }
+        _ => {
+            Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:".to_owned())
+        }
     }
 }
 

@@ -25,6 +25,17 @@ pub(crate) enum Until {
     Told,
 }
 
+/// What the clients ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Everything, grabs most of all.
+    All,
+    /// Grabs by number.
+    OnlyGrab,
+    /// Grabs, nearly all of them cancelled at once, so that nothing sells out.
+    GiveBack,
+}
+
 /// What the clients share.
 #[derive(Debug, Default)]
 struct Pulse {
@@ -51,8 +62,7 @@ pub(crate) struct LoadPlan {
     pub(crate) clients: u32,
     pub(crate) flights: Vec<Arc<Flight>>,
     pub(crate) until: Until,
-    /// Whether there is nothing but grabs by number.
-    pub(crate) only_grabs: bool,
+    pub(crate) kind: Kind,
 }
 
 /// A running load.
@@ -143,7 +153,10 @@ impl Worker {
             let chance = self.rng.u32(..100);
             let chosen = self.choose_order();
             goes_on = match (chance, chosen) {
-                _ if self.plan.only_grabs => self.grab().await,
+                _ if self.plan.kind == Kind::OnlyGrab => self.grab().await,
+                (0..97, Some(place)) if self.plan.kind == Kind::GiveBack => {
+                    self.change(place, Change::Cancel).await
+                }
                 (0..8, Some(place)) => self.change(place, Change::Cancel).await,
                 (8..20, Some(place)) => self.confirm(place).await,
                 (20..30, Some(place)) => self.move_seats(place).await,
@@ -160,7 +173,8 @@ impl Worker {
         if self.grabs.is_empty() {
             return None;
         }
-        let place = self.rng.usize(..self.grabs.len());
+        let newest = self.grabs.len() - 1;
+        let place = if self.plan.kind == Kind::GiveBack { newest } else { self.rng.usize(..=newest) };
         let order = self.grabs[place].order()?;
         (order.seen.status.is_live() && order.pending.is_none()).then_some(place)
     }
@@ -202,7 +216,8 @@ impl Worker {
         let mut body = json!({ "customer_id": customer });
         let mut quantity = rng.usize(1..=4);
         let mut named = None;
-        if !self.plan.only_grabs && rng.u32(..8) == 0 {
+        let all_kinds = self.plan.kind == Kind::All;
+        if all_kinds && rng.u32(..8) == 0 {
             let mut seats: Vec<String> = (0..quantity).map(|_| flight.any_seat(rng)).collect();
             seats.sort_unstable();
             seats.dedup();
@@ -212,7 +227,7 @@ impl Worker {
         } else {
             body["quantity"] = json!(quantity);
             body["together"] = json!(rng.choice(["required", "preferred", "any"]));
-            if !self.plan.only_grabs && rng.u32(..4) == 0 {
+            if all_kinds && rng.u32(..4) == 0 {
                 body["cabin_class"] = json!(flight.any_class(rng));
             }
         }

@@ -1,7 +1,7 @@
 //! A system under test with its ledger over many rounds: starts it, loads it, breaks it, and has everything checked.
 //! Never starts afresh between rounds: what round 1 was promised must still hold in round 20.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +15,13 @@ use super::check::{self, Found};
 use super::client::{Client, Outcome, Request};
 use super::flight::Flight;
 use super::ledger::{Grab, Order};
-use super::load::{Load, LoadPlan, Until};
+use super::load::{Kind, Load, LoadPlan, Until};
 use super::process::{Gateway, Plan};
 
 /// How long a start may take, recovery included.
 pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Seats that are free at the start of a round, at least.
+const FREE_SEATS_MIN: usize = 1200;
 /// Lines of the log that a failing test shows.
 const LOG_LINES_SHOWN: usize = 60;
 /// Orders of earlier rounds that each round looks at again.
@@ -48,6 +50,10 @@ pub(crate) struct World {
     books: BTreeMap<Arc<str>, Book>,
     /// Flights with seats left.
     on_sale: Vec<Arc<Flight>>,
+    /// Their free seats, as they were last counted.
+    free: HashMap<Arc<str>, usize>,
+    /// Most seats that one load has bought.
+    bought_max: usize,
     /// A flight that is being created under load.
     creating: Option<(Flight, JoinHandle<Outcome>)>,
     flights_made: u32,
@@ -86,6 +92,8 @@ impl World {
             runtime: runtime.expect("a runtime is made"),
             books: BTreeMap::new(),
             on_sale: Vec::new(),
+            free: HashMap::new(),
+            bought_max: 0,
             creating: None,
             flights_made: 0,
             loads_made: 0,
@@ -179,13 +187,15 @@ impl World {
             Err(code) => assert_eq!(code, "FLIGHT_EXISTS", "creating {}", flight.id),
         }
         self.books.insert(flight.id.clone(), Book { flight: Arc::clone(&flight), grabs: Vec::new() });
+        self.free.insert(flight.id.clone(), flight.capacity());
         self.on_sale.push(Arc::clone(&flight));
         flight
     }
 
-    /// Sees to it that there are five flights on sale, of all kinds.
+    /// Sees to it that there are flights of all kinds on sale, with more seats than a load can buy.
     pub(crate) fn fill_the_board(&mut self) {
-        while self.on_sale.len() < 5 {
+        let wanted = FREE_SEATS_MIN.max(2 * self.bought_max);
+        while self.on_sale.len() < 5 || self.free.values().sum::<usize>() < wanted {
             let id = self.next_flight_id();
             // A hold that runs out while `verify` reads journal and store would look like a difference.
             let fleeting = u32::from(!self.verifies);
@@ -239,7 +249,7 @@ impl World {
             clients,
             flights: self.on_sale.clone(),
             until,
-            only_grabs: false,
+            kind: Kind::All,
         }
     }
 
@@ -255,6 +265,8 @@ impl World {
         let address = self.address();
         self.grabs_total += grabs.len();
         let settled = self.runtime.block_on(check::settle(address, grabs));
+        let bought = settled.iter().filter_map(Grab::order).map(|order| order.seen.seats.len()).sum();
+        self.bought_max = self.bought_max.max(bought);
         self.file(settled);
         self.check_some_old_orders();
         self.checks_made += 1;
@@ -264,8 +276,11 @@ impl World {
             let found = self.check_flight(&flight);
             results.push((flight, found));
         }
-        let is_gone = |id: &str| results.iter().any(|(flight, found)| *flight.id == *id && found.free == 0);
-        self.on_sale.retain(|flight| !is_gone(&flight.id));
+        for (flight, found) in &results {
+            self.free.insert(flight.id.clone(), found.free);
+        }
+        self.free.retain(|_, free| *free > 0);
+        self.on_sale.retain(|flight| self.free.contains_key(&flight.id));
         if self.verifies {
             self.verify();
         }

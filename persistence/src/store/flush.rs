@@ -10,7 +10,7 @@ use farerush_engine::journal::{Batch, Claim};
 use super::error::StoreError;
 use super::plan::{Plan, Rows, orders_needed};
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
-use super::table::{CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement};
+use super::table::{AUDIT, CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement, TICKETS};
 use super::value::Value;
 use super::{Cursor, Flushed, Store, Transaction};
 
@@ -267,9 +267,12 @@ fn plan_flight(
 
 async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
     let dialect = transaction.dialect();
-    for (table, rows) in
-        [(&FLIGHTS, rows.flights), (&ORDERS, rows.orders), (&super::table::TICKETS, rows.tickets)]
-    {
+    for (table, rows) in [
+        (&FLIGHTS, rows.flights),
+        (&ORDERS, rows.orders),
+        (&TICKETS, rows.tickets),
+        (&AUDIT, rows.audit),
+    ] {
         for statement in table.upserts(dialect, rows) {
             transaction.execute("writing rows", statement).await?;
         }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use farerush_engine::flight::{
     Cabin, Event, FlightId, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded,
-    Sale, SaleSwitch, Seat, Seats,
+    Sale, SalePolicy, SaleSwitch, Seat, Seats, Timestamp,
 };
+use serde_json::json;
 
 use super::rows::{FlightRow, boxed, encode_order, encode_ticket};
 use super::value::Row;
@@ -18,6 +19,7 @@ pub(super) struct Rows {
     pub(super) flights: Vec<Row>,
     pub(super) orders: Vec<Row>,
     pub(super) tickets: Vec<Row>,
+    pub(super) audit: Vec<Row>,
 }
 
 /// A flight's part of a flush: what is known of it, and what changed.
@@ -28,6 +30,7 @@ pub(super) struct Plan {
     orders: BTreeMap<OrderNo, Order>,
     changed_orders: BTreeSet<OrderNo>,
     seats: BTreeMap<Seat, SeatChange>,
+    audit: Vec<Row>,
 }
 
 /// What a seat's ticket shall say.
@@ -73,11 +76,13 @@ impl Plan {
             orders: orders.into_iter().map(|order| (order.no, order)).collect(),
             changed_orders: BTreeSet::new(),
             seats: BTreeMap::new(),
+            audit: Vec::new(),
         }
     }
 
     /// Takes in an event: what is written last for a row is what the row will hold.
     pub(super) fn apply(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
+        self.audit.extend(audit_row(&self.flight_id, recorded));
         if let Event::FlightCreated { definition, policy } = &recorded.event {
             if self.flight.is_some() {
                 return Err("the flight exists already".to_owned());
@@ -227,6 +232,7 @@ impl Plan {
             ));
         }
         rows.tickets.append(&mut tickets);
+        rows.audit.extend(self.audit);
         let changed = self.changed_orders.iter().filter_map(|no| self.orders.get(no));
         rows.orders.extend(changed.map(|order| encode_order(&self.flight_id, salt, currency, order)));
         if self.flight_changed {
@@ -234,6 +240,40 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// The audit's row of an event that an admin caused.
+fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
+    let list = |seats: &Seats| seats.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let policy = |policy: &SalePolicy| {
+        json!({
+            "opens_at": policy.opens_at.map(Timestamp::as_millis),
+            "closes_at": policy.closes_at.map(Timestamp::as_millis),
+            "max_seats_per_order": policy.max_seats_per_order,
+            "max_seats_per_customer": policy.max_seats_per_customer,
+            "hold_seconds": policy.hold_seconds,
+        })
+    };
+    let (action, details) = match &recorded.event {
+        Event::FlightCreated { policy: rules, .. } => ("create", policy(rules)),
+        Event::SaleSwitched { switch: SaleSwitch::Open, policy: rules } => ("open", policy(rules)),
+        Event::SaleSwitched { switch: SaleSwitch::Paused, .. } => ("pause", json!({})),
+        Event::SaleSwitched { switch: SaleSwitch::Closed, .. } => ("close", json!({})),
+        Event::PolicyChanged { policy: rules } => ("change_policy", policy(rules)),
+        Event::SeatsBlocked { seats } => ("block", json!({ "seats": list(seats) })),
+        Event::SeatsUnblocked { seats } => ("unblock", json!({ "seats": list(seats) })),
+        Event::RowsAdded { cabin } => {
+            ("add_rows", json!({ "rows": [cabin.first_row, cabin.last_row], "layout": cabin.layout.as_str() }))
+        }
+        _ => return None,
+    };
+    Some(vec![
+        flight_id.as_str().into(),
+        recorded.seq.0.into(),
+        recorded.at.as_millis().into(),
+        action.into(),
+        details.to_string().into(),
+    ])
 }
 
 /// All seats of a cabin, row by row.

@@ -3,7 +3,7 @@
 
 use farerush_engine::flight::inventory::ENDED_ORDER_RETENTION_MS;
 use farerush_engine::flight::{
-    CustomerId, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
+    CustomerId, FlightDefinition, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
 };
 
 use super::error::StoreError;
@@ -100,6 +100,14 @@ impl Store {
             orders: orders.into_iter().map(|stored| stored.order).collect(),
         };
         Ok(Some((snapshot, cursor)))
+    }
+
+    /// What a flight is, as it is stored; `None` if nothing of it is. One statement: the future may be dropped at any
+    /// time. From the replica, if there is one.
+    pub async fn definition(&self, flight_id: &FlightId) -> Result<Option<FlightDefinition>, StoreError> {
+        let rows = self.query("reading a flight", of_flight(&FLIGHTS.select(), flight_id, "")).await?;
+        let flight = decoded("flights", Some(flight_id), rows, FlightRow::decode)?.pop();
+        Ok(flight.map(|flight| flight.definition))
     }
 
     /// Everything the tables hold of a flight, at its cursor: all its orders and a ticket for each of its seats.

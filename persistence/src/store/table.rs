@@ -125,6 +125,14 @@ pub(super) const ORDERS: Table = Table {
     ],
 };
 
+/// What admins did, a row for each event of theirs.
+pub(super) const AUDIT: Table = Table {
+    name: "admin_audit",
+    columns: &["flight_id", "seq", "at", "action", "details"],
+    key: &["flight_id", "seq"],
+    changing: &["details"],
+};
+
 /// Owners and progress.
 pub(super) const CURSORS: Table = Table {
     name: "flight_cursor",

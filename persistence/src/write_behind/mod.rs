@@ -239,10 +239,14 @@ impl WriteBehind {
     /// What somebody else found out about the store: `None` if it answered, which counts only while nothing waits to
     /// be stored (else the next flush will tell).
     pub fn note_store(&self, error: Option<String>) {
-        match error {
-            Some(error) => drop(self.shared.store_is_down(error)),
-            None if self.shared.backlog.lock().flights_behind() == 0 => drop(self.shared.store_is_up()),
-            None => {}
+        let Some(error) = error else {
+            if self.shared.backlog.lock().flights_behind() == 0 && self.shared.store_is_up() {
+                tracing::info!("the store is back");
+            }
+            return;
+        };
+        if self.shared.store_is_down(error.clone()) {
+            tracing::warn!(error, "the store is away; sales go on");
         }
     }
 

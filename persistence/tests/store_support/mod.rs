@@ -156,6 +156,12 @@ impl TestStore {
 impl Beside {
     /// Runs a statement; returns the rows affected.
     pub async fn run(&mut self, sql: &'static str) -> u64 {
+        self.run_text(sql).await
+    }
+
+    /// The same with a text that was put together.
+    pub async fn run_text(&mut self, sql: &str) -> u64 {
+        let sql = AssertSqlSafe(sql.to_owned());
         match self {
             Self::Sqlite(connection) => connection.execute(sql).await.unwrap().rows_affected(),
             Self::MySql(connection) => connection.execute(sql).await.unwrap().rows_affected(),

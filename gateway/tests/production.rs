@@ -1,0 +1,474 @@
+//! The real program on a real Redis and a real MariaDB: what survives which of them, who owns a flight, and what is said
+//! about it. Never looks inside the program: everything goes through HTTP, signals, its log and its exit code.
+
+#[path = "../../persistence/tests/servers/mod.rs"]
+mod servers;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use servers::{MariaDbServer, RedisServer};
+use support::process::{Gateway, Plan, TOKEN};
+use tempfile::TempDir;
+
+/// Longer than anything should take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A Redis, a MariaDB, and a folder for gateways.
+struct Rig {
+    redis: RedisServer,
+    mariadb: MariaDbServer,
+    folder: TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { redis: RedisServer::start(&[]), mariadb: MariaDbServer::start(&[]), folder }
+    }
+
+    /// How the gateway of this name is started.
+    fn plan(&self, name: &str) -> Plan {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Plan::embedded(&folder).with("journal", &self.redis.url()).with("store", &self.mariadb.url())
+    }
+}
+
+fn start(plan: &Plan) -> Gateway {
+    let mut gateway = plan.start();
+    gateway.wait_ready(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    gateway
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Sends one request on a connection of its own.
+fn send(address: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {answer:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
+}
+
+/// What a gateway is asked in these tests.
+trait Asked {
+    fn get(&self, path: &str) -> (u16, Value);
+    fn post(&self, path: &str, body: &str) -> (u16, Value);
+    fn try_grab(&self, flight: &str, key: &str) -> (u16, Value);
+
+    fn grab(&self, flight: &str, key: &str) -> Value {
+        let (status, order) = self.try_grab(flight, key);
+        assert_eq!(status, 201, "{order}");
+        order
+    }
+
+    fn create(&self, flight: &str) {
+        let (status, created) = self.try_create(flight);
+        assert_eq!(status, 201, "{created}");
+    }
+
+    fn try_create(&self, flight: &str) -> (u16, Value) {
+        let body = json!({
+            "flight_id": flight, "flight_number": "FR1", "origin": "TPE", "destination": "NRT",
+            "departs_at": "2030-01-01T00:00:00Z", "aircraft": "A320",
+            "fare": {"amount": 99900, "currency": "TWD"},
+            "sale": {"state": "open", "max_seats_per_customer": 180},
+        });
+        self.post("/v1/admin/flights", &body.to_string())
+    }
+
+    fn available(&self, flight: &str) -> Value {
+        self.get(&format!("/v1/flights/{flight}")).1["available"].clone()
+    }
+
+    /// Order ids of customer `u`, once the list is up to date.
+    fn listed(&self) -> Vec<Value> {
+        let mut orders = Value::Null;
+        until("the list is up to date", || {
+            let (status, list) = self.get("/v1/orders?customer_id=u&limit=100");
+            orders = list["orders"].clone();
+            status == 200 && list["up_to_date"] == true
+        });
+        orders.as_array().unwrap().iter().map(|order| order["order_id"].clone()).collect()
+    }
+
+    fn status_of(&self, flight: &str) -> Value {
+        let (_, status) = self.get("/v1/admin/status");
+        let flights = status["flights"].as_array().unwrap();
+        flights.iter().find(|its| its["flight_id"] == flight).cloned().unwrap_or_default()
+    }
+}
+
+impl Asked for Gateway {
+    fn get(&self, path: &str) -> (u16, Value) {
+        send(self.address(), &format!("GET {path}"), "", "")
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        send(self.address(), &format!("POST {path}"), "", body)
+    }
+
+    fn try_grab(&self, flight: &str, key: &str) -> (u16, Value) {
+        let headers = format!("idempotency-key: {key}\r\n");
+        let request = format!("POST /v1/flights/{flight}/orders");
+        send(self.address(), &request, &headers, r#"{"customer_id":"u","quantity":1}"#)
+    }
+}
+
+fn verify(plan: &Plan) -> String {
+    let output = plan.run("verify");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{table}{said}");
+    table
+}
+
+#[test]
+fn it_sells_and_after_a_kill_everything_is_there() {
+    let mut rig = Rig::new();
+    rig.redis = RedisServer::start(&["--requirepass", "hush-hush"]);
+    let journal = rig.redis.url().replace("redis://", "redis://:hush-hush@");
+    let plan = rig.plan("one").with("journal", &journal).with("demo", "true");
+    let migrated = plan.run("migrate");
+    assert!(String::from_utf8_lossy(&migrated.stdout).contains("applied now"), "{migrated:?}");
+    let gateway = start(&plan);
+    let orders: Vec<Value> = (0..9).map(|number| gateway.grab("DEMO1", &format!("k{number}"))).collect();
+    let listed = gateway.listed();
+    assert_eq!(listed.len(), 9);
+    assert!(verify(&plan).contains("5 flights, 0 with a difference"), "beside the server");
+    let (_, ready) = gateway.get("/readyz");
+    let (_, status) = gateway.get("/v1/admin/status");
+    let place = rig.redis.url();
+    assert_eq!((&ready["journal"]["where"], &ready["store"]["state"]), (&json!(place), &json!("up")));
+    for text in [gateway.log_text(), ready.to_string(), status.to_string()] {
+        assert!(!text.contains("hush-hush") && !text.contains("farerush@"), "a secret shows: {text}");
+    }
+    gateway.kill();
+    assert!(verify(&plan).contains("5 flights, 0 with a difference"));
+    let gateway = start(&plan);
+    assert_eq!(gateway.available("DEMO1"), 171);
+    for order in &orders {
+        assert_eq!(&gateway.get(&format!("/v1/orders/{}", order["order_id"].as_str().unwrap())).1, order);
+    }
+    assert_eq!(gateway.try_grab("DEMO1", "k7"), (200, orders[7].clone()), "a key finds its order");
+    assert_eq!(gateway.listed(), listed);
+    assert_eq!(gateway.status_of("DEMO1")["recovered"]["from"], "store and journal");
+    gateway.stop();
+}
+
+#[test]
+fn with_redis_flushed_flights_come_up_as_the_store_has_them_and_say_so() {
+    let rig = Rig::new();
+    let plan = rig.plan("one");
+    let gateway = start(&plan);
+    gateway.create("FR1");
+    let order = gateway.grab("FR1", "k");
+    // While it runs: the flight stops rather than to begin anew in the middle, and comes back when told to, with what
+    // had not been stored yet.
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    let (status, problem) = gateway.try_grab("FR1", "lost");
+    assert_eq!((status, &problem["code"]), (503, &json!("OUTCOME_UNKNOWN")));
+    assert_eq!(gateway.get("/v1/flights/FR1").0, 503);
+    let (status, restarted) = gateway.post("/v1/admin/flights/FR1/restart", "");
+    assert_eq!(status, 200, "{restarted}");
+    assert_eq!(gateway.available("FR1"), 179);
+    gateway.grab("FR1", "k2");
+    assert_eq!(gateway.listed().len(), 2);
+    gateway.kill();
+    // And while it does not.
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    let gateway = start(&plan);
+    assert!(gateway.log_text().contains("the journal knew nothing of the flight"), "{}", gateway.log_text());
+    let recovered = &gateway.status_of("FR1")["recovered"];
+    assert_eq!((&recovered["from"], &recovered["journal_was_empty"]), (&json!("store"), &json!(true)));
+    assert_eq!(recovered["lost_events"], "unknown");
+    assert_eq!(gateway.available("FR1"), 178);
+    assert_eq!(gateway.try_grab("FR1", "k"), (200, order));
+    gateway.grab("FR1", "k3");
+    assert_eq!(gateway.listed().len(), 3);
+    verify(&plan);
+}
+
+#[test]
+fn with_mysql_down_at_the_start_flights_come_up_from_redis_alone() {
+    let mut rig = Rig::new();
+    let plan = rig.plan("one").with("store_start_timeout_ms", "300");
+    let gateway = start(&plan);
+    gateway.create("FR1");
+    gateway.create("FR2");
+    gateway.grab("FR1", "k1");
+    assert_eq!(gateway.listed().len(), 1);
+    // These two never reach the store before everything but Redis is gone.
+    rig.mariadb.stop();
+    let order = gateway.grab("FR1", "k2");
+    gateway.grab("FR2", "k3");
+    gateway.kill();
+    rig.mariadb.kill();
+
+    let gateway = start(&plan);
+    assert!(gateway.log_text().contains("from the journal alone"), "{}", gateway.log_text());
+    let (status, ready) = gateway.get("/readyz");
+    assert_eq!((status, &ready["status"], &ready["store"]["state"]), (200, &json!("ready"), &json!("down")));
+    assert_eq!(gateway.status_of("FR1")["recovered"]["from"], "journal");
+    assert_eq!(gateway.try_grab("FR1", "k2"), (200, order));
+    gateway.grab("FR1", "k4");
+    until("lists say that the store is away", || {
+        let began = Instant::now();
+        let (status, problem) = gateway.get("/v1/orders?customer_id=u");
+        let is_soon = began.elapsed() < Duration::from_secs(3);
+        status == 503 && is_soon && problem["detail"].as_str().unwrap().contains("store")
+    });
+
+    rig.mariadb.restart();
+    until("the store has caught up", || {
+        let caught_up = |flight: &Value| flight["stored_seq"] == flight["durable_seq"];
+        caught_up(&gateway.status_of("FR1")) && caught_up(&gateway.status_of("FR2"))
+    });
+    assert_eq!(gateway.listed().len(), 4);
+    assert_eq!(gateway.get("/readyz").1["store"]["state"], "up");
+    gateway.stop();
+    verify(&plan);
+    // On an empty Redis nothing can come up without the store, and an empty system would be a lie.
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    rig.mariadb.kill();
+    let mut gateway = plan.with("start_timeout_ms", "600").start();
+    assert_eq!(gateway.wait_exit(PATIENCE).unwrap().code(), Some(1));
+    assert!(gateway.log_text().contains("gave up after waiting"), "{}", gateway.log_text());
+}
+
+#[test]
+fn a_start_waits_for_its_servers_and_says_so_but_not_for_ever() {
+    let mut rig = Rig::new();
+    rig.redis.kill();
+    rig.mariadb.kill();
+    let plan = rig.plan("one");
+    let mut gateway = plan.start();
+    let places = [rig.redis.url(), format!("mysql://127.0.0.1:{}/farerush", rig.mariadb.port())];
+    until("it says that it waits for Redis", || {
+        gateway.log_text().contains(&format!("waiting for {}", places[0]))
+    });
+    rig.redis.restart();
+    until("it says that it waits for MySQL", || {
+        gateway.log_text().contains(&format!("waiting for {}", places[1]))
+    });
+    rig.mariadb.restart();
+    gateway.wait_ready(PATIENCE).unwrap();
+    gateway.create("FR1");
+    gateway.stop();
+
+    rig.redis.kill();
+    for command in ["serve", "verify"] {
+        let output = plan.clone().with("start_timeout_ms", "200").run(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("s for {}", places[0])) && said.contains("gave up"), "{said}");
+        assert!(!said.contains("farerush:farerush"), "{said}");
+    }
+}
+
+#[test]
+fn a_redis_that_may_lose_what_it_confirms_is_refused_unless_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&["--appendfsync", "everysec", "--maxmemory-policy", "allkeys-lru"]);
+    let plan = Plan::embedded(folder.path()).with("journal", &redis.url());
+    let output = plan.run("serve");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["appendfsync everysec", "maxmemory-policy allkeys-lru", "--redis-allow-unsafe"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    for changed in [plan.clone().with("redis_allow_unsafe", "true"), plan.with("durability", "memory")] {
+        let gateway = start(&changed);
+        assert!(gateway.log_text().contains("appendfsync everysec"), "{}", gateway.log_text());
+        gateway.stop();
+    }
+}
+
+fn is_refused(answer: &(u16, Value)) -> bool {
+    let code = answer.1["code"].as_str().unwrap_or_default();
+    answer.0 == 503 && ["OVERLOADED", "OUTCOME_UNKNOWN"].contains(&code)
+}
+
+#[test]
+fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_more() {
+    let rig = Rig::new();
+    let (plan, other) = (rig.plan("one"), rig.plan("two"));
+    let first = start(&plan);
+    first.create("FR1");
+    let order = first.grab("FR1", "k1");
+    // The one that starts last has all there is.
+    let second = start(&other);
+    let lost = first.try_grab("FR1", "k2");
+    assert!(is_refused(&lost), "{lost:?}");
+    assert!(is_refused(&first.try_grab("FR1", "k3")));
+    assert_eq!(second.try_grab("FR1", "k1"), (200, order.clone()));
+    second.grab("FR1", "k2");
+    assert_eq!(second.available("FR1"), 178);
+    // A list comes from the store, whole, whoever is asked.
+    until("the list has both", || first.get("/v1/orders?customer_id=u").1["orders"][1].is_object());
+    assert_eq!(first.get("/v1/orders?customer_id=u").1["orders"][1], order);
+    // What has moved is not shown as it was, one by one or in the list.
+    assert_eq!(first.get("/v1/flights/FR1").0, 503);
+    assert_eq!(first.get("/v1/flights").0, 503);
+    assert_eq!(first.get("/v1/flights/NONE").0, 404);
+
+    // A flight that the second one has never heard of.
+    first.create("FR2");
+    first.grab("FR2", "k4");
+    let (status, problem) = second.get("/v1/flights/FR2");
+    assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "it is somewhere else, not nowhere");
+    let (status, problem) = second.try_create("FR2");
+    assert_eq!((status, &problem["code"]), (409, &json!("FLIGHT_EXISTS")));
+    let (status, taken) = second.post("/v1/admin/flights/FR2/restart", "");
+    assert_eq!((status, &taken["seq"]), (200, &json!(3)), "{taken}");
+    second.grab("FR2", "k5");
+    // Without a single request the first one notices, too.
+    until("the first one does not show FR2 any more", || first.get("/v1/flights/FR2").0 == 503);
+    assert!(is_refused(&first.try_grab("FR2", "k6")));
+
+    // And back again, one that the first one had and lost.
+    let (status, taken) = first.post("/v1/admin/flights/FR1/restart", "");
+    assert_eq!((status, &taken["seq"]), (200, &json!(4)), "{taken}");
+    first.grab("FR1", "k7");
+    assert!(is_refused(&second.try_grab("FR1", "k8")));
+    assert_eq!(first.post("/v1/admin/flights/NONE/restart", "").0, 404);
+    first.stop();
+    second.stop();
+    assert!(verify(&plan).contains("2 flights, 0 with a difference"));
+}
+
+#[test]
+fn two_that_start_at_the_same_time_make_the_demo_flights_once() {
+    let rig = Rig::new();
+    let plans = [rig.plan("one").with("demo", "true"), rig.plan("two").with("demo", "true")];
+    let mut gateways = plans.clone().map(|plan| plan.start());
+    for gateway in &mut gateways {
+        gateway.wait_ready(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let here = |gateway: &Gateway| gateway.get("/v1/admin/status").1["flights"].as_array().unwrap().len();
+    until("each flight is served by one of them", || here(&gateways[0]) + here(&gateways[1]) >= 5);
+    assert!(verify(&plans[0]).contains("5 flights, 0 with a difference"));
+}
+
+#[test]
+fn a_reply_leaves_when_the_durability_asked_for_is_reached() {
+    let rig = Rig::new();
+    let plan = rig.plan("one").with("request_timeout_ms", "500");
+    for durability in ["memory", "journal", "store"] {
+        let plan = plan.clone().with("durability", durability);
+        let gateway = start(&plan);
+        let flight = format!("FR-{durability}");
+        gateway.create(&flight);
+        assert_eq!(gateway.grab(&flight, "k1")["durability"], durability);
+        // With the store stopped, only those who wait for it notice; with the journal stopped, those who wait at all.
+        rig.mariadb.stop();
+        let without_store = gateway.try_grab(&flight, "k2");
+        rig.mariadb.cont();
+        rig.redis.stop();
+        let without_journal = gateway.try_grab(&flight, "k3");
+        rig.redis.cont();
+        let expected = match durability {
+            "memory" => (201, 201),
+            "journal" => (201, 503),
+            _ => (503, 503),
+        };
+        assert_eq!((without_store.0, without_journal.0), expected, "{without_store:?} {without_journal:?}");
+        for (key, answer) in [("k2", without_store), ("k3", without_journal)] {
+            if answer.0 == 503 {
+                assert!(is_refused(&answer), "{answer:?}");
+                until("the outcome is known", || gateway.try_grab(&flight, key).0 != 503);
+            }
+            assert_eq!(gateway.try_grab(&flight, key).0, 200, "the key finds its order");
+        }
+        assert_eq!(gateway.available(&flight), 177);
+        gateway.stop();
+        verify(&plan);
+    }
+}
+
+/// The IDs of a flight's entries, oldest first.
+fn entry_ids(redis: &RedisServer, flight: &str) -> Vec<String> {
+    let answer = redis.command(&["XRANGE", &format!("farerush:{{{flight}}}:journal"), "-", "+"]).unwrap();
+    let is_id = |line: &&str| {
+        line.split_once('-').is_some_and(|(a, b)| a.parse::<u64>().is_ok() && b.parse::<u64>().is_ok())
+    };
+    answer.lines().filter(is_id).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_flight_whose_journal_is_damaged_stops_and_the_others_sell() {
+    let rig = Rig::new();
+    let plan = rig.plan("one");
+    let gateway = start(&plan);
+    for flight in ["GARBAGE", "HOLE", "OLD", "SOUND"] {
+        gateway.create(flight);
+        gateway.grab(flight, "k0");
+    }
+    assert_eq!(gateway.listed().len(), 4);
+    // What follows is in the journal only, but for OLD.
+    gateway.grab("OLD", "k1");
+    assert_eq!(gateway.listed().len(), 5);
+    rig.mariadb.stop();
+    for flight in ["GARBAGE", "HOLE", "SOUND"] {
+        (1..4).for_each(|number| drop(gateway.grab(flight, &format!("k{number}"))));
+    }
+    gateway.kill();
+    rig.mariadb.cont();
+    let key = |flight: &str| format!("farerush:{{{flight}}}:journal");
+    let next = rig.redis.command(&["XADD", &key("GARBAGE"), "1-900", "record", "not a record"]).unwrap();
+    assert!(next.contains("1-900"), "{next}");
+    let ids = entry_ids(&rig.redis, "HOLE");
+    assert_eq!(rig.redis.command(&["XDEL", &key("HOLE"), &ids[ids.len() - 2]]).unwrap(), ":1\r\n");
+    let ids = entry_ids(&rig.redis, "OLD");
+    assert_eq!(rig.redis.command(&["XDEL", &key("OLD"), &ids[ids.len() - 1]]).unwrap(), ":1\r\n");
+
+    let gateway = start(&plan);
+    gateway.grab("SOUND", "k4");
+    assert_eq!(gateway.available("SOUND"), 175);
+    let (_, status) = gateway.get("/v1/admin/status");
+    let stopped = status["stopped_flights"].as_array().unwrap();
+    let reasons: Vec<(&str, &str)> = stopped
+        .iter()
+        .map(|flight| (flight["flight_id"].as_str().unwrap(), flight["reason"].as_str().unwrap()))
+        .collect();
+    assert_eq!(reasons.len(), 3, "{status}");
+    for (place, flight, expected) in [
+        (0, "GARBAGE", "entry 1-900"),
+        (1, "HOLE", "should follow, but entry"),
+        (2, "OLD", "the journal is an old copy"),
+    ] {
+        assert!(reasons[place].0 == flight && reasons[place].1.contains(expected), "{:?}", reasons[place]);
+        assert_eq!(gateway.get(&format!("/v1/flights/{flight}")).0, 503);
+        assert!(is_refused(&gateway.try_grab(flight, "k9")));
+    }
+    // The way out that the message names.
+    rig.redis.command(&["DEL", &key("OLD")]).unwrap();
+    let (code, restarted) = gateway.post("/v1/admin/flights/OLD/restart", "");
+    assert_eq!(code, 200, "{restarted}");
+    assert_eq!(gateway.try_grab("OLD", "k1").0, 200, "the store had it");
+    gateway.grab("OLD", "k2");
+    let output = plan.run("verify");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(table.contains("4 flights, 2 with a difference"), "{table}");
+}
