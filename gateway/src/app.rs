@@ -153,6 +153,7 @@ impl App {
             .engine
             .flights()
             .into_iter()
+            .filter(|flight| matches!(self.engine.find(flight.flight_id()), Located::Here(_)))
             .filter_map(|flight| Some((flight.clone(), behind(&flight)?)))
             .collect();
         let until = Instant::now() + patience;
@@ -160,7 +161,10 @@ impl App {
         // wait for: so the goals are the flights' own, and its word only ends the waiting sooner.
         while !goals.is_empty() && Instant::now() < until && !self.store_is_down() {
             self.write_behind.caught_up(until.saturating_duration_since(Instant::now())).await;
-            goals.retain(|(flight, seq)| flight.status().stored_seq < *seq);
+            // What another process owns by now, that process stores.
+            let is_here =
+                |flight: &FlightHandle| matches!(self.engine.find(flight.flight_id()), Located::Here(_));
+            goals.retain(|(flight, seq)| flight.status().stored_seq < *seq && is_here(flight));
             if !goals.is_empty() {
                 tokio::time::sleep(CATCH_UP_PAUSE).await;
             }

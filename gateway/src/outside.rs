@@ -131,12 +131,14 @@ impl Outside {
     }
 
     /// Looks again and again, for as long as the server runs.
-    pub async fn watch(self: Arc<Self>, app: Weak<App>) {
+    pub async fn watch(app: Weak<App>) {
         loop {
+            // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
             tokio::time::sleep(LOOK_EVERY).await;
             let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-            if self.is_remote || !self.unmet.lock().is_empty() {
-                self.look(&app.engine, &app.write_behind).await;
+            let outside = &app.outside;
+            if outside.is_remote || !outside.unmet.lock().is_empty() {
+                outside.look(&app.engine, &app.write_behind).await;
             }
         }
     }

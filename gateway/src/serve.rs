@@ -93,7 +93,7 @@ pub async fn start_with(
         started: Instant::now(),
         stopping: AtomicBool::new(false),
     });
-    tokio::spawn(app.outside.clone().watch(Arc::downgrade(&app)));
+    tokio::spawn(Outside::watch(Arc::downgrade(&app)));
     let stop = Arc::new(Stop::default());
     let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone()));
     Ok(Running { address, app, stop, connections, _data_dir: data_dir })

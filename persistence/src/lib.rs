@@ -1,8 +1,9 @@
-//! x
+//! What survives of Farerush: journals ([`journal`]), stores ([`store`]), what moves events from one to the other
+//! ([`write_behind`]), and how a flight comes back from both ([`recovery`], [`verify`]).
 
 pub mod codec;
 pub mod journal;
-pub mod store;
 pub mod recovery;
+pub mod store;
 pub mod verify;
 pub mod write_behind;

@@ -45,7 +45,7 @@ impl Rig {
             on_fenced: Box::new(move |flight_id, epoch| drop(fenced_in.send((flight_id.clone(), epoch)))),
         };
         // A locked file is noticed soon; a server needs a moment for each connection.
-        let timeout = Duration::from_millis(if test.name == "sqlite" { 10 } else { 1_000 });
+        let timeout = Duration::from_millis(if test.name == "sqlite" { 300 } else { 2_000 });
         let store_options = StoreOptions { timeout, ..StoreOptions::default() };
         let store = Store::open(&test.url, &store_options).await.unwrap();
         let write_behind = WriteBehind::start(store, journal.clone(), options, hooks);

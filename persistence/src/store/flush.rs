@@ -267,12 +267,9 @@ fn plan_flight(
 
 async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
     let dialect = transaction.dialect();
-    for (table, rows) in [
-        (&FLIGHTS, rows.flights),
-        (&ORDERS, rows.orders),
-        (&TICKETS, rows.tickets),
-        (&AUDIT, rows.audit),
-    ] {
+    for (table, rows) in
+        [(&FLIGHTS, rows.flights), (&ORDERS, rows.orders), (&TICKETS, rows.tickets), (&AUDIT, rows.audit)]
+    {
         for statement in table.upserts(dialect, rows) {
             transaction.execute("writing rows", statement).await?;
         }

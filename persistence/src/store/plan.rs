@@ -262,9 +262,10 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         Event::PolicyChanged { policy: rules } => ("change_policy", policy(rules)),
         Event::SeatsBlocked { seats } => ("block", json!({ "seats": list(seats) })),
         Event::SeatsUnblocked { seats } => ("unblock", json!({ "seats": list(seats) })),
-        Event::RowsAdded { cabin } => {
-            ("add_rows", json!({ "rows": [cabin.first_row, cabin.last_row], "layout": cabin.layout.as_str() }))
-        }
+        Event::RowsAdded { cabin } => (
+            "add_rows",
+            json!({ "rows": [cabin.first_row, cabin.last_row], "layout": cabin.layout.as_str() }),
+        ),
         _ => return None,
     };
     Some(vec![

@@ -274,7 +274,7 @@ impl Task {
             match self.keep_snapshot(&flight_id, epoch).await {
                 Ok(seq) => self.shared.backlog.lock().note_snapshot(&flight_id, seq),
                 Err(error) => {
-                    tracing::warn!(%flight_id, error, "no snapshot for the journal; trying again later")
+                    tracing::warn!(%flight_id, error, "no snapshot for the journal; trying again later");
                 }
             }
         }

@@ -16,9 +16,13 @@ const WRITERS_MAX: u32 = 4;
 const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
 /// One that was not used for so long is closed here, before the server does it.
 const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
-/// And the server closes what is idle for so long (or for its own `wait_timeout`, if that is less): the locks of a
-/// process that has vanished with its machine are held no longer than this.
-const SERVER_IDLE_SECONDS_MAX: u64 = 600;
+/// And the server closes what is idle for so long (or for its own `wait_timeout`, if that is less).
+const READER_IDLE_SECONDS_MAX: u64 = 600;
+/// The same for a connection that writes: a process that sleeps or has vanished in the middle of a transaction holds
+/// the locks on its flights' cursors no longer than this, and a new owner waits no longer for them. Between the
+/// statements of one transaction there is never that much time; a connection that was closed meanwhile is noticed
+/// by the ping before it is used.
+const WRITER_IDLE_SECONDS_MAX: u64 = 2;
 /// How long a connection may take to show that it is alive before it is used.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
@@ -63,9 +67,9 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPo
 }
 
 fn commands(role: Role, timeout: Duration) -> [String; 2] {
-    let isolation = match role {
-        Role::Writer => "READ COMMITTED",
-        Role::Reader => "REPEATABLE READ",
+    let (isolation, idle_seconds) = match role {
+        Role::Writer => ("READ COMMITTED", WRITER_IDLE_SECONDS_MAX),
+        Role::Reader => ("REPEATABLE READ", READER_IDLE_SECONDS_MAX),
     };
     // Whole seconds, at least one. Rows that are locked, then tables that somebody is altering.
     let seconds = (timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0)).max(1);
@@ -73,7 +77,7 @@ fn commands(role: Role, timeout: Duration) -> [String; 2] {
         format!(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
              SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
-             SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {SERVER_IDLE_SECONDS_MAX})"
+             SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {idle_seconds})"
         ),
         format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
     ]
