@@ -147,8 +147,10 @@ fn start_engine(
             permits_overall: settings.permits_overall,
             permits_per_flight: settings.permits_per_flight,
         },
-        writer: WriterOptions::default(),
-        arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+        writer: WriterOptions { pause: settings.commit_pause, ..WriterOptions::default() },
+        arbiters: settings
+            .actor_threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         runtime: tokio::runtime::Handle::current(),
     })
     .map_err(StartError::Thread)?;

@@ -33,7 +33,7 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { round_events_max: 16_384, pause: Duration::from_micros(500), pause_from_replies: 24 }
+        Self { round_events_max: 16_384, pause: Duration::from_micros(200), pause_from_replies: 24 }
     }
 }
 

@@ -109,6 +109,12 @@ pub const KEYS: &[Key] = &[
     key("header_bytes_max", "32768", "largest request line with headers, in bytes"),
     key("permits_per_flight", "4096", "commands of one flight in flight at once; beyond it OVERLOADED"),
     key("permits_overall", "16384", "commands of all flights in flight at once; beyond it OVERLOADED"),
+    key("actor_threads", "cores", "threads for the flights' actors: a number, or cores"),
+    key(
+        "commit_pause_us",
+        "200",
+        "how long a journal round waits for more when many requests are under way, in microseconds",
+    ),
     key("stop_timeout_ms", "9000", "how long a stop may take before the rest is left to recovery"),
 ];
 

@@ -177,6 +177,10 @@ pub struct Settings {
     pub permits_per_flight: u32,
     /// Most commands in flight overall.
     pub permits_overall: u32,
+    /// Threads for the flights' actors; `None`: as many as cores.
+    pub actor_threads: Option<usize>,
+    /// How long a journal round waits for more under pressure.
+    pub commit_pause: Duration,
     /// How long a stop may take.
     pub stop_timeout: Duration,
 }
@@ -251,6 +255,13 @@ impl Settings {
             header_bytes_max: values.parse("header_bytes_max", |text| whole(text, 8192, 1 << 20))? as usize,
             permits_per_flight: values.parse("permits_per_flight", |text| whole(text, 1, 1_000_000))?,
             permits_overall: values.parse("permits_overall", |text| whole(text, 1, 1_000_000))?,
+            actor_threads: values.parse("actor_threads", |text| match text {
+                "cores" => Ok(None),
+                _ => whole(text, 1, 256).map(|threads: u32| Some(threads as usize)),
+            })?,
+            commit_pause: values.parse("commit_pause_us", |text| {
+                whole(text, 0, 1_000_000).map(|micros: u32| Duration::from_micros(u64::from(micros)))
+            })?,
             stop_timeout: values.parse("stop_timeout_ms", millis)?,
             data_dir,
         })

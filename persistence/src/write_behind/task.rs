@@ -20,8 +20,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const STILL_DOWN_EVERY: Duration = Duration::from_secs(60);
 /// More events than these waiting after a flush are not waited upon, but flushed.
 const LINGER_EVENTS_MAX: u64 = 8_192;
-/// So many new events within `linger` are a rush.
+/// So many new events between two looks are a rush.
 const RUSH_EVENTS: u64 = 16;
+/// Lingers between two looks, once there is a rush.
+const LOOK_EVERY_SLICES: u32 = 10;
 
 /// What one flush carries.
 #[derive(Default)]
@@ -93,16 +95,21 @@ impl Task {
         if before == 0 || before > LINGER_EVENTS_MAX || self.options.linger.is_zero() {
             return;
         }
+        // The first look comes soon, so that little work is not kept waiting; later ones further apart, so that one
+        // slow fsync does not look like the end of a rush.
+        let mut slices = 1;
         loop {
-            if self.shared.is_stopping() || self.somebody_waits() {
-                return;
+            for _ in 0..slices {
+                if self.shared.is_stopping() || self.somebody_waits() {
+                    return;
+                }
+                tokio::time::sleep(self.options.linger).await;
             }
-            tokio::time::sleep(self.options.linger).await;
             let now = self.backlog_events();
             if now < before + RUSH_EVENTS || began.elapsed() >= self.options.rush_linger {
                 return;
             }
-            before = now;
+            (before, slices) = (now, LOOK_EVERY_SLICES);
         }
     }
 
