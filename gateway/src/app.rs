@@ -145,6 +145,9 @@ impl App {
     /// Waits until the store has everything that was acknowledged before this call; `false` if that takes longer than
     /// `patience`.
     pub async fn store_caught_up(&self, patience: Duration) -> bool {
+        // What another process owns by now, that process stores.
+        let is_here =
+            |flight: &FlightHandle| matches!(self.engine.find(flight.flight_id()), Located::Here(_));
         let behind = |flight: &FlightHandle| {
             let status = flight.status();
             (status.stored_seq < status.durable_seq).then_some(status.durable_seq)
@@ -153,7 +156,7 @@ impl App {
             .engine
             .flights()
             .into_iter()
-            .filter(|flight| matches!(self.engine.find(flight.flight_id()), Located::Here(_)))
+            .filter(is_here)
             .filter_map(|flight| Some((flight.clone(), behind(&flight)?)))
             .collect();
         let until = Instant::now() + patience;
@@ -161,9 +164,6 @@ impl App {
         // wait for: so the goals are the flights' own, and its word only ends the waiting sooner.
         while !goals.is_empty() && Instant::now() < until && !self.store_is_down() {
             self.write_behind.caught_up(until.saturating_duration_since(Instant::now())).await;
-            // What another process owns by now, that process stores.
-            let is_here =
-                |flight: &FlightHandle| matches!(self.engine.find(flight.flight_id()), Located::Here(_));
             goals.retain(|(flight, seq)| flight.status().stored_seq < *seq && is_here(flight));
             if !goals.is_empty() {
                 tokio::time::sleep(CATCH_UP_PAUSE).await;

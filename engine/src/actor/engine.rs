@@ -281,13 +281,6 @@ impl Engine {
         }
     }
 
-    /// Notes that another process owns a flight now: it is not served here any more.
-    pub fn note_fenced(&self, flight_id: &FlightId) {
-        if let Some(shared) = self.registry.shared(flight_id) {
-            shared.was_fenced(Epoch(shared.epoch.load(Ordering::Acquire)));
-        }
-    }
-
     /// The same, if the flight still runs under `epoch` (or an earlier one) here.
     pub fn note_fenced_under(&self, flight_id: &FlightId, epoch: Epoch) {
         if let Some(shared) = self.registry.shared(flight_id) {

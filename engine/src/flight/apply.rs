@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cabin::{CabinsError, Seats, check_cabins};
+use super::cabin::{Seats, check_cabins};
 use super::event::{Event, OrderPlaced, Recorded};
 use super::ids::{OrderNo, Reference};
 use super::invariants::BrokenInvariant;
@@ -43,7 +43,7 @@ impl Flight {
                     Ok(()) => self.map.add((**cabin).clone()),
                     Err(error) => {
                         definition.cabins.pop();
-                        self.break_with_cabins(&error);
+                        self.break_with("cabins", error.to_string());
                     }
                 }
             }
@@ -159,10 +159,6 @@ impl Flight {
             let seats = seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             self.break_with("one order a seat", format!("not all of {seats} were {}", from.as_str()));
         }
-    }
-
-    fn break_with_cabins(&mut self, error: &CabinsError) {
-        self.break_with("cabins", error.to_string());
     }
 
     fn break_with(&mut self, name: &'static str, detail: impl Into<String>) {
