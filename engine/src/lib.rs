@@ -4,3 +4,4 @@
 pub mod actor;
 pub mod flight;
 pub mod journal;
+pub mod meters;

@@ -15,10 +15,14 @@ use farerush_persistence::write_behind::{StoreState, WriteBehind};
 
 use crate::auth::AdminToken;
 use crate::body::BodyLimits;
+use crate::deadline::{self, Deadline, GivenTimeout};
+use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::outside::Outside;
 use crate::problem::Problem;
 use crate::query::percent_decoded;
 use crate::recovering::Recoveries;
+use crate::traces;
 
 /// How long to wait before looking again how far the store is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
@@ -52,6 +56,10 @@ pub struct App {
     pub body: BodyLimits,
     /// When the server started.
     pub started: Instant,
+    /// Those who follow flights live.
+    pub live: Arc<Live>,
+    /// What is measured.
+    pub metrics: Metrics,
     /// Set once the server stops.
     pub stopping: AtomicBool,
 }
@@ -178,21 +186,48 @@ impl App {
 
     /// Hands a command over and waits for its outcome, up to the request's time limit.
     pub async fn ask(&self, flight: &FlightHandle, command: Command) -> Result<Answer, Problem> {
-        self.outcome(flight.submit(command)).await
+        self.ask_by(flight, command, self.deadline(None)?).await
+    }
+
+    /// The same with a deadline of the request's own.
+    pub async fn ask_by(
+        &self,
+        flight: &FlightHandle,
+        command: Command,
+        deadline: Deadline,
+    ) -> Result<Answer, Problem> {
+        self.outcome(flight.submit_by(command, deadline.decide_by, traces::stamps()), deadline).await
+    }
+
+    /// Until when a request may take that comes to be handed over now.
+    pub fn deadline(&self, given: Option<GivenTimeout>) -> Result<Deadline, Problem> {
+        Deadline::of(given, self.request_timeout)
     }
 
     /// Waits for the outcome of what was handed over.
-    pub async fn outcome(&self, pending: Result<PendingAnswer, Overloaded>) -> Result<Answer, Problem> {
-        match tokio::time::timeout(self.request_timeout, pending?).await {
+    pub async fn outcome(
+        &self,
+        pending: Result<PendingAnswer, Overloaded>,
+        deadline: Deadline,
+    ) -> Result<Answer, Problem> {
+        match tokio::time::timeout_at(deadline.answer_by.into(), pending?).await {
             Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),
+            Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Problem::outcome_unknown()),
         }
     }
 
     /// Asks a flight for an order; `None` if it does not know it (any more).
-    pub async fn look_up(&self, flight: &FlightHandle, id: &OrderId) -> Result<Option<Answer>, Problem> {
-        match tokio::time::timeout(self.request_timeout, flight.look_up(id.order)?).await {
+    pub async fn look_up(
+        &self,
+        flight: &FlightHandle,
+        id: &OrderId,
+        deadline: Deadline,
+    ) -> Result<Option<Answer>, Problem> {
+        let pending = flight.look_up_by(id.order, deadline.decide_by)?;
+        match tokio::time::timeout_at(deadline.answer_by.into(), pending).await {
+            Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
             Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => Ok(None),
             Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),
             Ok(Ok(answer)) => Ok(Some(answer)),

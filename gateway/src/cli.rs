@@ -15,6 +15,8 @@ pub enum Command {
     Migrate,
     /// Compare journal and store and check every invariant.
     Verify,
+    /// Print the OpenAPI document.
+    OpenApi,
 }
 
 /// A parsed command line: the command, and the flags by the name of their key.
@@ -30,10 +32,23 @@ where
     let (command, inner) = match matches.subcommand() {
         Some(("migrate", inner)) => (Command::Migrate, inner),
         Some(("verify", inner)) => (Command::Verify, inner),
+        Some(("openapi", inner)) => (Command::OpenApi, inner),
+        Some(("load", _)) => {
+            let message =
+                "load is a client and takes no settings: write it first, as in `farerush load --help`";
+            return Err(grammar().error(clap::error::ErrorKind::ArgumentConflict, message));
+        }
         Some((_, inner)) => (Command::Serve, inner),
         None => (Command::Serve, &matches),
     };
     Ok((command, flags(inner)))
+}
+
+/// What `farerush load` is called with, itself first; `None` if something else is asked for.
+pub fn load_arguments<T: AsRef<std::ffi::OsStr>>(mut arguments: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    arguments.next()?;
+    let first = arguments.next().filter(|first| first.as_ref() == "load")?;
+    Some(std::iter::once(first).chain(arguments).collect())
 }
 
 fn flags(matches: &ArgMatches) -> Vec<(&'static str, String)> {
@@ -62,6 +77,11 @@ fn grammar() -> clap::Command {
         .subcommand(clap::Command::new("verify").about(
             "Rebuild every flight from journal and store, compare, check every invariant; exits 1 on any difference",
         ))
+        // Only listed here: it has a command line of its own.
+        .subcommand(
+            clap::Command::new("load").about("Put load on a server and check its answers; see `farerush load --help`"),
+        )
+        .subcommand(clap::Command::new("openapi").about("Print the OpenAPI document, as GET /openapi.json answers it"))
 }
 
 #[cfg(test)]
@@ -90,6 +110,17 @@ mod tests {
     fn an_unknown_flag_is_named() {
         let error = parse(["farerush", "--data-dri", "x"]).unwrap_err().to_string();
         assert!(error.contains("--data-dri") && error.contains("--data-dir"), "{error}");
+    }
+
+    #[test]
+    fn load_has_a_command_line_of_its_own() {
+        let load = |line: &str| load_arguments(line.split(' ').map(str::to_owned));
+        assert_eq!(load("farerush load --rate 5").unwrap(), ["load", "--rate", "5"]);
+        assert_eq!(load("farerush"), None);
+        assert_eq!(load("farerush serve load"), None);
+        let error = parse(["farerush", "--data-dir", "x", "load"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("write it first"), "{error}");
     }
 
     #[test]

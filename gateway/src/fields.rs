@@ -159,9 +159,9 @@ impl<'v> Fields<'v> {
         Self { members, taken: vec![false; members.len()], prefix }
     }
 
-    /// Whether a field is there at all, `null` included.
+    /// Whether a field is there; `null` is as good as nothing.
     pub fn has(&self, field: &str) -> bool {
-        self.members.iter().any(|(name, _)| name == field)
+        self.members.iter().any(|(name, value)| name == field && *value != Value::Null)
     }
 
     /// A field's full name.

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use farerush_engine::actor::{Answer, FlightView};
+use farerush_engine::actor::{Answer, FlightHandle, FlightView, PendingAnswer};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
 use farerush_engine::flight::{
     CabinClass, Command, CustomerId, Grab, IdempotencyKey, Reference, SaleState, Seat, Seats, Together,
@@ -17,14 +17,18 @@ use warp::reply::Response;
 
 use crate::app::{App, FlightName};
 use crate::body::Received;
+use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::problem::Problem;
-use crate::{input, render};
+use crate::{input, render, traces};
 
 /// The header that says that the order was placed before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// An `Idempotency-Key` as it came.
+/// Under which path orders are found.
+const ORDERS: &str = "/v1/orders/";
+
+/// An `Idempotency-Key` as it came: the key, or what is wrong with it.
 pub struct GivenKey(Result<IdempotencyKey, String>);
 
 impl FromStr for GivenKey {
@@ -35,55 +39,132 @@ impl FromStr for GivenKey {
     }
 }
 
+impl From<&[u8]> for GivenKey {
+    fn from(bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes).map_err(|_| KEY_RULE.to_owned());
+        Self(text.and_then(|text| IdempotencyKey::new(text).map_err(|error| error.to_string())))
+    }
+}
+
+/// What a key may consist of.
+pub const KEY_RULE: &str = "may only hold visible ASCII characters";
+
+/// A grab that was handed over to its flight.
+pub struct UnderWay {
+    flight: FlightHandle,
+    /// The flight before it decided.
+    view: Arc<FlightView>,
+    /// What the flight will say.
+    pub pending: PendingAnswer,
+}
+
+/// A grab that was granted.
+pub struct Granted {
+    /// The order.
+    pub json: Vec<u8>,
+    /// Where the order is from now on: path and nothing more.
+    pub location: String,
+    /// Whether it had been granted before, under the same key.
+    pub replayed: bool,
+}
+
+impl Granted {
+    /// 201 for a new order, 200 for one that was there.
+    pub fn status(&self) -> StatusCode {
+        if self.replayed { StatusCode::OK } else { StatusCode::CREATED }
+    }
+}
+
 /// Answers a grab.
-pub async fn place(name: FlightName, app: Arc<App>, key: Option<GivenKey>, body: Received) -> Response {
-    match grabbed(&name, &app, key, body).await {
-        Ok(response) => response,
+pub async fn place(
+    name: FlightName,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    timeout: Option<GivenTimeout>,
+    body: Received,
+) -> Response {
+    let under_way = app.metrics.grab();
+    let answered = placed(&name, &app, key, timeout, body).await;
+    under_way.end(&answered);
+    match answered {
+        Ok(granted) => respond(granted),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn grabbed(
+async fn placed(
     name: &FlightName,
     app: &App,
     key: Option<GivenKey>,
+    timeout: Option<GivenTimeout>,
     body: Received,
-) -> Result<Response, Problem> {
+) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
+    let deadline = app.deadline(timeout)?;
+    let mut under_way = begin(app, flight, key, deadline, &body?)?;
+    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
+    granted(app, &under_way, outcome.ok().and_then(Result::ok))
+}
+
+fn respond(granted: Granted) -> Response {
+    let status = granted.status();
+    let mut response = render::response(status, granted.json);
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::try_from(granted.location) {
+        headers.insert(LOCATION, location);
+    }
+    if granted.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Understands a grab and hands it over: from then on a client that hangs up changes nothing. Never waits.
+pub fn begin(
+    app: &App,
+    flight: FlightHandle,
+    key: Option<GivenKey>,
+    deadline: Deadline,
+    body: &[u8],
+) -> Result<UnderWay, Problem> {
     let idempotency_key = match key {
         None => None,
         Some(GivenKey(Ok(key))) => Some(key),
         Some(GivenKey(Err(message))) => return Err(Problem::invalid_field("Idempotency-Key", message)),
     };
-    let body = body?;
-    let grab = Grab { idempotency_key, ..parse(&body)? };
-    let mut view = flight.view();
+    // Turned away before the body is parsed; what the view refuses needs no permit.
+    let view = flight.view();
+    if view.free > 0 {
+        flight.admits()?;
+    }
+    let grab = Grab { idempotency_key, ..parse(body)? };
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
-    // Handed over before the first wait: from here on a client that hangs up changes nothing.
-    let pending = flight.submit(Command::Grab(grab));
-    let Answer::Order { order, replayed } = app.outcome(pending).await? else {
-        return Err(Problem::outcome_unknown());
+    let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
+    Ok(UnderWay { flight, view, pending })
+}
+
+/// What is to be answered to a grab with this outcome; `None` where it did not come in time.
+pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
+    let (order, replayed) = match outcome {
+        Some(Answer::Order { order, replayed }) => (order, replayed),
+        Some(Answer::Refused(refusal)) => return Err(refusal.into()),
+        Some(Answer::TooLate) => return Err(deadline::too_late()),
+        Some(Answer::Flight { .. }) | None => return Err(Problem::outcome_unknown()),
     };
-    if order.seats.iter().any(|seat| view.cabin_of(*seat).is_none()) {
-        view = flight.view(); // rows have been added meanwhile
-    }
     let mut json = render::order_buffer();
-    let order_id = render::order_of(&mut json, &order, &view.definition, app.durability);
-    let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    let mut response = render::response(status, json);
-    let headers = response.headers_mut();
-    let mut location = String::with_capacity(80);
-    location.push_str("/v1/orders/");
+    let is_missing = |view: &FlightView| order.seats.iter().any(|seat| view.cabin_of(*seat).is_none());
+    let order_id = if is_missing(&under_way.view) {
+        // Rows have been added meanwhile.
+        render::order_of(&mut json, &order, &under_way.flight.view().definition, app.durability)
+    } else {
+        render::order_of(&mut json, &order, &under_way.view.definition, app.durability)
+    };
+    let mut location = String::with_capacity(ORDERS.len() + order_id.len());
+    location.push_str(ORDERS);
     location.push_str(&order_id);
-    if let Ok(location) = HeaderValue::try_from(location) {
-        headers.insert(LOCATION, location);
-    }
-    if replayed {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(Granted { json: json.into_bytes(), location, replayed })
 }
 
 /// Whether the published view shows already what the flight would say, so that it need not be asked. Never under a
@@ -117,7 +198,7 @@ fn parse(body: &[u8]) -> Result<Grab, Problem> {
     }
 }
 
-fn usual(body: &[u8]) -> Option<Grab> {
+pub(crate) fn usual(body: &[u8]) -> Option<Grab> {
     let body: UsualBody<'_> = serde_json::from_slice(body).ok()?;
     let together = body.together.map(Together::from_name);
     let wanted = match (body.quantity, body.seats) {
@@ -151,7 +232,7 @@ fn usual(body: &[u8]) -> Option<Grab> {
 }
 
 /// Understands every body, or names all that is wrong with it.
-fn unusual(body: &[u8]) -> Result<Grab, Problem> {
+pub(crate) fn unusual(body: &[u8]) -> Result<Grab, Problem> {
     let value: Value = fields::parse(body, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);

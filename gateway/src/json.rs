@@ -11,6 +11,12 @@ pub struct Json {
     bytes: Vec<u8>,
 }
 
+impl From<Json> for Vec<u8> {
+    fn from(json: Json) -> Self {
+        json.bytes
+    }
+}
+
 impl Json {
     /// An empty text with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {

@@ -8,13 +8,18 @@ use std::time::Instant;
 use farerush::cli::{self, Command};
 use farerush::config::{Settings, Sources};
 use farerush::storage::{StartError, in_full, open_journal, open_store, wait_for};
-use farerush::{logging, serve};
+use farerush::{allocator, logging, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::keep_for_the_next_round();
+    // It is a client: no setting of a server means anything to it.
+    if let Some(arguments) = cli::load_arguments(std::env::args_os()) {
+        return farerush::load::run(arguments);
+    }
     let (command, flags) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
@@ -27,10 +32,11 @@ fn main() -> ExitCode {
         }
     };
     logging::start(&settings);
+    let log_format = settings.log_format;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("farerush: cannot start threads: {error}");
+            logging::give_up(log_format, &format!("cannot start threads: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -39,12 +45,13 @@ fn main() -> ExitCode {
             Command::Serve => run_server(settings).await,
             Command::Migrate => migrate(&settings).await,
             Command::Verify => verify(&settings).await,
+            Command::OpenApi => Ok(print_document()),
         }
     });
     // Nothing is left to wait for.
     runtime.shutdown_background();
     ended.unwrap_or_else(|error| {
-        eprintln!("farerush: {}", in_full(&error));
+        logging::give_up(log_format, &in_full(&error));
         ExitCode::FAILURE
     })
 }
@@ -86,6 +93,13 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+fn print_document() -> ExitCode {
+    match std::io::stdout().write_all(farerush::openapi::document_text().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // whoever reads it has gone
     }
 }
 

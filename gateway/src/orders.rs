@@ -14,6 +14,7 @@ use warp::reply::Response;
 
 use crate::app::{App, OrderName, store_away};
 use crate::body::Received;
+use crate::deadline::GivenTimeout;
 use crate::fields::{self, Errors, Fields, text};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
@@ -76,10 +77,16 @@ fn read_place(text: &str) -> Option<OrderPlace> {
 }
 
 /// `GET /v1/orders/{order_id}`: from its flight; once the flight has forgotten it, from the store.
-pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn one(
+    name: OrderName,
+    app: Arc<App>,
+    raw_query: String,
+    timeout: Option<GivenTimeout>,
+) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
+    let deadline = app.deadline(timeout)?;
     let (id, flight) = find(&app, &name).await?;
-    let found = match app.look_up(&flight, id).await {
+    let found = match app.look_up(&flight, id, deadline).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
         Err(problem) if problem.code() == Code::Overloaded => {
@@ -104,7 +111,12 @@ pub async fn one(name: OrderName, app: Arc<App>, raw_query: String) -> Result<Re
 }
 
 /// `PATCH /v1/orders/{order_id}`
-pub async fn change(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn change(
+    name: OrderName,
+    app: Arc<App>,
+    timeout: Option<GivenTimeout>,
+    body: Received,
+) -> Result<Response, Problem> {
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
@@ -115,41 +127,55 @@ pub async fn change(name: OrderName, app: Arc<App>, body: Received) -> Result<Re
     if seats.is_none() && passengers.is_none() {
         return Err(Problem::invalid_field("seats", "must be given, or passengers"));
     }
-    act(&app, &name, |id| Command::Change { order: id.order, seats, passengers }).await
+    act(&app, &name, timeout, |id| Command::Change { order: id.order, seats, passengers }).await
 }
 
 /// `POST /v1/orders/{order_id}/confirm`
-pub async fn confirm(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn confirm(
+    name: OrderName,
+    app: Arc<App>,
+    timeout: Option<GivenTimeout>,
+    body: Received,
+) -> Result<Response, Problem> {
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
     let payment_reference = fields.required("payment_reference", &mut errors, text(Reference::new));
     fields.finish(&mut errors);
     errors.check()?;
-    act(&app, &name, |id| Command::Confirm { order: id.order, payment_reference }).await
+    act(&app, &name, timeout, |id| Command::Confirm { order: id.order, payment_reference }).await
 }
 
 /// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
-pub async fn cancel(name: OrderName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn cancel(
+    name: OrderName,
+    app: Arc<App>,
+    timeout: Option<GivenTimeout>,
+    body: Received,
+) -> Result<Response, Problem> {
     let value = fields::parse(&body?, true)?;
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, |id| Command::Cancel { order: id.order }).await
+    act(&app, &name, timeout, |id| Command::Cancel { order: id.order }).await
 }
 
 /// Has a command about an order decided, and shows the order as it is then.
 async fn act(
     app: &App,
     name: &OrderName,
+    timeout: Option<GivenTimeout>,
     command: impl FnOnce(&OrderId) -> Command,
 ) -> Result<Response, Problem> {
+    let deadline = app.deadline(timeout)?;
     let (id, flight) = find(app, name).await?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });
-    let order = match app.ask(&flight, command).await {
+    let order = match app.ask_by(&flight, command, deadline).await {
         Ok(Answer::Order { order, .. }) => order,
-        Ok(Answer::Flight { .. } | Answer::Refused(_)) => return Err(Problem::outcome_unknown()),
+        Ok(Answer::Flight { .. } | Answer::Refused(_) | Answer::TooLate) => {
+            return Err(Problem::outcome_unknown());
+        }
         Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
         Err(problem) => return Err(problem),
     };

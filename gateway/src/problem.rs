@@ -2,14 +2,17 @@
 //! place where a refusal becomes HTTP. Never decides whether something is refused.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
 use farerush_engine::actor::Overloaded;
 use farerush_engine::flight::{LimitScope, Refusal, Seats, Timestamp};
 use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use warp::http::{HeaderValue, StatusCode};
+use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use crate::json::Json;
+use crate::traces;
 
 macro_rules! codes {
     ($($variant:ident $text:literal $status:ident $title:literal;)*) => {
@@ -193,21 +196,31 @@ impl Problem {
         json.into_bytes()
     }
 
+    /// The body, prepared where it is always the same and asked for all the time.
+    pub fn body(&self) -> Bytes {
+        static SOLD_OUT: LazyLock<Bytes> = LazyLock::new(|| Problem::sold_out().render().into());
+        match self.code {
+            Code::SoldOut if self.extras.is_none() => SOLD_OUT.clone(),
+            _ => self.render().into(),
+        }
+    }
+
+    /// The headers that go with it.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let of_401 = || HeaderValue::from_static("Bearer realm=\"farerush admin\"");
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let retry_after = self.retry_after_seconds.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let allow = self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods)));
+        let authenticate = (self.code == Code::Unauthorized).then(|| (WWW_AUTHENTICATE, of_401()));
+        [Some((CONTENT_TYPE, content_type)), retry_after, allow, authenticate].into_iter().flatten()
+    }
+
     /// The whole response.
     pub fn into_response(self) -> Response {
-        let mut response = Response::new(self.render().into());
+        traces::note_code(self.code.as_str());
+        let mut response = Response::new(self.body().into());
         *response.status_mut() = self.code.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_seconds {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        if self.code == Code::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"farerush admin\""));
-        }
+        response.headers_mut().extend(self.headers());
         response
     }
 }

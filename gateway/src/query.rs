@@ -10,6 +10,8 @@ use crate::problem::Problem;
 pub const PAGE_DEFAULT: usize = 50;
 /// Most entries of a page.
 pub const PAGE_MAX: usize = 200;
+/// Longest cursor, in characters.
+pub const CURSOR_CHARS_MAX: usize = 512;
 
 /// The parameters of a query, taken one by one.
 pub struct Query {
@@ -82,10 +84,11 @@ pub fn cursor(place: &str) -> String {
 }
 
 fn from_hex(text: &str) -> Option<String> {
-    if text.is_empty() || text.len() > 512 || !text.len().is_multiple_of(2) {
+    if text.is_empty() || text.len() > CURSOR_CHARS_MAX || !text.len().is_multiple_of(2) {
         return None;
     }
-    let digit = |byte: u8| (byte as char).to_digit(16);
+    // As it was written: in lower case.
+    let digit = |byte: u8| (byte as char).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
     let bytes: Option<Vec<u8>> = text
         .as_bytes()
         .chunks_exact(2)

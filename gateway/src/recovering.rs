@@ -2,6 +2,7 @@
 //! that was acknowledged may be lost. Never answers a request.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -43,13 +44,16 @@ pub struct Recoveries {
     /// A journal that is always empty at first has nothing to lose.
     journal_may_be_empty: bool,
     notes: Mutex<HashMap<FlightId, RecoveryNote>>,
+    /// By basis, in the order of `Basis::ALL`.
+    counts: [AtomicU64; Basis::ALL.len()],
+    with_empty_journal: AtomicU64,
 }
 
 impl Recoveries {
     /// Nothing was recovered yet.
     pub fn new(settings: &Settings) -> Self {
         let journal_may_be_empty = settings.journal == JournalTarget::Memory;
-        Self { journal_may_be_empty, notes: Mutex::default() }
+        Self { journal_may_be_empty, ..Self::default() }
     }
 
     /// How this flight came up last.
@@ -57,11 +61,28 @@ impl Recoveries {
         self.notes.lock().get(flight_id).copied()
     }
 
+    /// How many flights came up from what, since the start; a flight that came up twice counts twice.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Basis::ALL
+            .iter()
+            .zip(&self.counts)
+            .map(|(basis, count)| (basis.as_str(), count.load(Ordering::Relaxed)))
+    }
+
+    /// How many of them came up although the journal knew nothing of them.
+    pub fn with_empty_journal(&self) -> u64 {
+        self.with_empty_journal.load(Ordering::Relaxed)
+    }
+
     fn note(&self, flight_id: &FlightId, recovered: &Recovered) {
         let journal_was_empty = recovered.journal_was_empty && !self.journal_may_be_empty;
         let seq = recovered.flight.seq();
         let (basis, took) = (recovered.basis, recovered.took);
+        if let Some(place) = Basis::ALL.iter().position(|known| *known == basis) {
+            self.counts[place].fetch_add(1, Ordering::Relaxed);
+        }
         if journal_was_empty {
+            self.with_empty_journal.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 %flight_id,
                 stored_seq = seq.0,
@@ -69,7 +90,7 @@ impl Recoveries {
                  after that event is lost. How much that is cannot be known from here: none, if the store had caught up"
             );
         }
-        if basis == Basis::JournalSnapshot && recovered.stored > Seq(0) {
+        if recovered.store_has_hole && recovered.stored > Seq(0) {
             tracing::warn!(
                 %flight_id,
                 stored_seq = recovered.stored.0,
@@ -202,10 +223,9 @@ impl Surroundings {
     /// Tells everybody of a flight that came up.
     fn welcome(&self, flight_id: &FlightId, recovered: Recovered) -> RecoveredFlight {
         self.recoveries.note(flight_id, &recovered);
-        let Recovered { flight, epoch, basis, stored, journal_was_empty, .. } = recovered;
-        // With nothing stored, the journal itself was replayed from the first event or from its snapshot.
-        let without_store = basis == Basis::Journal || (basis == Basis::JournalSnapshot && stored == Seq(0));
-        if without_store {
+        let Recovered { flight, epoch, stored, met_store, store_has_hole, journal_was_empty, .. } = recovered;
+        // A store that has nothing, while the journal no longer has everything, is as good as none.
+        if !met_store || (store_has_hole && stored == Seq(0)) {
             self.outside.came_up_alone(flight_id);
         } else {
             self.write_behind.register(flight_id, flight.definition().salt, epoch, stored, flight.seq());

@@ -2,7 +2,7 @@
 //! Never decides what may be seen.
 
 use farerush_engine::actor::FlightView;
-use farerush_engine::flight::{Cabin, Fare, FlightDefinition, Order, OrderId, Sale, Timestamp};
+use farerush_engine::flight::{Cabin, Fare, FlightDefinition, Order, OrderId, Sale, SaleState, Timestamp};
 use farerush_engine::journal::Durability;
 use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
@@ -14,8 +14,8 @@ use crate::json::Json;
 const ORDER_BYTES: usize = 640;
 
 /// A response with a JSON body.
-pub fn response(status: StatusCode, json: Json) -> Response {
-    let mut response = Response::new(json.into_bytes().into());
+pub fn response(status: StatusCode, json: impl Into<Vec<u8>>) -> Response {
+    let mut response = Response::new(json.into().into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -137,13 +137,14 @@ pub fn write_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
     json.key("capacity").number(view.capacity).key("available").number(view.free);
     json.key("seq").number(view.seq.0);
     json.key("sale");
-    write_sale(json, &view.sale, now);
+    write_sale(json, &view.sale, view.sale.state_at(now));
     json.close();
 }
 
-fn write_sale(json: &mut Json, sale: &Sale, now: Timestamp) {
+/// Writes a sale that is in this state.
+pub fn write_sale(json: &mut Json, sale: &Sale, state: SaleState) {
     let policy = &sale.policy;
-    json.open().key("state").text(sale.state_at(now).as_str());
+    json.open().key("state").text(state.as_str());
     json.key("opens_at").time_or_null(policy.opens_at).key("closes_at").time_or_null(policy.closes_at);
     json.key("max_seats_per_order").number(policy.max_seats_per_order);
     json.key("max_seats_per_customer").number(policy.max_seats_per_customer);

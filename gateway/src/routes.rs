@@ -12,15 +12,17 @@ use warp::{Filter, Rejection, path};
 
 use crate::app::{App, FlightName, OrderName};
 use crate::body::received;
+use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT};
 use crate::grab::{self, GivenKey};
 use crate::problem::{Code, Problem};
-use crate::{admin, flights, ops, orders};
+use crate::{admin, docs_pages, flights, live, metrics, openapi, ops, orders};
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
 pub const ADDRESSES: &[(&str, &str)] = &[
     ("/v1/flights", "GET, HEAD"),
     ("/v1/flights/{}", "GET, HEAD"),
     ("/v1/flights/{}/seats", "GET, HEAD"),
+    ("/v1/flights/{}/live", "GET, HEAD"),
     ("/v1/flights/{}/orders", "POST"),
     ("/v1/orders", "GET, HEAD"),
     ("/v1/orders/{}", "GET, HEAD, PATCH, DELETE"),
@@ -39,6 +41,12 @@ pub const ADDRESSES: &[(&str, &str)] = &[
     ("/v1/admin/status", "GET, HEAD"),
     ("/livez", "GET, HEAD"),
     ("/readyz", "GET, HEAD"),
+    ("/openapi.json", "GET, HEAD"),
+    ("/docs", "GET, HEAD"),
+    ("/docs/ui/{}", "GET, HEAD"),
+    ("/docs/errors", "GET, HEAD"),
+    ("/docs/errors/{}", "GET, HEAD"),
+    ("/metrics", "GET, HEAD"),
 ];
 
 type Answered = Result<Response, Problem>;
@@ -49,22 +57,32 @@ pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infalli
         .and(warp::post())
         .and(with(app))
         .and(warp::header::optional::<GivenKey>("idempotency-key"))
+        .and(timeout())
         .and(received(app.body))
         .then(grab::place);
+    let app_of_rejected = app.clone();
+    let rejected = move |rejection| std::future::ready(Ok(rejected(&app_of_rejected, &rejection)));
     hot.or(cold(app)).unify().recover(rejected).unify()
 }
 
 fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    about_flights(app)
+    let answered = about_flights(app)
         .or(about_orders(app))
         .unify()
         .or(for_admins(app))
         .unify()
         .or(for_operators(app))
         .unify()
+        .or(for_readers())
+        .unify()
         .or(wrong_method())
         .unify()
-        .boxed()
+        .boxed();
+    let count = |path: FullPath, method: Method, app: Arc<App>, response: Response| {
+        app.metrics.count(path.as_str(), &method, response.status());
+        response
+    };
+    warp::path::full().and(warp::method()).and(with(app)).and(answered).map(count).boxed()
 }
 
 fn about_flights(app: &Arc<App>) -> BoxedFilter<(Response,)> {
@@ -76,27 +94,40 @@ fn about_flights(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with(app))
         .and(query())
         .then(flights::seats);
-    list.or(one).unify().or(seats).unify().map(answer).boxed()
+    let live = path!("v1" / "flights" / FlightName / "live")
+        .and(warp::get())
+        .and(with(app))
+        .and(query())
+        .and(warp::header::optional::<live::LastEventId>("last-event-id"))
+        .then(live::stream);
+    list.or(one).unify().or(seats).unify().or(live).unify().map(answer).boxed()
 }
 
 fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let of_customer =
         path!("v1" / "orders").and(warp::get()).and(with(app)).and(query()).then(orders::of_customer);
-    let one =
-        path!("v1" / "orders" / OrderName).and(warp::get()).and(with(app)).and(query()).then(orders::one);
+    let one = path!("v1" / "orders" / OrderName)
+        .and(warp::get())
+        .and(with(app))
+        .and(query())
+        .and(timeout())
+        .then(orders::one);
     let change = path!("v1" / "orders" / OrderName)
         .and(warp::patch())
         .and(with(app))
+        .and(timeout())
         .and(received(app.body))
         .then(orders::change);
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
         .and(with(app))
+        .and(timeout())
         .and(received(app.body))
         .then(orders::confirm);
     let cancel = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
     let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
-    let cancel = cancel.or(delete).unify().and(with(app)).and(received(app.body)).then(orders::cancel);
+    let cancel =
+        cancel.or(delete).unify().and(with(app)).and(timeout()).and(received(app.body)).then(orders::cancel);
     let changing = change.or(confirm).unify().or(cancel).unify();
     of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
 }
@@ -150,7 +181,19 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
 fn for_operators(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let livez = path!("livez").and(warp::get()).and(query()).then(ops::livez);
     let readyz = path!("readyz").and(warp::get()).and(with(app)).and(query()).then(ops::readyz);
-    livez.or(readyz).unify().map(answer).boxed()
+    let metrics = path!("metrics").and(warp::get()).and(with(app)).and(query()).then(metrics::show);
+    livez.or(readyz).unify().or(metrics).unify().map(answer).boxed()
+}
+
+/// The documentation.
+fn for_readers() -> BoxedFilter<(Response,)> {
+    let document = path!("openapi.json").and(warp::get()).and(query()).then(openapi::show);
+    let docs = path!("docs").and(warp::get()).and(query()).then(docs_pages::docs);
+    let file = path!("docs" / "ui" / String).and(warp::get()).and(query()).then(docs_pages::ui_file);
+    let errors = path!("docs" / "errors").and(warp::get()).and(query()).then(docs_pages::errors);
+    let error = path!("docs" / "errors" / String).and(warp::get()).and(query()).then(docs_pages::error);
+    let pages = docs.or(file).unify().or(errors).unify().or(error).unify();
+    document.or(pages).unify().map(answer).boxed()
 }
 
 /// A known address with a method it does not know.
@@ -168,6 +211,11 @@ fn wrong_method() -> BoxedFilter<(Response,)> {
 
 /// The methods that an address knows; `None` if there is nothing there.
 fn allowed(path: &str) -> Option<&'static str> {
+    address(path).map(|(_, methods)| *methods)
+}
+
+/// The entry of `ADDRESSES` that a path belongs to.
+pub(crate) fn address(path: &str) -> Option<&'static (&'static str, &'static str)> {
     // As warp has it, one slash more at the end is the same address.
     let path = path.strip_suffix('/').unwrap_or(path);
     let matches = |pattern: &str| {
@@ -181,12 +229,17 @@ fn allowed(path: &str) -> Option<&'static str> {
             }
         }
     };
-    ADDRESSES.iter().find(|(pattern, _)| matches(pattern)).map(|(_, methods)| *methods)
+    ADDRESSES.iter().find(|(pattern, _)| matches(pattern))
 }
 
 fn with(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = Infallible> + Clone + use<> {
     let app = app.clone();
     warp::any().map(move || app.clone())
+}
+
+/// How long the client waits, if it says so.
+fn timeout() -> impl Filter<Extract = (Option<GivenTimeout>,), Error = Rejection> + Copy {
+    warp::header::optional::<GivenTimeout>(REQUEST_TIMEOUT)
 }
 
 /// The raw query, empty if there is none.
@@ -215,15 +268,16 @@ fn answer(answered: Answered) -> Response {
 }
 
 /// What no route took, and what warp itself refused.
-async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+fn rejected(app: &App, rejection: &Rejection) -> Response {
     let problem = if rejection.find::<NotAnAdmin>().is_some() {
         Problem::unauthorized()
     } else if let Some(header) = rejection.find::<warp::reject::InvalidHeader>() {
         let name = match header.name() {
             "idempotency-key" => "Idempotency-Key",
+            REQUEST_TIMEOUT => "Request-Timeout",
             name => name,
         };
-        Problem::invalid_field(name, "may only hold visible ASCII characters")
+        Problem::invalid_field(name, grab::KEY_RULE)
     } else if rejection.is_not_found() || rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         // A method that is wrong for a known address has been answered before.
         Problem::new(
@@ -234,7 +288,9 @@ async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
         tracing::error!(?rejection, "a request was refused for a reason that nobody foresaw");
         Problem::new(Code::Internal, "Something unforeseen happened here, and its log says more.")
     };
-    Ok(problem.into_response())
+    let response = problem.into_response();
+    app.metrics.count_unmatched(response.status());
+    response
 }
 
 #[cfg(test)]

@@ -16,10 +16,15 @@ use crate::app::App;
 use crate::auth::AdminToken;
 use crate::body::BodyLimits;
 use crate::config::Settings;
+use crate::cors::Cors;
+use crate::live::Live;
+use crate::metrics::{self, Metrics};
+use crate::ops_server::OpsServer;
 use crate::outside::Outside;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::server::Stop;
 use crate::storage::{DataDir, StartError, open_journal};
+use crate::traces::Observer;
 use crate::{demo, recovering, routes, server};
 
 /// A server that runs.
@@ -28,6 +33,11 @@ pub struct Running {
     pub address: SocketAddr,
     /// What its handlers use.
     pub app: Arc<App>,
+    /// What watches requests, if anybody wants to know of them.
+    pub observer: Option<Arc<Observer>>,
+    /// The operators' own port.
+    pub ops: Option<OpsServer>,
+    drain_delay: Duration,
     stop: Arc<Stop>,
     connections: JoinHandle<()>,
     _data_dir: DataDir,
@@ -45,12 +55,15 @@ pub async fn start_with(
     in_front: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>,
 ) -> Result<Running, StartError> {
     let data_dir = DataDir::take(&settings.data_dir)?;
+    let observer = Observer::start(&settings).map_err(StartError::Traces)?;
     server::allow_open_files(settings.max_connections);
     let admin_token = AdminToken::obtain(settings.admin_token.as_ref(), &settings.data_dir)
         .map_err(|source| StartError::AdminToken { path: settings.data_dir.join("admin.token"), source })?;
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
+    // Before recovery, which may take its time: the server is alive all the while.
+    let ops = start_ops(&settings)?;
     let until = Instant::now() + settings.start_timeout;
     let opened = open_journal(&settings, until).await?;
     refuse_unsafe(&settings, opened.complaints)?;
@@ -59,7 +72,8 @@ pub async fn start_with(
     let brought_up = recovering::bring_up(&settings, &journal, until).await?;
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
-    let (engine, around) = start_engine(&settings, &journal, brought_up)?;
+    let metrics = Metrics::new(observer.clone());
+    let (engine, around) = metrics.within(|| start_engine(&settings, &journal, brought_up))?;
     tracing::info!(
         flights,
         replayed_events = replayed,
@@ -78,6 +92,8 @@ pub async fn start_with(
     if let Some(file) = &admin_token.file {
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
+    let stop = Arc::new(Stop::default());
+    let live = Live::new(&engine, settings.live_readers_max, stop.clone());
     let app = Arc::new(App {
         engine,
         store: around.store,
@@ -91,12 +107,24 @@ pub async fn start_with(
         request_timeout: settings.request_timeout,
         body: BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout },
         started: Instant::now(),
+        live,
+        metrics,
         stopping: AtomicBool::new(false),
     });
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
-    let stop = Arc::new(Stop::default());
-    let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone()));
-    Ok(Running { address, app, stop, connections, _data_dir: data_dir })
+    tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
+    if let Some(ops) = &ops {
+        ops.serve(&app);
+        tracing::info!(address = %ops.address(), "the operators' port is served");
+    }
+    let drain_delay = settings.drain_delay;
+    let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone(), observer.clone()));
+    Ok(Running { address, app, observer, ops, drain_delay, stop, connections, _data_dir: data_dir })
+}
+
+fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {
+    let Some(address) = settings.ops_listen else { return Ok(None) };
+    OpsServer::start(address).map(Some).map_err(|source| StartError::Listen { address, source })
 }
 
 fn accept(
@@ -104,6 +132,7 @@ fn accept(
     app: &Arc<App>,
     settings: &Settings,
     stop: Arc<Stop>,
+    observer: Option<Arc<Observer>>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let limits = server::Limits {
         connections_max: settings.max_connections,
@@ -111,7 +140,20 @@ fn accept(
         idle_timeout: settings.idle_timeout,
         header_bytes_max: settings.header_bytes_max,
     };
-    server::serve(listener, warp::service(routes::all(app)), limits, stop)
+    // Where every request is watched, or gets more headers, there is no short way.
+    let short_way = (observer.is_none() && settings.cors_origins.is_none()).then(|| app.clone());
+    let express = server::Express::new(short_way, observer);
+    let service = app.metrics.per_connection(warp::service(routes::all(app)));
+    let cors = settings.cors_origins.clone();
+    async move {
+        // Two services, so that nothing is added where nobody asked for it.
+        match cors {
+            Some(origins) => {
+                server::serve(listener, Cors::new(service, origins), express, limits, stop).await;
+            }
+            None => server::serve(listener, service, express, limits, stop).await,
+        }
+    }
 }
 
 /// Starts the engine and the write-behind around what was recovered.
@@ -175,21 +217,35 @@ fn refuse_unsafe(settings: &Settings, complaints: Vec<String>) -> Result<(), Sta
 }
 
 impl Running {
-    /// Stops: no new connections, what is in flight is finished, the store gets what it does not have yet. Whatever
+    /// Stops: says that it will and goes on serving for the drain's delay; then no new connections, what is in flight is
+    /// finished, the store gets what it does not have yet. The operators' port answers to the end. Whatever
     /// is not done within `deadline` is left to the next start's recovery; says whether everything was done.
     pub async fn stop(self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let left = || until.saturating_duration_since(Instant::now());
         self.app.stopping.store(true, Ordering::Relaxed);
+        self.stop.announce();
+        // Balancers see it at /readyz and move away, while everybody who still comes is served.
+        tokio::time::sleep(self.drain_delay.min(deadline / 2)).await;
         self.stop.begin();
         // Clients get half of the time; the rest belongs to what was acknowledged.
         let connections_ended = tokio::time::timeout(left() / 2, self.connections).await.is_ok();
+        // Nobody asks any more, so that these are the last traces; they leave beside the rest.
+        let patience = left() / 2;
+        let traces_sent =
+            self.observer.map(|observer| tokio::task::spawn_blocking(move || observer.stop(patience)));
         let engine = self.app.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
         let stored = self.app.write_behind.drain(left()).await;
+        if let Some(traces_sent) = traces_sent {
+            let _ = tokio::time::timeout(left(), traces_sent).await;
+        }
         if tokio::time::timeout(Duration::from_secs(1), self.app.store.close()).await.is_err() {
             tracing::debug!("the store's connections did not close in time");
+        }
+        if let Some(ops) = self.ops {
+            let _ = tokio::task::spawn_blocking(move || ops.end()).await;
         }
         tracing::info!(connections_ended, engine_stopped, stored, "stopped");
         connections_ended && engine_stopped && stored

@@ -15,6 +15,7 @@ use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Store, StoreError, StoreOptions};
 
 use crate::config::{JournalTarget, Settings, StoreTarget};
+use crate::traces::TracesError;
 
 /// First pause before a server is tried again; each further one is twice as long.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -49,6 +50,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Traces cannot be sent, whatever the collector says.
+    #[error("cannot start traces; without `otlp_endpoint` there are none")]
+    Traces(#[source] TracesError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -89,7 +89,7 @@ fn a_bad_setting_ends_the_start_and_is_named() {
         (&["--store", "mariadb://a:b@h/d"], "written mysql://"),
         (&["--customer-auth", "jwt"], "cannot do jwt yet"),
         (&["--no-such-thing", "1"], "--no-such-thing"),
-        (&["load"], "load"),
+        (&["laod"], "laod"),
     ] {
         let output = run(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");

@@ -172,7 +172,9 @@ fn it_sells_and_after_a_kill_everything_is_there() {
     }
     assert_eq!(gateway.try_grab("DEMO1", "k7"), (200, orders[7].clone()), "a key finds its order");
     assert_eq!(gateway.listed(), listed);
-    assert_eq!(gateway.status_of("DEMO1")["recovered"]["from"], "store and journal");
+    // Which of them depends on whether the write-behind had the stream trimmed meanwhile.
+    let from = gateway.status_of("DEMO1")["recovered"]["from"].clone();
+    assert!(["journal", "store and journal"].iter().any(|known| from == *known), "{from}");
     gateway.stop();
 }
 

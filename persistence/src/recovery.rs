@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farerush_engine::flight::{BrokenInvariant, Epoch, Flight, FlightId, Seq};
+use farerush_engine::flight::{BrokenInvariant, Epoch, Flight, FlightId, FlightSnapshot, Seq};
 use farerush_engine::journal::{Claim, Extent, Journal, JournalError};
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -21,17 +21,20 @@ const CLAIM_TRIES_MAX: usize = 8;
 /// What a flight came up from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// The store's rows and the journal's tail, or the journal from the first event on if nothing was stored.
+    /// The store's rows and the journal's tail.
     StoreAndJournal,
     /// The store's rows alone: the journal knew nothing of it.
     Store,
-    /// The journal's events from the first one on; the store was not asked.
+    /// The journal's events from the first one on; of the store, if it was there, no more than the cursor was read.
     Journal,
-    /// The journal's snapshot and what follows it; the store was not asked, or lacks what lies in between.
+    /// The journal's snapshot and what follows it; likewise.
     JournalSnapshot,
 }
 
 impl Basis {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::StoreAndJournal, Self::Store, Self::Journal, Self::JournalSnapshot];
+
     /// Its name on status pages and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,6 +57,10 @@ pub struct Recovered {
     pub basis: Basis,
     /// How far the store has it; 0 if the store was not asked.
     pub stored: Seq,
+    /// Whether the store was asked: the epoch is claimed there, and its cursor fits the journal.
+    pub met_store: bool,
+    /// The store lacks events that the journal has let go of: nothing more of the flight can be stored.
+    pub store_has_hole: bool,
     /// Events replayed from the journal.
     pub replayed: u64,
     /// The journal knew no event of the flight, though the store does: the flight came up at the store's cursor.
@@ -130,8 +137,9 @@ pub enum RecoveryError {
     },
 }
 
-/// Takes over one flight and brings it up: claims the next epoch in the store, fences the journal, reads the store
-/// at its cursor, replays the journal's tail, checks every invariant. Not to be dropped half-way.
+/// Takes over one flight and brings it up: claims the next epoch in the store, fences the journal, replays it (from the
+/// first event or its snapshot on if it reaches back that far, else from what the store's rows say), checks every
+/// invariant. Not to be dropped half-way.
 pub async fn recover(
     journal: &Arc<dyn Journal>,
     store: &Store,
@@ -309,49 +317,159 @@ async fn rebuild(
     started: Instant,
 ) -> Result<Recovered, RecoveryError> {
     // Read after the fence: from here on neither moves but by this owner.
-    let last = extent(&journal, &flight_id).await?.map_or(Seq(0), |extent| extent.last);
-    let snapshot = match &store {
-        Some(store) => store.snapshot(&flight_id).await?,
-        None => None,
+    let extent = extent(&journal, &flight_id).await?;
+    let (first, last) = extent.map_or((Seq(0), Seq(0)), |extent| (extent.first, extent.last));
+    let cursor = match &store {
+        Some(store) => store.cursor(&flight_id).await?.unwrap_or_else(|| Cursor::new(&flight_id)),
+        None => Cursor::new(&flight_id),
     };
-    let stored = snapshot.as_ref().map_or(Seq(0), |(_, cursor)| cursor.seq);
+    let stored = cursor.seq;
     if last == Seq(0) && stored == Seq(0) {
         return Err(RecoveryError::NotFound { flight_id });
     }
     if last > Seq(0) && last < stored {
         return Err(RecoveryError::JournalBehind { flight_id, last, stored });
     }
-    let id = flight_id.clone();
-    let has_store = store.is_some();
-    let rebuilt = spawn_blocking(move || {
-        if !has_store {
-            return from_journal(&*journal, &id, last);
+    let met_store = store.is_some();
+    let rebuilt = match store {
+        None => {
+            rebuild_with(&journal, &flight_id, move |journal, id| from_journal(journal, id, last)).await?
         }
-        let restored = match snapshot {
-            None => None,
-            Some((snapshot, _)) => {
-                Some(Flight::restore(snapshot).map_err(|source| broken(&id, stored, source))?)
+        Some(store) => {
+            let replayed =
+                move |journal: &dyn Journal, _: &FlightId| beside_rows(journal, &cursor, first, last);
+            match rebuild_with(&journal, &flight_id, replayed).await? {
+                Some(rebuilt) => rebuilt,
+                None => {
+                    let rows = store.snapshot(&flight_id).await?.map(|(snapshot, _)| snapshot);
+                    rebuild_with(&journal, &flight_id, move |journal, id| from_rows(journal, id, rows, last))
+                        .await?
+                }
             }
-        };
-        let basis = if last == Seq(0) { Basis::Store } else { Basis::StoreAndJournal };
-        match replay(&*journal, &id, restored, last, |_| ()) {
-            Ok((flight, replayed)) => Ok((flight, replayed, basis)),
-            // A store that lost what the journal has let go of; the journal's snapshot may bridge that.
-            Err(hole @ RecoveryError::Hole { .. }) => from_snapshot(&*journal, &id, last)?.ok_or(hole),
-            Err(error) => Err(error),
         }
-    });
-    let (flight, replayed, basis) =
-        rebuilt.await.map_err(|_| RecoveryError::Panicked { flight_id: flight_id.clone() })??;
-    flight.check().map_err(|source| broken(&flight_id, flight.seq(), source))?;
+    };
+    let (flight, replayed, basis) = rebuilt;
     let journal_was_empty = last == Seq(0);
-    Ok(Recovered { flight, epoch, basis, stored, replayed, journal_was_empty, took: started.elapsed() })
+    // Whatever the journal has begins behind what follows the store's cursor.
+    let store_has_hole = met_store && stored.next() < first;
+    Ok(Recovered {
+        flight,
+        epoch,
+        basis,
+        stored,
+        met_store,
+        store_has_hole,
+        replayed,
+        journal_was_empty,
+        took: started.elapsed(),
+    })
+}
+
+/// Rebuilds where blocking does no harm, and a panic concerns nobody else.
+async fn rebuild_with<T: Send + 'static>(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+    rebuild: impl FnOnce(&dyn Journal, &FlightId) -> Result<T, RecoveryError> + Send + 'static,
+) -> Result<T, RecoveryError> {
+    let (journal, id) = (Arc::clone(journal), flight_id.clone());
+    let rebuilt = spawn_blocking(move || rebuild(&*journal, &id)).await;
+    rebuilt.map_err(|_| RecoveryError::Panicked { flight_id: flight_id.clone() })?
+}
+
+/// From the journal, with the store's rows left unread: replaying is many times faster. `None` where the journal does
+/// not reach back far enough, where its history is not the one that the store's cursor is from, or where it does not
+/// make a sound flight: then the rows are asked, and whatever is wrong comes out there.
+fn beside_rows(
+    journal: &dyn Journal,
+    cursor: &Cursor,
+    first: Seq,
+    last: Seq,
+) -> Result<Option<Rebuilt>, RecoveryError> {
+    let flight_id = &cursor.flight_id;
+    let tried = match from_start(journal, cursor, first, last) {
+        Ok(Some(rebuilt)) => {
+            rebuilt.0.check().map_err(|source| broken(flight_id, last, source)).map(|()| Some(rebuilt))
+        }
+        tried => tried,
+    };
+    match tried {
+        Err(error @ RecoveryError::Journal(JournalError::Unavailable { .. })) => Err(error),
+        Err(error) if cursor.seq > Seq(0) => {
+            tracing::warn!(%flight_id, %error, "the journal alone does not bring the flight up; trying the store's rows");
+            Ok(None)
+        }
+        tried => tried,
+    }
+}
+
+fn from_start(
+    journal: &dyn Journal,
+    cursor: &Cursor,
+    first: Seq,
+    last: Seq,
+) -> Result<Option<Rebuilt>, RecoveryError> {
+    let flight_id = &cursor.flight_id;
+    let start = match first {
+        Seq(0) => return Ok(None),
+        Seq(1) => None,
+        // A snapshot beyond the cursor says that the store lost something: not to be passed over.
+        _ => match journal.snapshot(flight_id)?.filter(|snapshot| snapshot.seq <= cursor.seq) {
+            None => return Ok(None),
+            Some(snapshot) => {
+                let seq = snapshot.seq;
+                Some(Flight::restore(snapshot).map_err(|source| broken(flight_id, seq, source))?)
+            }
+        },
+    };
+    let basis = if start.is_some() { Basis::JournalSnapshot } else { Basis::Journal };
+    let at_cursor = |flight: &Flight| (flight.seq() == cursor.seq).then(|| flight.last_at());
+    let mut cursor_at = start.as_ref().and_then(at_cursor);
+    let (flight, replayed) = replay(journal, flight_id, start, last, |flight| {
+        cursor_at = cursor_at.or_else(|| at_cursor(flight));
+    })?;
+    if cursor.seq > Seq(0) && cursor_at != Some(cursor.last_at) {
+        tracing::warn!(%flight_id, stored_seq = cursor.seq.0, "the store's cursor is not from the journal's history");
+        return Ok(None);
+    }
+    Ok(Some((flight, replayed, basis)))
+}
+
+/// From the store's rows and what the journal has after them.
+fn from_rows(
+    journal: &dyn Journal,
+    flight_id: &FlightId,
+    rows: Option<FlightSnapshot>,
+    last: Seq,
+) -> Result<Rebuilt, RecoveryError> {
+    let stored = rows.as_ref().map_or(Seq(0), |rows| rows.seq);
+    let restored =
+        rows.map(Flight::restore).transpose().map_err(|source| broken(flight_id, stored, source))?;
+    let basis = if last == Seq(0) { Basis::Store } else { Basis::StoreAndJournal };
+    let (flight, replayed, basis) = match replay(journal, flight_id, restored, last, |_| ()) {
+        Ok((flight, replayed)) => (flight, replayed, basis),
+        // A store that lost what the journal has let go of; the journal's snapshot may bridge that.
+        Err(hole @ RecoveryError::Hole { .. }) => from_snapshot(journal, flight_id, last)?.ok_or(hole)?,
+        Err(error) => return Err(error),
+    };
+    flight.check().map_err(|source| broken(flight_id, flight.seq(), source))?;
+    Ok((flight, replayed, basis))
 }
 
 type Rebuilt = (Flight, u64, Basis);
 
-/// From the journal alone: its snapshot is the shorter way, its first event the longer one.
+/// From the journal alone.
 fn from_journal(journal: &dyn Journal, flight_id: &FlightId, last: Seq) -> Result<Rebuilt, RecoveryError> {
+    let rebuilt = from_journal_unchecked(journal, flight_id, last)?;
+    rebuilt.0.check().map_err(|source| broken(flight_id, last, source))?;
+    Ok(rebuilt)
+}
+
+/// Its snapshot is the shorter way, its first event the longer one.
+fn from_journal_unchecked(
+    journal: &dyn Journal,
+    flight_id: &FlightId,
+    last: Seq,
+) -> Result<Rebuilt, RecoveryError> {
     match from_snapshot(journal, flight_id, last) {
         Ok(Some(rebuilt)) => return Ok(rebuilt),
         Ok(None) => {}

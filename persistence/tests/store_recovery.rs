@@ -7,7 +7,7 @@ use std::sync::Arc;
 use farerush_engine::flight::{Command, Epoch, Event, FlightId, OrderNo, SalePolicy, Seq};
 use farerush_engine::journal::{Appended, Claim, Journal};
 use farerush_persistence::journal::MemoryJournal;
-use farerush_persistence::recovery::{Recovered, RecoveryError, recover, recover_all};
+use farerush_persistence::recovery::{Basis, Recovered, RecoveryError, recover, recover_all};
 use farerush_persistence::store::{Flushed, Store};
 use farerush_persistence::verify::{Verdict, verify};
 use proptest::prelude::*;
@@ -39,15 +39,23 @@ async fn a_flight_comes_up_exactly_as_it_was_wherever_the_store_had_come() {
                 let stored = cut.index(life.events.len() + 1) as u64;
                 let journal = journal();
                 journal.append(&[life.all(1)]).unwrap();
+                let mut trimmed = Seq(0);
                 if stored > 0 {
                     handle.block_on(store.flush(&[life.batch(1, 1..=stored)])).unwrap();
-                    let trimmed = Seq(trim.index(life.events.len()) as u64).min(Seq(stored));
+                    trimmed = Seq(trim.index(life.events.len()) as u64).min(Seq(stored));
                     journal.trim(&[(life.id(), trimmed)]).unwrap();
                 }
                 let recovered = handle.block_on(recover(&journal, &store, &life.id())).unwrap();
                 prop_assert_eq!(recovered.flight.digest(), life.flight.digest());
                 prop_assert_eq!(recovered.epoch, Epoch(2));
-                prop_assert_eq!((recovered.stored, recovered.replayed), (Seq(stored), last - stored));
+                // A journal that is whole is replayed, and the rows are left unread.
+                let (basis, replayed) = match trimmed {
+                    Seq(0) => (Basis::Journal, last),
+                    _ => (Basis::StoreAndJournal, last - stored),
+                };
+                prop_assert_eq!((recovered.stored, recovered.replayed), (Seq(stored), replayed));
+                prop_assert_eq!(recovered.basis, basis);
+                prop_assert!(recovered.met_store && !recovered.store_has_hole);
                 prop_assert!(!recovered.journal_was_empty);
                 Ok(())
             };
@@ -96,6 +104,64 @@ async fn with_an_empty_store_a_flight_comes_up_from_the_journal() {
         journal.append(&[life.all(6)]).unwrap();
         let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
         assert_eq!((recovered.epoch, recovered.stored), (Epoch(7), Seq(0)));
+        assert_eq!(recovered.flight.digest(), life.flight.digest());
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_whole_brings_a_flight_up_and_its_rows_are_not_read() {
+    for test in stores().await {
+        let (journal, life) = (journal(), life_of("FR1", 100));
+        journal.append(&[life.all(1)]).unwrap();
+        test.store.flush(&[life.batch(1, 1..=30)]).await.unwrap();
+        change_rows(&test, "UPDATE orders SET seats = 'nonsense'").await;
+        let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+        assert_eq!((recovered.basis, recovered.stored), (Basis::Journal, Seq(30)));
+        assert_eq!(recovered.flight.digest(), life.flight.digest());
+        let cursor = test.store.cursor(&life.id()).await.unwrap().unwrap();
+        assert_eq!(
+            (cursor.epoch, cursor.seq),
+            (recovered.epoch, Seq(30)),
+            "and yet the store knows its owner"
+        );
+        journal.trim(&[(life.id(), Seq(1))]).unwrap();
+        let error = recover(&journal, &test.store, &life.id()).await.unwrap_err();
+        assert!(
+            matches!(error, RecoveryError::Store(_)),
+            "without its first event the rows are needed: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_history_is_not_the_stores_is_not_replayed_beside_it() {
+    for test in stores().await {
+        let (journal, mut life, mut other) = (journal(), Life::new("FR1"), Life::new("FR1"));
+        life.wait(1_000);
+        life.grab("u1", 1);
+        test.store.flush(&[life.all(1)]).await.unwrap();
+        other.wait(2_000);
+        other.grab("u2", 1);
+        other.grab("u3", 1);
+        journal.append(&[other.all(1)]).unwrap();
+        let recovered = recover(&journal, &test.store, &life.id()).await;
+        // Two histories have met: what the rows say, and what follows, is a flight of neither or none at all.
+        let is_from_rows = |recovered: &Recovered| recovered.basis == Basis::StoreAndJournal;
+        assert!(recovered.as_ref().map_or(true, is_from_rows), "{recovered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_replayed_from_its_start_leaves_it_to_the_rows() {
+    for test in stores().await {
+        let (journal, life) = (journal(), life_of("FR1", 100));
+        let mut odd = life.all(1);
+        odd.events[4].event =
+            Event::OrderCancelled { order: OrderNo(9_999), freed: [].into_iter().collect() };
+        journal.append(&[odd]).unwrap();
+        test.store.flush(&[life.batch(1, 1..=30)]).await.unwrap();
+        let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+        assert_eq!(recovered.basis, Basis::StoreAndJournal);
         assert_eq!(recovered.flight.digest(), life.flight.digest());
     }
 }

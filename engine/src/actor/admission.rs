@@ -2,10 +2,13 @@
 //! Never waits: who gets no permit is told so at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::pace::Pace;
 
 /// The bounds on requests under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most requests under way in the whole process.
     pub permits_overall: u32,
@@ -29,34 +32,69 @@ pub struct Overloaded {
     pub reason: &'static str,
 }
 
-/// Counts the requests under way of one flight or of all of them.
+/// One request more that is done, and one less that is under way, in a gauge's counts.
+const DONE: u64 = (1 << 32) - 1;
+
+/// Counts the requests of one flight or of all of them: those under way in the lower half, those done (it wraps
+/// around) in the upper one. So a request costs two additions, and knowing the pace costs it nothing more.
 #[derive(Debug)]
 pub(crate) struct Gauge {
-    under_way: AtomicU32,
+    counts: AtomicU64,
     max: u32,
+    pace: Pace,
 }
 
 impl Gauge {
     pub(crate) fn new(max: u32) -> Self {
-        Self { under_way: AtomicU32::new(0), max }
+        Self { counts: AtomicU64::new(0), max, pace: Pace::default() }
     }
 
     pub(crate) fn under_way(&self) -> u32 {
-        self.under_way.load(Ordering::Relaxed)
+        lower_half(self.counts.load(Ordering::Relaxed))
+    }
+
+    /// Whether one more would be turned away.
+    pub(crate) fn is_full(&self) -> bool {
+        self.under_way() >= self.max
+    }
+
+    fn done(&self) -> u32 {
+        lower_half(self.counts.load(Ordering::Relaxed) >> 32)
     }
 
     fn enter(&self) -> bool {
-        if self.under_way.fetch_add(1, Ordering::Relaxed) < self.max {
+        if lower_half(self.counts.fetch_add(1, Ordering::Relaxed)) < self.max {
             return true;
         }
-        self.leave();
+        self.take_back();
         false
     }
 
+    /// Undoes `enter`: nothing was done.
+    fn take_back(&self) {
+        self.counts.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn leave(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.counts.fetch_add(DONE, Ordering::Relaxed);
+    }
+
+    /// Counts one that is turned away, and says when it should come back.
+    pub(crate) fn turn_away(&self, reason: &'static str) -> Overloaded {
+        let retry_after_seconds = self.pace.turn_away(Instant::now(), self.under_way(), self.done());
+        Overloaded { retry_after_seconds, reason }
     }
 }
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+fn lower_half(counts: u64) -> u32 {
+    counts as u32
+}
+
+/// As many requests as the server takes.
+pub(crate) const SERVER_IS_FULL: &str = "as many requests as this server takes are under way";
+/// As many requests as a flight takes.
+pub(crate) const FLIGHT_IS_FULL: &str = "as many requests as one flight takes are under way for this flight";
 
 /// The right to have one request under way; given back when dropped.
 #[derive(Debug)]
@@ -68,17 +106,11 @@ pub(crate) struct Permit {
 impl Permit {
     pub(crate) fn take(overall: &Arc<Gauge>, flight: &Arc<Gauge>) -> Result<Self, Overloaded> {
         if !overall.enter() {
-            return Err(Overloaded {
-                retry_after_seconds: 1,
-                reason: "as many requests as this server takes are under way",
-            });
+            return Err(overall.turn_away(SERVER_IS_FULL));
         }
         if !flight.enter() {
-            overall.leave();
-            return Err(Overloaded {
-                retry_after_seconds: 1,
-                reason: "as many requests as one flight takes are under way for this flight",
-            });
+            overall.take_back();
+            return Err(flight.turn_away(FLIGHT_IS_FULL));
         }
         Ok(Self { overall: overall.clone(), flight: flight.clone() })
     }
@@ -112,6 +144,18 @@ mod tests {
         let _one = Permit::take(&overall, &Arc::new(Gauge::new(9))).unwrap();
         let other = Arc::new(Gauge::new(9));
         assert!(Permit::take(&overall, &other).is_err());
-        assert_eq!(other.under_way(), 0);
+        assert_eq!((other.under_way(), other.done()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_done_is_counted_apart_from_what_is_under_way_and_wraps_around() {
+        let gauge = Gauge::new(2);
+        gauge.counts.store(u64::from(u32::MAX) << 32, Ordering::Relaxed);
+        assert!(gauge.enter() && gauge.enter() && !gauge.enter());
+        assert!(gauge.is_full());
+        gauge.leave();
+        assert_eq!((gauge.under_way(), gauge.done()), (1, 0));
+        gauge.leave();
+        assert_eq!((gauge.under_way(), gauge.done()), (0, 1));
     }
 }

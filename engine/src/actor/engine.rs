@@ -11,10 +11,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::admission::{Gauge, Limits, Overloaded, Permit};
+use super::census::Census;
 use super::clock::Clock;
 use super::handle::{FlightHandle, FlightShared, Standing};
 use super::message::{Answer, PendingReply};
 use super::registry::{Located, Registry};
+use super::stamps::Traced;
 use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
 use crate::flight::decide::check_policy;
@@ -96,6 +98,8 @@ pub struct EngineStatus {
     pub rounds: u64,
     /// Events in them.
     pub events: u64,
+    /// How often the journal could not be written for a while, since the start.
+    pub stalls: u64,
     /// Flights that are stopped, with the reasons.
     pub quarantined: Vec<(FlightId, String)>,
 }
@@ -209,8 +213,9 @@ impl Engine {
             flight: shared.clone(),
             epoch,
             events,
-            replies: vec![PendingReply { answer, reply, permit }],
+            replies: vec![PendingReply { answer, reply, permit, stamps: None }],
             view: None,
+            traced: Traced::default(),
         });
         if answered.await.is_err() {
             let fenced = shared.standing() == Standing::Fenced;
@@ -297,8 +302,14 @@ impl Engine {
             in_flight: self.overall.under_way(),
             rounds,
             events,
+            stalls: state.stalls(),
             quarantined: self.registry.quarantined(),
         }
+    }
+
+    /// All flights of this process in a few sums.
+    pub fn census(&self) -> Census {
+        Census::of(&self.registry, self.overall.under_way(), self.writer.queued(), self.limits)
     }
 
     /// The engine's clock.

@@ -4,13 +4,14 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 
 use super::clock::Clock;
 use super::handle::{FlightShared, Standing};
 use super::message::{Answer, Ask, Drain, PendingReply, Request, Retire};
+use super::stamps::{Step, Traced};
 use super::supervisor::Supervisor;
 use super::view::FlightView;
 use crate::flight::{BrokenInvariant, Command, Decision, Epoch, Event, Flight, Recorded, Refusal, Timestamp};
@@ -44,6 +45,9 @@ pub(crate) struct FlightActor {
 struct Turn {
     events: Vec<Recorded>,
     replies: Vec<PendingReply>,
+    /// Answers to those whose time had run out; they say nothing of the flight and wait for nothing.
+    too_late: Vec<PendingReply>,
+    traced: Traced,
 }
 
 impl FlightActor {
@@ -55,11 +59,14 @@ impl FlightActor {
     fn turn(&mut self) -> Result<(), BrokenInvariant> {
         // Cleared before the queue is read: a request pushed from now on sends another `Drain`.
         self.shared.drain_sent.store(false, Ordering::Release);
+        let (began, woken) = (Instant::now(), self.shared.woken.swap(0, Ordering::Relaxed));
         let now = self.parts.clock.now();
         let mut turn = Turn::default();
-        let outcome = self.fill(&mut turn, now);
+        let outcome = self.fill(&mut turn, now, began);
         if outcome.is_ok() {
+            let requests = turn.replies.len();
             self.hand_on(turn);
+            self.shared.writer.meters().turn(began, woken, requests);
         }
         if !self.shared.queue.is_empty() {
             self.shared.wake();
@@ -67,13 +74,23 @@ impl FlightActor {
         outcome
     }
 
-    fn fill(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
+    /// `began` is looked at for all deadlines: a turn is short against any of them.
+    fn fill(&mut self, turn: &mut Turn, now: Timestamp, began: Instant) -> Result<(), BrokenInvariant> {
         for _ in 0..EXPIRIES_PER_TURN_MAX {
             let Some(event) = self.flight.decide_expiry(now) else { break };
             self.record(turn, event, now)?;
         }
         for _ in 0..REQUESTS_PER_TURN_MAX {
-            let Some(Request { ask, reply, permit }) = self.shared.queue.pop() else { break };
+            let Some(Request { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {
+                break;
+            };
+            if deadline.is_some_and(|deadline| deadline <= began) {
+                turn.too_late.push(PendingReply { answer: Answer::TooLate, reply, permit, stamps });
+                continue;
+            }
+            if let Some(stamps) = &stamps {
+                stamps.mark(Step::Taken);
+            }
             let answer = match ask {
                 Ask::Command(command) => self.decide(turn, &command, now)?,
                 Ask::LookUp(order) => match self.flight.find(order) {
@@ -83,7 +100,11 @@ impl FlightActor {
                 #[cfg(any(test, feature = "sabotage"))]
                 Ask::Panic => panic!("asked to panic"),
             };
-            turn.replies.push(PendingReply { answer, reply, permit });
+            if let Some(stamps) = &stamps {
+                stamps.mark(Step::Decided);
+                turn.traced.add(stamps);
+            }
+            turn.replies.push(PendingReply { answer, reply, permit, stamps });
         }
         Ok(())
     }
@@ -125,7 +146,8 @@ impl FlightActor {
     }
 
     fn hand_on(&mut self, turn: Turn) {
-        let Turn { events, replies } = turn;
+        let Turn { events, replies, too_late, traced } = turn;
+        self.parts.writer.deliver(too_late);
         let shared = &self.shared;
         shared.seq.store(self.flight.seq().0, Ordering::Release);
         shared.holds.store(self.flight.holds() as u64, Ordering::Relaxed);
@@ -134,20 +156,26 @@ impl FlightActor {
         let view = (!events.is_empty()).then(|| Arc::new(FlightView::of(&self.flight)));
         if nothing_to_wait_for || self.parts.durability == Durability::Memory {
             if let Some(view) = &view {
-                shared.view.store(view.clone());
+                shared.publish(view.clone());
             }
             self.parts.writer.deliver(replies);
             if !events.is_empty() {
-                self.submit(events, Vec::new(), view);
+                self.submit(events, Vec::new(), view, Traced::default());
             }
             return;
         }
-        self.submit(events, replies, view);
+        self.submit(events, replies, view, traced);
     }
 
-    fn submit(&self, events: Vec<Recorded>, replies: Vec<PendingReply>, view: Option<Arc<FlightView>>) {
+    fn submit(
+        &self,
+        events: Vec<Recorded>,
+        replies: Vec<PendingReply>,
+        view: Option<Arc<FlightView>>,
+        traced: Traced,
+    ) {
         let flight = self.shared.clone();
-        self.parts.writer.submit(Submission { flight, epoch: self.epoch, events, replies, view });
+        self.parts.writer.submit(Submission { flight, epoch: self.epoch, events, replies, view, traced });
     }
 
     /// Keeps one timer set to the next hold that runs out.

@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
 use actix::Addr;
 use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 use parking_lot::RwLock;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::admission::{Gauge, Overloaded, Permit};
+use super::admission::{FLIGHT_IS_FULL, Gauge, Overloaded, Permit, SERVER_IS_FULL};
 use super::flight_actor::FlightActor;
 use super::message::{Ask, Drain, PendingAnswer, Request};
+use super::stamps::{Stamps, Step};
 use super::view::FlightView;
 use crate::flight::{Command, Epoch, FlightId, OrderRef, Salt, Seq};
 use crate::journal::WriterState;
@@ -50,9 +52,13 @@ pub(crate) struct FlightShared {
     pub(crate) flight_id: FlightId,
     pub(crate) salt: Salt,
     pub(crate) view: ArcSwap<FlightView>,
+    /// Wakes whoever follows the view, or waits for the flight to leave. Costs next to nothing while nobody does.
+    changed: Notify,
     pub(crate) queue: SegQueue<Request>,
     /// A `Drain` is on its way to the actor.
     pub(crate) drain_sent: AtomicBool,
+    /// When that was, by the meters' clock; 0 once a turn has taken note of it.
+    pub(crate) woken: AtomicU64,
     pub(crate) address: RwLock<Option<Addr<FlightActor>>>,
     standing: AtomicU8,
     pub(crate) quarantine_reason: RwLock<String>,
@@ -73,6 +79,13 @@ impl FlightShared {
 
     pub(crate) fn set_standing(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Shows a view to everybody; the caller knows that it is durable.
+    pub(crate) fn publish(&self, view: Arc<FlightView>) {
+        self.view.store(view);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn quarantine(&self, reason: String) {
@@ -96,13 +109,22 @@ impl FlightShared {
         while self.queue.pop().is_some() {}
     }
 
-    /// Sees to it that the actor looks at its queue.
-    pub(crate) fn wake(&self) {
-        if !self.drain_sent.swap(true, Ordering::AcqRel) {
-            match &*self.address.read() {
-                Some(address) => address.do_send(Drain),
-                None => self.drain_sent.store(false, Ordering::Release),
-            }
+    /// Sees to it that the actor looks at its queue: now, or as soon as what it decides can go into a round.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if self.drain_sent.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.woken.store(self.writer.meters().nanos(Instant::now()), Ordering::Relaxed);
+        if !self.writer.wakes_later(self) {
+            self.send_drain();
+        }
+    }
+
+    /// Wakes the actor; `drain_sent` has been set for it.
+    pub(crate) fn send_drain(&self) {
+        match &*self.address.read() {
+            Some(address) => address.do_send(Drain),
+            None => self.drain_sent.store(false, Ordering::Release),
         }
     }
 
@@ -119,8 +141,10 @@ impl FlightShared {
             flight_id: view.definition.flight_id.clone(),
             salt: view.definition.salt,
             view: ArcSwap::from_pointee(view),
+            changed: Notify::new(),
             queue: SegQueue::new(),
             drain_sent: AtomicBool::new(false),
+            woken: AtomicU64::new(0),
             address: RwLock::new(None),
             standing: AtomicU8::new(standing as u8),
             quarantine_reason: RwLock::new(String::new()),
@@ -168,20 +192,68 @@ impl FlightHandle {
         self.0.view.load_full()
     }
 
+    /// Completes once a view is published, or the flight comes or goes, after this call (not after the first poll): who
+    /// looks at the view after calling this misses nothing.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + Sync {
+        self.0.changed.notified()
+    }
+
+    /// Whether this process serves the flight, or is just recovering it. Once it does not, the view stands still.
+    pub fn is_here(&self) -> bool {
+        matches!(self.0.standing(), Standing::Serving | Standing::Recovering)
+    }
+
     /// Hands a command over. It is decided whatever becomes of the answer to come.
     pub fn submit(&self, command: Command) -> Result<PendingAnswer, Overloaded> {
-        self.ask(Ask::Command(command))
+        self.submit_traced(command, None)
+    }
+
+    /// The same; if there are stamps, every step on the way is marked in them.
+    pub fn submit_traced(
+        &self,
+        command: Command,
+        stamps: Option<Arc<Stamps>>,
+    ) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::Command(command), None, stamps)
+    }
+
+    /// The same, unless its turn comes only after `deadline`: then the answer is [`Answer::TooLate`].
+    pub fn submit_by(
+        &self,
+        command: Command,
+        deadline: Instant,
+        stamps: Option<Arc<Stamps>>,
+    ) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::Command(command), Some(deadline), stamps)
     }
 
     /// Asks for an order. The answer waits until everything it shows is durable.
     pub fn look_up(&self, order: OrderRef) -> Result<PendingAnswer, Overloaded> {
-        self.ask(Ask::LookUp(order))
+        self.ask(Ask::LookUp(order), None, None)
+    }
+
+    /// The same, unless its turn comes only after `deadline`.
+    pub fn look_up_by(&self, order: OrderRef, deadline: Instant) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::LookUp(order), Some(deadline), None)
+    }
+
+    /// Whether a request would be taken just now, so that one that would not be need not even be read. Promises
+    /// nothing: the next moment may be different.
+    pub fn admits(&self) -> Result<(), Overloaded> {
+        let shared = &self.0;
+        if shared.overall.is_full() {
+            return Err(shared.overall.turn_away(SERVER_IS_FULL));
+        }
+        if shared.gauge.is_full() {
+            return Err(shared.gauge.turn_away(FLIGHT_IS_FULL));
+        }
+        Ok(())
     }
 
     /// Makes the actor panic, to show what happens then.
     #[cfg(any(test, feature = "sabotage"))]
     pub fn make_it_panic(&self) -> Result<PendingAnswer, Overloaded> {
-        self.ask(Ask::Panic)
+        self.ask(Ask::Panic, None, None)
     }
 
     /// Where the flight stands.
@@ -197,7 +269,12 @@ impl FlightHandle {
         }
     }
 
-    fn ask(&self, ask: Ask) -> Result<PendingAnswer, Overloaded> {
+    fn ask(
+        &self,
+        ask: Ask,
+        deadline: Option<Instant>,
+        stamps: Option<Arc<Stamps>>,
+    ) -> Result<PendingAnswer, Overloaded> {
         let shared = &self.0;
         shared.writer.admit()?;
         match shared.standing() {
@@ -220,7 +297,10 @@ impl FlightHandle {
         }
         let permit = Permit::take(&shared.overall, &shared.gauge)?;
         let (reply, answer) = oneshot::channel();
-        shared.queue.push(Request { ask, reply, permit });
+        if let Some(stamps) = &stamps {
+            stamps.mark(Step::Queued);
+        }
+        shared.queue.push(Request { ask, deadline, reply, permit, stamps });
         shared.wake();
         Ok(PendingAnswer(answer))
     }

@@ -2,11 +2,14 @@
 //! Never holds up the sender: handing over is done when `submit` returns.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::admission::Permit;
+use super::stamps::{Stamps, Step};
 use crate::flight::{Command, Order, OrderRef, Refusal, Seq};
 
 /// What a flight answers. Everything it says is durable.
@@ -26,6 +29,8 @@ pub enum Answer {
     },
     /// It is not granted.
     Refused(Refusal),
+    /// Its deadline had passed before it was its turn: it was put aside, and nothing was done.
+    TooLate,
 }
 
 /// Nobody knows what became of the request: it may have been done, or not. Repeated with the same idempotency
@@ -59,8 +64,11 @@ pub(crate) enum Ask {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) ask: Ask,
+    /// After this moment nobody waits for it any more, and it is put aside instead of being decided.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) permit: Permit,
+    pub(crate) stamps: Option<Arc<Stamps>>,
 }
 
 /// An answer that waits until what it says is durable.
@@ -69,12 +77,16 @@ pub(crate) struct PendingReply {
     pub(crate) answer: Answer,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) permit: Permit,
+    pub(crate) stamps: Option<Arc<Stamps>>,
 }
 
 impl PendingReply {
     /// Sends the answer; a client that has hung up does not matter.
     pub(crate) fn send(self) {
         drop(self.permit);
+        if let Some(stamps) = self.stamps {
+            stamps.mark(Step::Sent);
+        }
         let _ = self.reply.send(self.answer);
     }
 }

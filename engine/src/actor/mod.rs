@@ -2,23 +2,29 @@
 //! Never knows HTTP, SQL or files.
 
 mod admission;
+mod census;
 mod clock;
 mod engine;
 mod flight_actor;
 mod handle;
 mod message;
+mod pace;
 mod registry;
+mod stamps;
 mod supervisor;
 mod view;
 
 pub use admission::{Limits, Overloaded};
+pub use census::Census;
 pub use clock::Clock;
 pub use engine::{CreateError, Engine, EngineParts, EngineStatus, RestartError, Restarted};
 pub use handle::{FlightHandle, FlightStatus};
 pub use message::{Answer, OutcomeUnknown, PendingAnswer};
 pub use registry::Located;
+pub use stamps::{Stamps, Step};
 pub use supervisor::{Recover, RecoverFuture, RecoveredFlight};
 pub use view::FlightView;
 
 pub(crate) use handle::FlightShared;
 pub(crate) use message::PendingReply;
+pub(crate) use stamps::Traced;

@@ -89,6 +89,16 @@ impl Registry {
             .collect()
     }
 
+    /// Shows every flight; `None` for one that could not be recovered at start.
+    pub(crate) fn each(&self, mut look: impl FnMut(Option<&FlightShared>)) {
+        for entered in &self.flights {
+            match entered.value() {
+                Entered::Flight(flight) => look(Some(flight)),
+                Entered::Lost(_) => look(None),
+            }
+        }
+    }
+
     /// Flights that are stopped, with the reasons.
     pub(crate) fn quarantined(&self) -> Vec<(FlightId, String)> {
         self.flights

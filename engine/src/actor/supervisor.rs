@@ -104,7 +104,7 @@ impl Supervisor {
         match (self.recover)(shared.flight_id.clone()).await.and_then(|found| found.map_or_else(lost, Ok)) {
             Ok(RecoveredFlight { flight, epoch, stored }) => {
                 let seq = flight.seq();
-                shared.view.store(Arc::new(FlightView::of(&flight)));
+                shared.publish(Arc::new(FlightView::of(&flight)));
                 shared.durable_seq.store(seq.0, Ordering::Release);
                 shared.stored_seq.fetch_max(stored.0, Ordering::AcqRel);
                 self.start_actor(flight, epoch, shared);

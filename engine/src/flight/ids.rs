@@ -8,12 +8,12 @@ use compact_str::CompactString;
 
 /// Longest flight id, in characters. An order id (flight id, number, tag) then stays within 64.
 pub const FLIGHT_ID_CHARS_MAX: usize = 40;
-/// Longest customer id, in bytes of UTF-8.
-pub const CUSTOMER_ID_BYTES_MAX: usize = 128;
+/// Longest customer id, in characters (the store's column counts those, too).
+pub const CUSTOMER_ID_CHARS_MAX: usize = 128;
 /// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
-/// Longest payment or client reference, in bytes of UTF-8.
-pub const REFERENCE_BYTES_MAX: usize = 128;
+/// Longest payment or client reference, in characters.
+pub const REFERENCE_CHARS_MAX: usize = 128;
 /// Longest passenger name, in bytes of UTF-8.
 pub const PASSENGER_NAME_BYTES_MAX: usize = 200;
 
@@ -52,7 +52,8 @@ fn checked(
     if text.is_empty() {
         return Err(TextError::Empty);
     }
-    if text.len() > max {
+    // Few are as long in bytes as they may be in characters, so those are hardly ever counted.
+    if text.len() > max && text.chars().count() > max {
         return Err(TextError::TooLong { max });
     }
     if !text.chars().all(is_allowed) {
@@ -94,14 +95,14 @@ impl fmt::Display for FlightId {
     }
 }
 
-/// Who orders: an opaque name given by the outside, up to 128 bytes, without control characters.
+/// Who orders: an opaque name given by the outside, up to 128 characters, none of them a control character.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CustomerId(CompactString);
 
 impl CustomerId {
     /// Checks and wraps `text`.
     pub fn new(text: &str) -> Result<Self, TextError> {
-        plain_text(text, CUSTOMER_ID_BYTES_MAX).map(Self)
+        plain_text(text, CUSTOMER_ID_CHARS_MAX).map(Self)
     }
 
     /// The id as text.
@@ -140,7 +141,7 @@ pub struct Reference(CompactString);
 impl Reference {
     /// Checks and wraps `text`.
     pub fn new(text: &str) -> Result<Self, TextError> {
-        plain_text(text, REFERENCE_BYTES_MAX).map(Self)
+        plain_text(text, REFERENCE_CHARS_MAX).map(Self)
     }
 
     /// The reference as text.
@@ -156,6 +157,10 @@ pub struct PassengerName(CompactString);
 impl PassengerName {
     /// Checks and wraps `text`.
     pub fn new(text: &str) -> Result<Self, TextError> {
+        // In bytes, because an order may have thousands of them and has to fit into one record.
+        if text.len() > PASSENGER_NAME_BYTES_MAX {
+            return Err(TextError::TooLong { max: PASSENGER_NAME_BYTES_MAX });
+        }
         plain_text(text, PASSENGER_NAME_BYTES_MAX).map(Self)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Durability;
 use super::port::{Appended, Batch, DurableRound, Journal, JournalError, OnDurable};
-use crate::actor::{FlightShared, FlightView, Overloaded, PendingReply};
+use crate::actor::{FlightShared, FlightView, Overloaded, PendingReply, Traced};
 use crate::flight::{Epoch, FlightId, Recorded};
+use crate::meters::Meters;
 
 /// Shortest and longest wait before a round that could not be appended is sent again.
 const RETRY_MIN: Duration = Duration::from_millis(5);
@@ -46,10 +47,13 @@ pub(crate) struct Submission {
     pub(crate) replies: Vec<PendingReply>,
     /// The flight after these events.
     pub(crate) view: Option<Arc<FlightView>>,
+    /// Those of the requests behind the answers that are traced.
+    pub(crate) traced: Traced,
 }
 
 enum Item {
-    Submission(Submission),
+    /// With the time at which it was decided.
+    Submission(Submission, Instant),
     Barrier(oneshot::Sender<()>),
     Stop,
 }
@@ -78,12 +82,22 @@ const STALLED: u8 = 1;
 const STOPPED: u8 = 2;
 
 /// What everybody may know of the writer.
-#[derive(Debug)]
 pub struct WriterState {
     condition: AtomicU8,
     reason: RwLock<(String, Instant)>,
     rounds: AtomicU64,
     events: AtomicU64,
+    gate: Mutex<Gate>,
+    stalls: AtomicU64,
+    meters: Meters,
+}
+
+/// Between the rounds' beginnings, actors need not run: whatever they decide waits for the next round anyway. While
+/// the gate is closed, flights whose queue has filled are noted here and woken together, once, for the next round.
+#[derive(Default)]
+struct Gate {
+    is_closed: bool,
+    waiting: Vec<Arc<FlightShared>>,
 }
 
 impl Default for WriterState {
@@ -93,6 +107,9 @@ impl Default for WriterState {
             reason: RwLock::new((String::new(), Instant::now())),
             rounds: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            gate: Mutex::default(),
+            stalls: AtomicU64::new(0),
+            meters: Meters::new(),
         }
     }
 }
@@ -113,6 +130,30 @@ impl WriterState {
         }
     }
 
+    /// Notes a flight that has work for its actor; `false` if the actor may as well be woken now.
+    pub(crate) fn wakes_later(&self, flight: &Arc<FlightShared>) -> bool {
+        let mut gate = self.gate.lock();
+        if gate.is_closed {
+            gate.waiting.push(flight.clone());
+        }
+        gate.is_closed
+    }
+
+    fn close_gate(&self) {
+        self.gate.lock().is_closed = true;
+    }
+
+    /// Wakes the actors of the flights that were noted; says how many.
+    fn open_gate(&self) -> usize {
+        let waiting = {
+            let mut gate = self.gate.lock();
+            gate.is_closed = false;
+            std::mem::take(&mut gate.waiting)
+        };
+        waiting.iter().for_each(|flight| flight.send_drain());
+        waiting.len()
+    }
+
     /// Whether the journal can be written.
     pub fn condition(&self) -> Condition {
         let condition = self.condition.load(Ordering::Acquire);
@@ -129,9 +170,21 @@ impl WriterState {
         (self.rounds.load(Ordering::Relaxed), self.events.load(Ordering::Relaxed))
     }
 
+    /// How often the journal could not be written for a while, since the start.
+    pub fn stalls(&self) -> u64 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     fn set(&self, condition: u8, reason: &str) {
         if self.condition.load(Ordering::Acquire) == condition {
             return;
+        }
+        if condition == STALLED {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
         }
         match condition {
             WRITING => tracing::info!("the journal can be written again"),
@@ -171,6 +224,8 @@ impl Delivery {
 struct Queue {
     items: Mutex<VecDeque<Item>>,
     filled: Condvar,
+    /// How many items the writer waits for; read and written under the lock of `items`.
+    enough: AtomicUsize,
 }
 
 /// The way to the writer; cheap to clone.
@@ -183,7 +238,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn submit(&self, submission: Submission) {
-        self.push(Item::Submission(submission));
+        self.push(Item::Submission(submission, Instant::now()));
     }
 
     /// Sends replies that wait for nothing.
@@ -198,6 +253,11 @@ impl Writer {
         let _ = passed.await;
     }
 
+    /// Turns that wait for a round.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.items.lock().len()
+    }
+
     /// Ends the thread after everything submitted before.
     pub(crate) fn stop(&self) {
         self.push(Item::Stop);
@@ -210,7 +270,8 @@ impl Writer {
     fn push(&self, item: Item) {
         let mut items = self.queue.items.lock();
         items.push_back(item);
-        if items.len() == 1 {
+        let enough = self.queue.enough.load(Ordering::Relaxed);
+        if items.len() == 1 || items.len() == enough {
             self.queue.filled.notify_one();
         }
     }
@@ -252,7 +313,7 @@ struct Waiting {
 impl Waiting {
     fn publish(self, delivery: &Delivery) {
         if let Some(view) = self.view {
-            self.flight.view.store(view);
+            self.flight.publish(view);
         }
         delivery.deliver(self.replies);
     }
@@ -266,13 +327,17 @@ struct Round {
     replies_only: Vec<PendingReply>,
     places: HashMap<FlightId, usize, foldhash::fast::RandomState>,
     barriers: Vec<oneshot::Sender<()>>,
+    traced: Traced,
+    /// When the oldest of what is in it was decided.
+    decided: Option<Instant>,
     events: usize,
     stop: bool,
 }
 
 impl Round {
     fn add(&mut self, submission: Submission) {
-        let Submission { flight, epoch, events, replies, view } = submission;
+        let Submission { flight, epoch, events, replies, view, traced } = submission;
+        self.traced.append(traced);
         let place = self.places.get(&flight.flight_id).copied();
         if let Some(place) = place {
             self.events += events.len();
@@ -308,35 +373,52 @@ impl Round {
 
 impl WriterThread {
     fn run(self) {
-        let mut last_replies = 0;
+        let state = self.writer.state.clone();
+        let gates_actors = self.durability != Durability::Memory;
+        let mut is_large = false;
         loop {
-            let mut round = Round::default();
-            self.collect(&mut round, true);
-            if last_replies >= self.options.pause_from_replies && !round.stop {
+            if is_large {
                 std::thread::sleep(self.options.pause);
-                self.collect(&mut round, false);
             }
-            last_replies = round.replies();
+            let woken = state.open_gate();
+            let mut round = Round::default();
+            self.collect(&mut round, woken);
+            is_large = round.replies() >= self.options.pause_from_replies && !round.stop;
             let (stop, barriers) = (round.stop, std::mem::take(&mut round.barriers));
+            if gates_actors && !stop {
+                state.close_gate();
+            }
             self.write(round);
             // Whoever waited for the barrier may have given up.
             for barrier in barriers {
                 let _ = barrier.send(());
             }
             if stop {
+                state.open_gate();
                 return;
             }
         }
     }
 
-    fn collect(&self, round: &mut Round, wait: bool) {
-        let mut items = self.writer.queue.items.lock();
-        while wait && items.is_empty() {
-            self.writer.queue.filled.wait(&mut items);
+    /// Takes what has queued, waiting for something to come; and where several flights were woken, for a moment
+    /// until they have all come.
+    fn collect(&self, round: &mut Round, woken: usize) {
+        let queue = &self.writer.queue;
+        let mut items = queue.items.lock();
+        while items.is_empty() {
+            queue.filled.wait(&mut items);
+        }
+        if items.len() < woken {
+            queue.enough.store(woken, Ordering::Relaxed);
+            queue.filled.wait_for(&mut items, self.options.pause);
+            queue.enough.store(0, Ordering::Relaxed);
         }
         while round.events < self.options.round_events_max && !round.stop {
             match items.pop_front() {
-                Some(Item::Submission(submission)) => round.add(submission),
+                Some(Item::Submission(submission, decided)) => {
+                    round.decided.get_or_insert(decided);
+                    round.add(submission);
+                }
                 Some(Item::Barrier(done)) => round.barriers.push(done),
                 Some(Item::Stop) => round.stop = true,
                 None => return,
@@ -345,8 +427,15 @@ impl WriterThread {
     }
 
     fn write(&self, mut round: Round) {
+        let traced = std::mem::take(&mut round.traced);
+        traced.append_began();
+        let replies = round.replies();
         let Some(appended) = self.append(&mut round) else { return };
+        traced.append_ended(round.events);
         let state = &self.writer.state;
+        if let Some(decided) = round.decided {
+            state.meters.round(decided, round.events, replies);
+        }
         state.rounds.fetch_add(1, Ordering::Relaxed);
         state.events.fetch_add(round.events as u64, Ordering::Relaxed);
         let mut durable = Vec::with_capacity(round.batches.len());
@@ -425,7 +514,10 @@ impl WriterThread {
     /// A journal that panics has failed for good: nobody knows what it wrote.
     fn append_once(&self, batches: &[Batch]) -> Result<Vec<Appended>, JournalError> {
         let appending = std::panic::AssertUnwindSafe(|| self.journal.append(batches));
-        std::panic::catch_unwind(appending).unwrap_or_else(|_| {
+        let began = Instant::now();
+        let appended = std::panic::catch_unwind(appending);
+        self.writer.state.meters.appended(began);
+        appended.unwrap_or_else(|_| {
             Err(JournalError::Stopped {
                 what: "it panicked in the middle of an append".to_owned(),
                 source: None,

@@ -38,6 +38,11 @@ pub const TEST_VARIABLE_PREFIX: &str = "FARERUSH_TEST_";
 /// All settings.
 pub const KEYS: &[Key] = &[
     key("listen", "127.0.0.1:8080", "address of the HTTP server; port 0 takes a free one"),
+    key(
+        "ops_listen",
+        "none",
+        "a second address, for /livez, /readyz and /metrics alone, served by a thread of its own",
+    ),
     key("data_dir", "./data", "where the embedded parts live"),
     Key {
         secret: true,
@@ -93,10 +98,22 @@ pub const KEYS: &[Key] = &[
     ),
     key("rate_limit_per_customer", "none", "requests a second of one customer (not there yet)"),
     key("rate_limit_per_address", "none", "requests a second of one address (not there yet)"),
+    key(
+        "cors_origins",
+        "none",
+        "whose web pages may use this server (CORS): origins such as https://shop.example, with commas between, or *",
+    ),
     key("max_connections", "20000", "open connections; further ones wait"),
+    key("live_readers_max", "20000", "readers of live events at once; beyond it OVERLOADED"),
     key("log_format", "text", "text or json"),
     key("log_filter", "info", "what is logged, such as info or farerush=debug,warn"),
-    key("otlp_endpoint", "none", "where traces go, OTLP (not there yet)"),
+    key("access_log", "false", "a log line for every request"),
+    key("otlp_endpoint", "none", "where traces go, OTLP over HTTP, such as http://127.0.0.1:4318"),
+    key(
+        "trace_sample_ratio",
+        "0.01",
+        "which share of requests is traced, 0 to 1; a `traceparent` that says so decides instead",
+    ),
     key(
         "request_timeout_ms",
         "5000",
@@ -107,13 +124,19 @@ pub const KEYS: &[Key] = &[
     key("body_timeout_ms", "10000", "how long a client may take for a request's body"),
     key("body_bytes_max", "65536", "largest request body, in bytes"),
     key("header_bytes_max", "32768", "largest request line with headers, in bytes"),
-    key("permits_per_flight", "4096", "commands of one flight in flight at once; beyond it OVERLOADED"),
-    key("permits_overall", "16384", "commands of all flights in flight at once; beyond it OVERLOADED"),
+    key("permits_per_flight", "16384", "commands of one flight in flight at once; beyond it OVERLOADED"),
+    key("permits_overall", "32768", "commands of all flights in flight at once; beyond it OVERLOADED"),
     key("actor_threads", "cores", "threads for the flights' actors: a number, or cores"),
     key(
         "commit_pause_us",
         "200",
         "how long a journal round waits for more when many requests are under way, in microseconds",
+    ),
+    key(
+        "drain_delay_ms",
+        "0",
+        "how long a stop goes on serving while /readyz says 503, so that balancers move away; at most half of \
+         stop_timeout_ms",
     ),
     key("stop_timeout_ms", "9000", "how long a stop may take before the rest is left to recovery"),
 ];

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use farerush_engine::journal::Durability;
 
+use crate::cors::Origins;
+
 pub use keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX};
 pub use sources::{Sources, Value, Values};
 
@@ -131,6 +133,8 @@ impl fmt::Debug for Secret {
 pub struct Settings {
     /// Address of the HTTP server.
     pub listen: SocketAddr,
+    /// Address of the operators' own port.
+    pub ops_listen: Option<SocketAddr>,
     /// Where the embedded parts live.
     pub data_dir: PathBuf,
     /// Where events become durable.
@@ -155,12 +159,20 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Whether an empty system starts with a few flights on sale.
     pub demo: bool,
+    /// Whose web pages may use this server, if any.
+    pub cors_origins: Option<Origins>,
     /// Most open connections.
     pub max_connections: u32,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged (the syntax of `tracing_subscriber::EnvFilter`).
     pub log_filter: String,
+    /// Whether every request gets a log line.
+    pub access_log: bool,
+    /// Where spans are sent.
+    pub otlp_endpoint: Option<String>,
+    /// Which share of requests is traced, 0 to 1.
+    pub trace_sample_ratio: f64,
     /// How long a request may wait for its outcome.
     pub request_timeout: Duration,
     /// How long a client may take for the headers.
@@ -181,6 +193,10 @@ pub struct Settings {
     pub actor_threads: Option<usize>,
     /// How long a journal round waits for more under pressure.
     pub commit_pause: Duration,
+    /// Most live readers.
+    pub live_readers_max: u32,
+    /// How long a stop goes on serving before it begins.
+    pub drain_delay: Duration,
     /// How long a stop may take.
     pub stop_timeout: Duration,
 }
@@ -202,15 +218,20 @@ impl Settings {
             "jwt" => Err("this version cannot do jwt yet; leave it at open".to_owned()),
             _ => Err("must be open or jwt".to_owned()),
         })?;
-        for later in ["rate_limit_per_customer", "rate_limit_per_address", "otlp_endpoint"] {
+        for later in ["rate_limit_per_customer", "rate_limit_per_address"] {
             values.parse(later, |text| match text {
                 "none" => Ok(()),
                 _ => Err("this version cannot do that yet; leave the setting away".to_owned()),
             })?;
         }
+        let stop_timeout = values.parse("stop_timeout_ms", millis)?;
         let embedded = values.is_default("journal") && values.is_default("store");
         Ok(Self {
             listen: values.parse("listen", address)?,
+            ops_listen: values.parse("ops_listen", |text| match text {
+                "none" => Ok(None),
+                _ => address(text).map(Some),
+            })?,
             journal: journal.unwrap_or_else(|| JournalTarget::File(data_dir.join("journal"))),
             store: store.unwrap_or_else(|| StoreTarget::Sqlite(data_dir.join("farerush.db"))),
             store_read: values.parse("store_read", |text| match text {
@@ -237,6 +258,7 @@ impl Settings {
                 None => embedded,
                 Some(_) => values.parse("demo", yes_or_no)?,
             },
+            cors_origins: values.parse("cors_origins", Origins::parse)?,
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
             log_format: values.parse("log_format", |text| match text {
                 "text" => Ok(LogFormat::Text),
@@ -247,6 +269,12 @@ impl Settings {
                 tracing_subscriber::EnvFilter::try_new(text).map_err(|error| error.to_string())?;
                 Ok(text.to_owned())
             })?,
+            access_log: values.parse("access_log", yes_or_no)?,
+            otlp_endpoint: values.parse("otlp_endpoint", |text| match text {
+                "none" => Ok(None),
+                _ => crate::traces::endpoint(text).map(Some),
+            })?,
+            trace_sample_ratio: values.parse("trace_sample_ratio", ratio)?,
             request_timeout: values.parse("request_timeout_ms", millis)?,
             header_timeout: values.parse("header_timeout_ms", millis)?,
             idle_timeout: values.parse("idle_timeout_ms", millis)?,
@@ -262,7 +290,16 @@ impl Settings {
             commit_pause: values.parse("commit_pause_us", |text| {
                 whole(text, 0, 1_000_000).map(|micros: u32| Duration::from_micros(u64::from(micros)))
             })?,
-            stop_timeout: values.parse("stop_timeout_ms", millis)?,
+            live_readers_max: values.parse("live_readers_max", |text| whole(text, 0, 1_000_000))?,
+            drain_delay: values.parse("drain_delay_ms", |text| {
+                let delay = Duration::from_millis(whole(text, 0, 86_400_000)?.into());
+                // The rest of the time belongs to what is in flight and to the store.
+                if delay > stop_timeout / 2 {
+                    return Err("must be at most half of stop_timeout_ms".to_owned());
+                }
+                Ok(delay)
+            })?,
+            stop_timeout,
             data_dir,
         })
     }
@@ -337,6 +374,13 @@ fn whole(text: &str, min: u32, max: u32) -> Result<u32, String> {
     match text.parse() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
         _ => Err(format!("must be a whole number from {min} to {max}")),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("must be a number from 0 to 1, such as 0.01".to_owned()),
     }
 }
 

@@ -134,12 +134,13 @@ fn read_table(values: &mut Values, prefix: &str, table: &toml::Table) -> Result<
             }
             toml::Value::String(text) => text.clone(),
             toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(yes) => yes.to_string(),
             _ => {
                 return Err(ConfigError::Bad {
                     origin: Origin::Toml(name.clone()),
                     key: name,
-                    message: "must be a text, a whole number or true or false".to_owned(),
+                    message: "must be a text, a number or true or false".to_owned(),
                 });
             }
         };

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
 use warp::http::{Request, Response};
-use warp::hyper::body::Incoming;
 
-use super::front::{Front, RequestIds};
+use super::front::{Front, RequestBody};
+use super::long_body::LongBody;
+use super::plain::{self, Express, Left};
 use super::socket::Socket;
 use super::{Limits, Stop};
 
@@ -33,6 +35,8 @@ pub(super) struct Vitals {
     pub(super) answered: AtomicBool,
     /// The client may still be sending what nobody will read: closing must not cut off the answer.
     pub(super) linger: AtomicBool,
+    /// A body that is being answered with and goes on for as long as it is read. Looked at once a tick.
+    pub(super) long_body: Mutex<Option<LongBody>>,
     /// The headers took too long.
     pub(super) too_slow: AtomicBool,
 }
@@ -48,9 +52,19 @@ pub(super) fn builder(limits: &Limits) -> http1::Builder {
 
 pub(super) struct Connection<S> {
     service: S,
-    ids: Arc<RequestIds>,
+    express: Express,
     limits: Limits,
     stop: Arc<Stop>,
+}
+
+/// How long a client may take nothing of a long body, which has something for it every few seconds.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+
+/// Limits, in ticks.
+#[derive(Clone, Copy)]
+struct TicksMax {
+    idle: f64,
+    unread: f64,
 }
 
 /// How long the connection has been waiting, in ticks.
@@ -59,6 +73,7 @@ struct Patience {
     requests: u32,
     head_ticks: u32,
     idle_ticks: u32,
+    unread_ticks: u32,
 }
 
 enum Verdict {
@@ -69,24 +84,30 @@ enum Verdict {
 
 impl<S, B> Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(service: S, ids: Arc<RequestIds>, limits: Limits, stop: Arc<Stop>) -> Self {
-        Self { service, ids, limits, stop }
+    pub(super) fn new(service: S, express: Express, limits: Limits, stop: Arc<Stop>) -> Self {
+        Self { service, express, limits, stop }
     }
 
-    pub(super) async fn run(self, stream: TcpStream, builder: &http1::Builder) {
-        let Self { service, ids, limits, stop } = self;
+    pub(super) async fn run(self, mut stream: TcpStream, builder: &http1::Builder) {
+        let Self { service, express, limits, stop } = self;
         let vitals = Arc::new(Vitals { heard: AtomicBool::new(true), ..Vitals::default() });
-        let socket = Socket::new(stream, vitals.clone(), ids.clone());
-        let front = Front::new(service, vitals.clone(), ids);
+        let (ids, observer) = (express.ids.clone(), express.observer.clone());
+        let mut front = Front::new(service, vitals.clone(), ids, observer, stop.clone());
+        let plain = plain::serve(&mut stream, &mut front, &express, &stop, plain::Limits::of(&limits)).await;
+        let Left::Other(bytes) = plain else { return };
+        vitals.heard.store(true, Ordering::Relaxed);
+        vitals.answered.store(false, Ordering::Relaxed);
+        let socket = Socket::new(stream, bytes, vitals.clone(), express.ids.clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
         // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
         let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));
-        let idle_ticks_max = limits.idle_timeout.div_duration_f64(tick).ceil();
+        let ticks = |time: Duration| time.div_duration_f64(tick).ceil();
+        let ticks_max = TicksMax { idle: ticks(limits.idle_timeout), unread: ticks(UNREAD_MAX) };
         let mut patience = Patience::default();
         let mut timer = pin!(tokio::time::sleep(tick));
         let mut stopped = pin!(stop.begun());
@@ -117,7 +138,7 @@ where
                 if !timer.is_elapsed() {
                     return Poll::Pending;
                 }
-                match patience.after_a_tick(&vitals, idle_ticks_max) {
+                match patience.after_a_tick(&vitals, ticks_max) {
                     Verdict::GoOn => {}
                     // The next read, which follows at once, says so to the client.
                     Verdict::HeadTooSlow => vitals.too_slow.store(true, Ordering::Relaxed),
@@ -132,7 +153,10 @@ where
 }
 
 impl Patience {
-    fn after_a_tick(&mut self, vitals: &Vitals, idle_ticks_max: f64) -> Verdict {
+    fn after_a_tick(&mut self, vitals: &Vitals, ticks_max: TicksMax) -> Verdict {
+        if let Some(verdict) = self.of_long_body(vitals, ticks_max) {
+            return verdict;
+        }
         let requests = vitals.requests.load(Ordering::Relaxed);
         if requests != self.requests || vitals.unanswered.load(Ordering::Relaxed) > 0 {
             *self = Self { requests, ..Self::default() };
@@ -145,7 +169,21 @@ impl Patience {
         if self.head_ticks > 2 || (self.head_ticks == 2 && requests == 0) {
             return Verdict::HeadTooSlow;
         }
-        if f64::from(self.idle_ticks) > idle_ticks_max { Verdict::IdleTooLong } else { Verdict::GoOn }
+        if f64::from(self.idle_ticks) > ticks_max.idle { Verdict::IdleTooLong } else { Verdict::GoOn }
+    }
+
+    /// What to do while a long body is on its way; `None` if there is none.
+    fn of_long_body(&mut self, vitals: &Vitals, ticks_max: TicksMax) -> Option<Verdict> {
+        let mut place = vitals.long_body.lock();
+        let body = place.as_ref()?;
+        if body.has_ended() {
+            *place = None;
+            *self = Self { requests: vitals.requests.load(Ordering::Relaxed), ..Self::default() };
+            return None;
+        }
+        self.unread_ticks = if body.take_read() { 0 } else { self.unread_ticks + 1 };
+        let unread_too_long = f64::from(self.unread_ticks) > ticks_max.unread;
+        Some(if unread_too_long { Verdict::IdleTooLong } else { Verdict::GoOn })
     }
 }
 
@@ -153,12 +191,14 @@ impl Patience {
 mod tests {
     use super::*;
 
+    const MAX: TicksMax = TicksMax { idle: 10.0, unread: 20.0 };
+
     #[test]
     fn a_head_that_does_not_come_is_given_up_before_an_idle_connection() {
         let vitals = Vitals { heard: AtomicBool::new(true), ..Vitals::default() };
         let mut patience = Patience::default();
-        assert!(matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn));
-        assert!(matches!(patience.after_a_tick(&vitals, 10.0), Verdict::HeadTooSlow));
+        assert!(matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn));
+        assert!(matches!(patience.after_a_tick(&vitals, MAX), Verdict::HeadTooSlow));
     }
 
     #[test]
@@ -167,7 +207,7 @@ mod tests {
         vitals.requests.store(1, Ordering::Relaxed);
         let mut patience = Patience::default();
         let mut ticks = 0;
-        while matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn) {
+        while matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn) {
             ticks += 1;
         }
         assert_eq!(ticks, 11);
@@ -179,6 +219,28 @@ mod tests {
         vitals.unanswered.store(1, Ordering::Relaxed);
         vitals.heard.store(true, Ordering::Relaxed);
         let mut patience = Patience::default();
-        assert!((0..1000).all(|_| matches!(patience.after_a_tick(&vitals, 10.0), Verdict::GoOn)));
+        assert!((0..1000).all(|_| matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn)));
+    }
+
+    #[test]
+    fn a_long_body_is_kept_as_long_as_it_is_read() {
+        let vitals = Vitals { heard: AtomicBool::new(true), ..Vitals::default() };
+        let body = LongBody::default();
+        *vitals.long_body.lock() = Some(body.clone());
+        let mut patience = Patience::default();
+        for _ in 0..1000 {
+            body.was_read();
+            assert!((0..4).all(|_| matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn)));
+        }
+        let mut ticks = 0;
+        while matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn) {
+            ticks += 1;
+        }
+        // The last reading was some ticks ago.
+        assert_eq!(ticks, 17);
+        drop(body);
+        vitals.heard.store(false, Ordering::Relaxed);
+        assert!((0..10).all(|_| matches!(patience.after_a_tick(&vitals, MAX), Verdict::GoOn)));
+        assert!(matches!(patience.after_a_tick(&vitals, MAX), Verdict::IdleTooLong));
     }
 }

@@ -8,13 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
-use warp::http::header::HeaderName;
+use warp::http::header::{CONNECTION, HeaderName};
 use warp::http::{HeaderValue, Method, Request, Response, StatusCode};
 use warp::hyper::body::Incoming;
 
+use super::Stop;
 use super::connection::Vitals;
+use super::long_body::LongBody;
+use crate::traces::{Observer, Scope};
 
 /// The header that carries a request's id, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +58,15 @@ impl RequestIds {
         id
     }
 
+    /// Writes the client's own id, if it can be used, else a new one, over what `id` holds.
+    pub(super) fn write(&self, given: Option<&[u8]>, id: &mut Vec<u8>) {
+        id.clear();
+        match given {
+            Some(given) if is_sane(given) => id.extend_from_slice(given),
+            _ => id.extend_from_slice(&self.next()),
+        }
+    }
+
     /// The client's own id, if it can be used, else a new one.
     fn of(&self, given: Option<&HeaderValue>) -> HeaderValue {
         if let Some(given) = given
@@ -76,30 +90,93 @@ fn is_sane(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
 }
 
+/// A request's body: as hyper receives it, or whole.
+pub enum RequestBody {
+    /// It comes in pieces.
+    Coming(Incoming),
+    /// It has come; `None` once it was taken.
+    Whole(Option<Bytes>),
+}
+
+impl RequestBody {
+    /// A body that has come whole.
+    pub(super) fn whole(bytes: &[u8]) -> Self {
+        Self::Whole((!bytes.is_empty()).then(|| Bytes::copy_from_slice(bytes)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = warp::hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Coming(body) => Pin::new(body).poll_frame(context),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Coming(body) => body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Coming(body) => body.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+}
+
 /// A service with ids and counts around it, for one connection.
 pub(super) struct Front<S> {
     /// hyper calls with `&self`, warp's service wants `&mut self` and never keeps it: no clone for each request.
     inner: RefCell<S>,
     vitals: Arc<Vitals>,
     ids: Arc<RequestIds>,
+    observer: Option<Arc<Observer>>,
+    stop: Arc<Stop>,
 }
 
 impl<S> Front<S> {
-    pub(super) fn new(inner: S, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
-        Self { inner: RefCell::new(inner), vitals, ids }
+    pub(super) fn new(
+        inner: S,
+        vitals: Arc<Vitals>,
+        ids: Arc<RequestIds>,
+        observer: Option<Arc<Observer>>,
+        stop: Arc<Stop>,
+    ) -> Self {
+        Self { inner: RefCell::new(inner), vitals, ids, observer, stop }
     }
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Front<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
 {
     type Response = Response<B>;
     type Error = Infallible;
     type Future = FrontFuture<S::Future>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.ask(request.map(RequestBody::Coming))
+    }
+}
+
+impl<S> Front<S> {
+    /// Has a request answered.
+    pub(super) fn ask<B>(&self, mut request: Request<RequestBody>) -> FrontFuture<S::Future>
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    {
         let id = self.ids.of(request.headers().get(REQUEST_ID));
+        let watched = self.observer.as_ref().and_then(|observer| observer.watch(&request, &id));
         if request.method() == Method::HEAD {
             // hyper remembers what was asked and leaves the body away.
             *request.method_mut() = Method::GET;
@@ -107,7 +184,9 @@ where
         self.vitals.requests.fetch_add(1, Ordering::Relaxed);
         self.vitals.unanswered.fetch_add(1, Ordering::Relaxed);
         let under_way = UnderWay(self.vitals.clone());
-        FrontFuture { inner: self.inner.borrow_mut().call(request), id: Some(id), under_way }
+        let scope = Some(Scope::new(id, watched));
+        let is_last = self.stop.is_announced();
+        FrontFuture { inner: self.inner.borrow_mut().call(request), scope, under_way, is_last }
     }
 }
 
@@ -125,8 +204,9 @@ pin_project! {
     pub(super) struct FrontFuture<F> {
         #[pin]
         inner: F,
-        id: Option<HeaderValue>,
+        scope: Option<Scope>,
         under_way: UnderWay,
+        is_last: bool,
     }
 }
 
@@ -138,12 +218,19 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.inner.poll(context))?;
-        if let Some(id) = this.id.take() {
-            response.headers_mut().insert(REQUEST_ID, id);
+        let mut response = ready!(Scope::within(this.scope, || this.inner.poll(context)))?;
+        if let Some(scope) = this.scope.take() {
+            scope.end(REQUEST_ID, &mut response);
+        }
+        if *this.is_last {
+            // hyper closes the connection for it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let vitals = &this.under_way.0;
         vitals.answered.store(true, Ordering::Relaxed);
+        if let Some(body) = response.extensions_mut().remove::<LongBody>() {
+            *vitals.long_body.lock() = Some(body);
+        }
         if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
             vitals.linger.store(true, Ordering::Relaxed);
         }

@@ -3,6 +3,8 @@
 
 mod connection;
 mod front;
+mod long_body;
+mod plain;
 mod socket;
 
 use std::convert::Infallible;
@@ -13,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tower_service::Service;
 use warp::http::{Request, Response};
-use warp::hyper::body::Incoming;
 
-pub use front::RequestIds;
+pub use front::{RequestBody, RequestIds};
+pub use long_body::LongBody;
+pub use plain::Express;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -62,15 +66,32 @@ pub fn allow_open_files(connections_max: u32) {
 /// The word to stop, given once and heard by all. A flag beside the wake-up, because connections look at it often.
 #[derive(Debug, Default)]
 pub struct Stop {
+    announced: AtomicBool,
     has_begun: AtomicBool,
     heard: Notify,
 }
 
 impl Stop {
+    /// Says that it is going to be given: from now on every answer asks its client for another connection, so that few
+    /// are in use once it is.
+    pub fn announce(&self) {
+        self.announced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was said that it is going to be given.
+    pub fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Relaxed)
+    }
+
     /// Gives the word.
     pub fn begin(&self) {
         self.has_begun.store(true, Ordering::Release);
         self.heard.notify_waiters();
+    }
+
+    /// The wake-up that comes with the word.
+    fn word(&self) -> Notified<'_> {
+        self.heard.notified()
     }
 
     /// Whether it was given.
@@ -103,15 +124,14 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until `stop` begins, then finishes what is in flight: every request that has begun to arrive is
 /// answered, idle connections are closed. Returns when the last connection is gone; a caller with a deadline drops
 /// the future.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop: Arc<Stop>)
+pub async fn serve<S, B>(listener: TcpListener, service: S, express: Express, limits: Limits, stop: Arc<Stop>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let ids = Arc::new(RequestIds::new());
     let builder = connection::builder(&limits);
     let mut last_warning: Option<Instant> = None;
     loop {
@@ -141,7 +161,7 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY failed");
         }
-        let connection = connection::Connection::new(service.clone(), ids.clone(), limits, stop.clone());
+        let connection = connection::Connection::new(service.clone(), express.clone(), limits, stop.clone());
         let builder = builder.clone();
         tokio::spawn(async move {
             connection.run(stream, &builder).await;

@@ -23,6 +23,8 @@ const LINGER_BYTES_MAX: usize = 64 << 20;
 
 pub(super) struct Socket {
     stream: TcpStream,
+    /// What was read before, and how much of it has been passed on.
+    begun: (Vec<u8>, usize),
     vitals: Arc<Vitals>,
     ids: Arc<RequestIds>,
     /// What is written in place of what hyper wrote, and how much of it has gone out.
@@ -36,8 +38,9 @@ struct Lingering {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
-        Self { stream, vitals, ids, instead: None, lingering: None }
+    /// A socket from which `begun` was read already.
+    pub(super) fn new(stream: TcpStream, begun: Vec<u8>, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
+        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None }
     }
 
     /// Writes what is to go out instead, if there is something.
@@ -85,6 +88,16 @@ impl AsyncRead for Socket {
             // One attempt: whoever dawdles so has no claim to more.
             let _ = Pin::new(&mut self.stream).poll_write(context, &answer);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        let (begun, passed_on) = &mut self.begun;
+        if *passed_on < begun.len() {
+            let count = buffer.remaining().min(begun.len() - *passed_on);
+            buffer.put_slice(&begun[*passed_on..*passed_on + count]);
+            *passed_on += count;
+            if *passed_on == begun.len() {
+                self.begun = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;

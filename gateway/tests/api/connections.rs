@@ -135,3 +135,56 @@ async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
     assert_eq!(server.get(&format!("/v1/orders/{id}")).await.json(), order);
     assert_eq!(server.get("/v1/flights/DEMO1").await.json()["available"], 177);
 }
+
+/// Requests of every kind of framing, one after the other on one connection; the last one ends it.
+const CONVERSATION: &[&str] = &[
+    "GET /livez HTTP/1.1\r\nhost: t\r\n\r\n",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
+    "POST /v1/flights/NOPE/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}",
+    "DELETE /v1/flights/DEMO1 HTTP/1.1\r\nhost: t\r\n\r\n",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"customer_id\":\"\r\n10\r\nu\",\"quantity\":1}\r\n0\r\n\r\n",
+    "GET /nope HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_the_bytes_are_cut_the_answers_are_the_same() {
+    let server = TestServer::start().await;
+    let seed = match std::env::var("FARERUSH_TEST_SEED") {
+        Ok(text) => text.parse().expect("FARERUSH_TEST_SEED must be a whole number"),
+        Err(_) => fastrand::u64(..),
+    };
+    println!("FARERUSH_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let bytes = CONVERSATION.concat().into_bytes();
+    for round in 0..60 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut read, mut write) = stream.split();
+        let mut rest = &bytes[..];
+        let answers = tokio::join!(
+            async {
+                let mut answer = Vec::new();
+                read.read_to_end(&mut answer).await.unwrap();
+                String::from_utf8_lossy(&answer).into_owned()
+            },
+            async {
+                while !rest.is_empty() {
+                    // Sometimes a whole request, sometimes a few bytes, sometimes several requests at once.
+                    let most = if random.bool() { 40 } else { 600 };
+                    let count = random.usize(1..=most).min(rest.len());
+                    write.write_all(&rest[..count]).await.unwrap();
+                    rest = &rest[count..];
+                    tokio::task::yield_now().await;
+                }
+            }
+        )
+        .0;
+        let statuses: Vec<&str> =
+            answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+        let first = if round == 0 { "201" } else { "200" };
+        assert_eq!(statuses, ["200", first, "200", "404", "405", "200", "404"], "seed {seed}: {answers}");
+        assert_eq!(answers.matches("x-request-id: ").count(), CONVERSATION.len(), "{answers}");
+    }
+    assert_eq!(server.get("/v1/flights/DEMO1").await.json()["available"], 179);
+}

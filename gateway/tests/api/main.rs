@@ -6,4 +6,5 @@ mod client;
 mod connections;
 mod customers;
 mod journal;
+mod live;
 mod refusals;

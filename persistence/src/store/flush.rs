@@ -267,6 +267,9 @@ fn plan_flight(
 
 async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
     let dialect = transaction.dialect();
+    for (flight_id, cabin) in &rows.new_cabins {
+        transaction.execute("writing free seats", TICKETS.free_seats(dialect, flight_id, cabin)).await?;
+    }
     for (table, rows) in
         [(&FLIGHTS, rows.flights), (&ORDERS, rows.orders), (&TICKETS, rows.tickets), (&AUDIT, rows.audit)]
     {

@@ -11,13 +11,19 @@ use super::table::Dialect;
 /// A migration: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const SQLITE: &[Source] = &[(1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
+const SQLITE: &[Source] = &[
+    (1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql")),
+    (2, "no index by order id", include_str!("../../../migrations/sqlite/0002_no_index_by_order_id.sql")),
+];
 
-const MYSQL: &[Source] = &[(1, "initial", include_str!("../../../migrations/mysql/0001_initial.sql"))];
+const MYSQL: &[Source] = &[
+    (1, "initial", include_str!("../../../migrations/mysql/0001_initial.sql")),
+    (2, "no index by order id", include_str!("../../../migrations/mysql/0002_no_index_by_order_id.sql")),
+];
 
 /// Of these MySQL migrations every statement may be run again: needed, because one that was cut off half-way cannot
 /// be rolled back there. All others stop at such a point for somebody to look.
-pub(super) const MYSQL_REPEATABLE: &[i64] = &[1];
+pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2];
 
 /// A migration and whether this store has had it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,8 @@ use super::{Ticket, TicketStatus};
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) flights: Vec<Row>,
+    /// Cabins that are new: each seat of them gets a ticket that says free, before any other ticket is written.
+    pub(super) new_cabins: Vec<(FlightId, Cabin)>,
     pub(super) orders: Vec<Row>,
     pub(super) tickets: Vec<Row>,
     pub(super) audit: Vec<Row>,
@@ -29,6 +31,7 @@ pub(super) struct Plan {
     flight_changed: bool,
     orders: BTreeMap<OrderNo, Order>,
     changed_orders: BTreeSet<OrderNo>,
+    new_cabins: Vec<Cabin>,
     seats: BTreeMap<Seat, SeatChange>,
     audit: Vec<Row>,
 }
@@ -75,6 +78,7 @@ impl Plan {
             flight_changed: false,
             orders: orders.into_iter().map(|order| (order.no, order)).collect(),
             changed_orders: BTreeSet::new(),
+            new_cabins: Vec::new(),
             seats: BTreeMap::new(),
             audit: Vec::new(),
         }
@@ -89,7 +93,7 @@ impl Plan {
             }
             let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
             let definition = (**definition).clone();
-            definition.cabins.iter().for_each(|cabin| self.add_seats(cabin));
+            self.new_cabins.extend(definition.cabins.iter().cloned());
             self.flight = Some(FlightRow { definition, sale, created_at: recorded.at });
             self.flight_changed = true;
             return Ok(());
@@ -108,7 +112,7 @@ impl Plan {
             Event::RowsAdded { cabin } => {
                 flight.definition.cabins.push((**cabin).clone());
                 self.flight_changed = true;
-                self.add_seats(cabin);
+                self.new_cabins.push((**cabin).clone());
             }
             Event::SeatsBlocked { seats } => self.set_seats(seats, (TicketStatus::Blocked, None)),
             Event::SeatsUnblocked { seats } => self.set_seats(seats, (TicketStatus::Free, None)),
@@ -199,12 +203,6 @@ impl Plan {
         self.seats.extend(seats.iter().map(|&seat| (seat, change)));
     }
 
-    fn add_seats(&mut self, cabin: &Cabin) {
-        for seat in seats_of(cabin) {
-            self.seats.insert(seat, (TicketStatus::Free, None));
-        }
-    }
-
     /// The rows to write, once all events are in.
     pub(super) fn finish(self, rows: &mut Rows) -> Result<(), Misfit> {
         let Some(flight) = &self.flight else { return Ok(()) };
@@ -231,6 +229,7 @@ impl Plan {
                 },
             ));
         }
+        rows.new_cabins.extend(self.new_cabins.into_iter().map(|cabin| (self.flight_id.clone(), cabin)));
         rows.tickets.append(&mut tickets);
         rows.audit.extend(self.audit);
         let changed = self.changed_orders.iter().filter_map(|no| self.orders.get(no));

@@ -1,6 +1,8 @@
 //! The tables, their columns, and the text of multi-row statements on them.
 //! Never runs a statement.
 
+use farerush_engine::flight::{Cabin, FlightId};
+
 use super::value::{Row, Value};
 use super::{mysql, sqlite};
 
@@ -182,11 +184,14 @@ impl Table {
 
     /// Statements that write these rows: new ones are inserted, others changed.
     pub(super) fn upserts(&self, dialect: Dialect, rows: Vec<Row>) -> Vec<Statement> {
-        let suffix = match dialect {
+        self.inserts_with(&self.upsert_suffix(dialect), rows)
+    }
+
+    fn upsert_suffix(&self, dialect: Dialect) -> String {
+        match dialect {
             Dialect::Sqlite => sqlite::upsert_suffix(self),
             Dialect::MySql => mysql::upsert_suffix(self),
-        };
-        self.inserts_with(&suffix, rows)
+        }
     }
 
     /// Statements that insert these rows; one whose key exists already is an error.
@@ -203,6 +208,35 @@ impl Table {
                 Statement::new(format!("{start}{tuples}{suffix}"), rows.into_iter().flatten().collect())
             })
             .collect()
+    }
+
+    /// A statement that gives every seat of a cabin a row that says free. The database makes the rows up by itself: a
+    /// new flight has hundreds of them, and moving each of their values there costs ten times as much.
+    pub(super) fn free_seats(&self, dialect: Dialect, flight_id: &FlightId, cabin: &Cabin) -> Statement {
+        let suffix = self.upsert_suffix(dialect);
+        let letters: Vec<String> = cabin
+            .layout
+            .letters()
+            .iter()
+            .map(|&letter| format!("SELECT '{}' AS letter", char::from(letter)))
+            .collect();
+        // The condition tells SQLite's parser that the ON behind it does not belong to the join.
+        let sql = format!(
+            "INSERT INTO {} ({}) WITH RECURSIVE numbers (row_no) AS (SELECT CAST(? AS SIGNED) UNION ALL SELECT row_no + 1 \
+             FROM numbers WHERE row_no < ?) SELECT ?, CONCAT(row_no, letter), row_no, letter, ?, ?, 'free', NULL, NULL \
+             FROM numbers CROSS JOIN ({}) letters WHERE 1 = 1{suffix}",
+            self.name,
+            self.columns.join(", "),
+            letters.join(" UNION ALL ")
+        );
+        let arguments = vec![
+            i64::from(cabin.first_row).into(),
+            i64::from(cabin.last_row).into(),
+            flight_id.as_str().into(),
+            cabin.cabin_class.as_str().into(),
+            cabin.fare.amount.into(),
+        ];
+        Statement::new(sql, arguments)
     }
 
     /// Statements that read the rows with these keys.

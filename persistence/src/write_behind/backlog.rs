@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use farerush_engine::flight::{Epoch, FlightId, Recorded, Salt, Seq};
+use farerush_engine::flight::{Epoch, FlightId, Recorded, Salt, Seq, Timestamp};
 use farerush_engine::journal::{Batch, DurableRound};
 
 use crate::store::{Flushed, bytes_held, rows_written};
@@ -33,6 +33,9 @@ struct Lane {
     stored: Seq,
     /// The last event known to be durable.
     handed: Seq,
+    /// When the first event after `stored` happened, or a moment at or before that; `None` if it is not behind, or
+    /// that event has not been seen yet.
+    oldest_at: Option<Timestamp>,
     /// Events in memory, without a hole among them; what lies between `stored` and the first is in the journal.
     queue: VecDeque<Recorded>,
     /// Whether it stands in `ready`.
@@ -123,6 +126,7 @@ impl Backlog {
             epoch,
             stored,
             handed: durable.max(stored),
+            oldest_at: None,
             queue: VecDeque::new(),
             is_ready: false,
             is_taken: false,
@@ -185,6 +189,9 @@ impl Backlog {
         lane.handed = last;
         let fresh: Vec<Recorded> = batch.events.into_iter().filter(|event| event.seq > handed).collect();
         let bytes = fresh.iter().map(bytes_held).sum::<usize>();
+        if let Some(first) = fresh.first() {
+            lane.oldest_at.get_or_insert(first.at);
+        }
         // After an overflow a flight's queue begins anew only when there is room again, or it would overflow at once.
         let (follows, bytes_max) = match lane.queue.back() {
             Some(newest) => {
@@ -269,15 +276,15 @@ impl Backlog {
         match outcome {
             Flushed::Stored => {
                 self.bytes -= taken.bytes;
-                self.stored_up_to(taken, batch.last_seq())
+                self.stored_up_to(taken, batch.last_seq(), batch.events.last().map(|event| event.at))
             }
             Flushed::AlreadyStored { stored } => {
                 self.bytes -= taken.bytes;
-                self.stored_up_to(taken, stored)
+                self.stored_up_to(taken, stored, None)
             }
             Flushed::Gap { stored } if stored.next() < batch.first_seq() => {
                 self.bytes -= taken.bytes;
-                self.stored_up_to(taken, stored)
+                self.stored_up_to(taken, stored, None)
             }
             Flushed::Gap { stored } => {
                 self.halt_stuck(taken, format!("events after {stored} have a hole among them"))
@@ -291,7 +298,8 @@ impl Backlog {
         }
     }
 
-    fn stored_up_to(&mut self, taken: &Taken, seq: Seq) -> Step {
+    /// `at` is when the event of that seq happened, if that is known.
+    fn stored_up_to(&mut self, taken: &Taken, seq: Seq, at: Option<Timestamp>) -> Step {
         let flight_id = &taken.flight_id;
         let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation)
         else {
@@ -305,6 +313,12 @@ impl Backlog {
         while lane.queue.front().is_some_and(|event| event.seq <= seq) {
             self.bytes -= lane.queue.pop_front().as_ref().map_or(0, bytes_held);
         }
+        lane.oldest_at = match lane.queue.front() {
+            _ if lane.handed == seq => None,
+            Some(next) if next.seq == seq.next() => Some(next.at),
+            // The next one has to be read again; it is not older than the last one.
+            _ => at.or(lane.oldest_at),
+        };
         self.moved.insert(flight_id.clone());
         self.make_ready(flight_id);
         Step::Stored(flight_id.clone(), seq)
@@ -356,6 +370,11 @@ impl Backlog {
     /// Events that are durable but not stored.
     pub(super) fn events(&self) -> u64 {
         self.events
+    }
+
+    /// When the oldest of them happened, or a moment at or before that, as far as known.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.behind.iter().filter_map(|id| self.lanes.get(id)?.oldest_at).min()
     }
 
     /// Bytes of events in memory, about.

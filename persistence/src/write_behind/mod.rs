@@ -2,13 +2,14 @@
 //! Never holds up a sale: with the store away events wait, in memory up to a bound, and beyond it in the journal.
 
 mod backlog;
+mod meters;
 mod task;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use farerush_engine::flight::{Epoch, FlightId, Salt, Seq};
+use farerush_engine::flight::{Epoch, FlightId, Salt, Seq, Timestamp};
 use farerush_engine::journal::{Journal, OnDurable};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::store::Store;
 use backlog::Backlog;
+
+pub use meters::MEASURES;
 
 /// How much longer than its deadline a drain waits for a transaction that is under way.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
@@ -25,7 +28,7 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 pub struct WriteBehindOptions {
     /// Most bytes of events kept in memory, about; what is beyond is read again from the journal.
     pub backlog_bytes_max: usize,
-    /// Rows after which a flush is full. One event is never split, nor is a page read from the journal (at most as
+    /// Rows after which a flush is full (eight times as many while that many events wait, and no reply for them). One event is never split, nor is a page read from the journal (at most as
     /// many events as this), so that a flush may carry more.
     pub rows_max: usize,
     /// How long to wait for more after a flush, while there is little.
@@ -100,6 +103,8 @@ pub struct WriteBehindStatus {
     pub stuck: Vec<(FlightId, String)>,
     /// Events that did not fit in memory (or were there before the start) and were read from the journal.
     pub reread_events: u64,
+    /// Flushes that failed, since the start.
+    pub failed_flushes: u64,
 }
 
 /// The write-behind; clones are handles to the same one.
@@ -117,6 +122,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     down: Mutex<Down>,
     reread_events: AtomicU64,
+    failed_flushes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -145,6 +151,7 @@ impl WriteBehind {
             stage: watch::Sender::new(Stage::Running),
             down: Mutex::default(),
             reread_events: AtomicU64::new(0),
+            failed_flushes: AtomicU64::new(0),
         });
         let task = task::Task {
             shared: Arc::clone(&shared),
@@ -154,6 +161,7 @@ impl WriteBehind {
             hooks,
             last_trim: Instant::now(),
             stored_since_trim: 0,
+            meters: meters::Meters::new(),
         };
         tokio::spawn(task.run());
         Self { shared }
@@ -255,6 +263,12 @@ impl WriteBehind {
         self.shared.backlog.lock().stored(flight_id)
     }
 
+    /// When the oldest event that is durable but not stored happened, as far as known: of what has to be read again
+    /// from the journal, a time at or before it. Looks at every flight that is behind.
+    pub fn oldest_unstored(&self) -> Option<Timestamp> {
+        self.shared.backlog.lock().oldest()
+    }
+
     /// How it is doing.
     pub fn status(&self) -> WriteBehindStatus {
         let (store, last_error) = {
@@ -275,6 +289,7 @@ impl WriteBehind {
             last_error,
             stuck: backlog.stuck(),
             reread_events: self.shared.reread_events.load(Ordering::Relaxed),
+            failed_flushes: self.shared.failed_flushes.load(Ordering::Relaxed),
         }
     }
 }

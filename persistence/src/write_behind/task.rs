@@ -2,6 +2,7 @@
 //! Never stops in the middle of a transaction, and never gives up because the store is away.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
@@ -9,6 +10,7 @@ use farerush_engine::journal::{Batch, Journal, JournalError};
 use tokio::time::Instant;
 
 use super::backlog::{Step, Taken};
+use super::meters::Meters;
 use super::{Hooks, Shared, WriteBehindOptions};
 use crate::store::{Flushed, Store, StoreError, rows_written};
 
@@ -24,6 +26,10 @@ const LINGER_EVENTS_MAX: u64 = 8_192;
 const RUSH_EVENTS: u64 = 16;
 /// Lingers between two looks, once there is a rush.
 const LOOK_EVERY_SLICES: u32 = 10;
+
+/// So many times more rows make a flush full while that many wait and nobody waits for them: pages that many rows fall
+/// on are then written once for all of them.
+const ROWS_FACTOR_BEHIND: usize = 8;
 
 /// What one flush carries.
 #[derive(Default)]
@@ -49,6 +55,7 @@ pub(super) struct Task {
     pub(super) hooks: Hooks,
     pub(super) last_trim: Instant,
     pub(super) stored_since_trim: u64,
+    pub(super) meters: Meters,
 }
 
 impl Task {
@@ -128,8 +135,9 @@ impl Task {
     async fn gather(&self) -> Turn {
         let mut turn = Turn::default();
         let mut rows = 0;
-        while rows < self.options.rows_max {
-            let left = self.options.rows_max - rows;
+        let rows_max = self.rows_max();
+        while rows < rows_max {
+            let left = rows_max - rows;
             let Some((taken, mut batch)) = self.shared.backlog.lock().take(left) else { break };
             if batch.events.is_empty() {
                 match self.fill(&taken).await {
@@ -143,6 +151,14 @@ impl Task {
             turn.batches.push(batch);
         }
         turn
+    }
+
+    /// Rows after which the next flush is full.
+    fn rows_max(&self) -> usize {
+        let rows_max = self.options.rows_max.saturating_mul(ROWS_FACTOR_BEHIND);
+        let backlog = self.shared.backlog.lock();
+        let is_behind = usize::try_from(backlog.events()).is_ok_and(|events| events >= rows_max);
+        if is_behind && !backlog.has_rounds() { rows_max } else { self.options.rows_max }
     }
 
     /// Reads what is missing from the journal.
@@ -211,7 +227,14 @@ impl Task {
         let mut backoff = BACKOFF_MIN;
         let mut logged_at: Option<Instant> = None;
         loop {
-            let error = match self.store.flush(batches).await {
+            let began = Instant::now();
+            let flushed = self.store.flush(batches).await;
+            let events = || batches.iter().map(|batch| batch.events.len()).sum();
+            self.meters.flushed(began.elapsed(), flushed.is_ok().then(events));
+            if flushed.is_err() {
+                self.shared.failed_flushes.fetch_add(1, Ordering::Relaxed);
+            }
+            let error = match flushed {
                 Ok(outcomes) => {
                     if self.shared.store_is_up() {
                         tracing::info!(store = %self.store.describe(), "the store is back");

@@ -133,3 +133,32 @@ fn a_flight_registered_again_forgets_what_was_under_way() {
     assert!(backlog.take(100).is_none());
     assert_eq!((backlog.events(), backlog.flights_behind()), (0, 0));
 }
+
+#[test]
+fn the_oldest_event_that_is_not_stored_is_known_and_never_younger_than_it_is() {
+    let timed = |seqs: std::ops::RangeInclusive<u64>| {
+        let mut batch = batch(1, seqs);
+        batch.events.iter_mut().for_each(|event| {
+            event.at = Timestamp::from_millis(i64::try_from(event.seq.0 * 10).unwrap());
+        });
+        batch
+    };
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    let size = bytes_held(&timed(1..=1).events[0]);
+    let mut backlog = Backlog::new(4 * size);
+    assert_eq!(backlog.oldest(), None);
+    backlog.hand_in(round(timed(1..=3)));
+    backlog.hand_in(round(timed(4..=6))); // does not fit in memory
+    assert_eq!(backlog.oldest(), at(10));
+    let taken = backlog.take(2).unwrap();
+    assert_eq!(backlog.oldest(), at(10), "taken is not stored");
+    backlog.complete(&taken.0, &taken.1, Flushed::Stored);
+    assert_eq!(backlog.oldest(), at(30));
+    let taken = backlog.take(100).unwrap();
+    backlog.complete(&taken.0, &taken.1, Flushed::Stored);
+    assert_eq!(backlog.oldest(), at(30), "of what is only in the journal, the last one before it is known");
+    let mut taken = backlog.take(100).unwrap();
+    taken.1 = timed(4..=6);
+    backlog.complete(&taken.0, &taken.1, Flushed::Stored);
+    assert_eq!(backlog.oldest(), None);
+}
