@@ -52,7 +52,7 @@ fn definition(id: &str, rows: u16) -> FlightDefinition {
 fn flight(rows: u16) -> Flight {
     let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition("BENCH", rows)), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
 }
 
 fn grab(customer: u64, quantity: u16, with_key: bool) -> Command {
@@ -75,7 +75,7 @@ fn decide_and_apply(bencher: Bencher<'_, '_>, (rows, quantity): (u16, u16)) {
         |mut flight| {
             for command in &commands {
                 if let Ok(Decision::Record(event)) = flight.decide(command, NOW) {
-                    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+                    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
                 }
             }
             black_box(flight)
@@ -89,7 +89,7 @@ fn decide_sold_out(bencher: Bencher<'_, '_>) {
     let mut full = flight(1);
     for customer in 0..10 {
         if let Ok(Decision::Record(event)) = full.decide(&grab(customer, 1, false), NOW) {
-            full.apply(&Recorded { seq: full.seq().next(), at: NOW, event });
+            full.apply(&Recorded { seq: full.seq().next(), at: NOW, event, cause: None });
         }
     }
     let command = grab(99, 1, false);

@@ -57,7 +57,7 @@ fn flight(number: usize, seats: usize) -> Flight {
     };
     let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
 }
 
 fn grab(customer: usize) -> Command {
@@ -73,7 +73,7 @@ fn grab(customer: usize) -> Command {
 
 fn sell(flight: &mut Flight, command: &Command) {
     let Ok(Decision::Record(event)) = flight.decide(command, NOW) else { panic!("refused") };
-    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
 }
 
 /// Which flight the `number`th grab goes to, in an order that no prefetcher foresees.

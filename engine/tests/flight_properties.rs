@@ -82,7 +82,7 @@ fn created(hold_seconds: u32) -> Recorded {
     let policy =
         SalePolicy { opens_at: Some(Timestamp::from_millis(0)), hold_seconds, ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event }
+    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event, cause: None }
 }
 
 /// What a simple mind would write down: who has which seat, seat by seat.
@@ -122,7 +122,7 @@ impl World {
     }
 
     fn record(&mut self, event: Event) {
-        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event };
+        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause: None };
         self.flight.apply(&recorded);
         self.history.push(recorded);
     }

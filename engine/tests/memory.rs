@@ -49,7 +49,7 @@ fn flight(number: usize) -> Flight {
     };
     let policy = SalePolicy { opens_at: Some(NOW), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
 }
 
 /// Sells every seat, two an order; the number of orders.
@@ -66,7 +66,7 @@ fn sell_out(flight: &mut Flight, customers: &mut usize) -> usize {
             idempotency_key: None,
         });
         let Ok(Decision::Record(event)) = flight.decide(&command, NOW) else { panic!("refused") };
-        flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event });
+        flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
         orders += 1;
     }
     orders

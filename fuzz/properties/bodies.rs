@@ -144,7 +144,7 @@ pub(crate) fn flight(body: &[u8]) {
     };
     let flight_id = new.definition.flight_id.clone();
     let event = Event::FlightCreated { definition: Box::new(new.definition), policy: new.policy };
-    let created = Recorded { seq: Seq(1), at: Timestamp::from_millis(0), event };
+    let created = Recorded { seq: Seq(1), at: Timestamp::from_millis(0), event, cause: None };
     let flight = Flight::create(&created).expect("a flight that is taken can be created");
     let view = FlightView::of(&flight);
     let mut json = Json::default();

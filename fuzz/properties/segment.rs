@@ -123,7 +123,12 @@ fn event(seq: u64) -> Recorded {
         client_reference: None,
         idempotency: None,
     };
-    Recorded { seq: Seq(seq), at: Timestamp::from_millis(0), event: Event::OrderPlaced(Box::new(order)) }
+    Recorded {
+        seq: Seq(seq),
+        at: Timestamp::from_millis(0),
+        event: Event::OrderPlaced(Box::new(order)),
+        cause: None,
+    }
 }
 
 /// Changes the newest two segments as `input` says and opens the journal: three bytes an edit, place and value. With

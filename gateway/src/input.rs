@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use farerush_engine::flight::cabin::{FARE_AMOUNT_MAX, ROW_MAX};
-use farerush_engine::flight::sale::{HOLD_SECONDS_MAX, SEATS_LIMIT_MAX};
+use farerush_engine::flight::sale::{HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX};
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, Fare, Layout, PassengerName, Passengers, PolicyChange, Seat, Seats,
     Timestamp,
@@ -129,6 +129,11 @@ pub fn policy(fields: &mut Fields<'_>, errors: &mut Errors) -> PolicyChange {
         max_seats_per_order: fields.optional("max_seats_per_order", errors, limit()),
         max_seats_per_customer: fields.optional("max_seats_per_customer", errors, limit()),
         hold_seconds: fields.optional("hold_seconds", errors, whole::<u32>(0, HOLD_SECONDS_MAX.into())),
+        payment_grace_seconds: fields.optional(
+            "payment_grace_seconds",
+            errors,
+            whole::<u32>(0, PAYMENT_GRACE_SECONDS_MAX.into()),
+        ),
     }
 }
 

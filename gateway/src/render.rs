@@ -148,7 +148,8 @@ pub fn write_sale(json: &mut Json, sale: &Sale, state: SaleState) {
     json.key("opens_at").time_or_null(policy.opens_at).key("closes_at").time_or_null(policy.closes_at);
     json.key("max_seats_per_order").number(policy.max_seats_per_order);
     json.key("max_seats_per_customer").number(policy.max_seats_per_customer);
-    json.key("hold_seconds").number(policy.hold_seconds).close();
+    json.key("hold_seconds").number(policy.hold_seconds);
+    json.key("payment_grace_seconds").number(policy.payment_grace_seconds).close();
 }
 
 /// A flight as a response.

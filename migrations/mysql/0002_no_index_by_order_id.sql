@@ -1,5 +1,5 @@
 -- An order's id holds its flight and its number, which are the primary key: no query looks an order up by this index,
--- and keeping it cost a quarter of every insert. Asked for first, because MySQL knows no DROP INDEX IF EXISTS and every
+-- and keeping it made every insert dearer. Asked for first, because MySQL knows no DROP INDEX IF EXISTS and every
 -- statement here must do no harm when it is run again.
 
 SET @farerush_drop = IF(

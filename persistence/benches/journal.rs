@@ -27,6 +27,7 @@ fn batch(events: usize) -> Batch {
         idempotency: None,
     }));
     let events = (1..=events as u64).map(|seq| Recorded {
+        cause: None,
         seq: Seq(seq),
         at: Timestamp::from_millis(1_800_000_000_000),
         event: event.clone(),

@@ -32,7 +32,7 @@ use farerush_engine::flight::{
 };
 use farerush_engine::journal::Batch;
 
-use records::{EventRecord, OrderRecord, SnapshotRecord};
+use records::{CauseRecord, EventRecord, OrderRecord, SnapshotRecord};
 
 const MAGIC: u8 = 0xF7;
 const VERSION: u8 = 1;
@@ -204,7 +204,15 @@ pub fn encode_events_into(out: &mut Vec<u8>, batch: &Batch) -> Result<usize, Cod
             }
             // Moments as differences: they are small, so most take one to three bytes.
             let at = recorded.at.as_millis();
-            put(out, (at.wrapping_sub(before), EventRecord::from(&recorded.event)))?;
+            let later = at.wrapping_sub(before);
+            match &recorded.cause {
+                None => put(out, (later, EventRecord::from(&recorded.event)))?,
+                // A value of its own in front of the event's, so that those without a cause have not changed.
+                Some(cause) => {
+                    put(out, (later, EventRecord::Caused(CauseRecord::from(&**cause))))?;
+                    put(out, EventRecord::from(&recorded.event))?;
+                }
+            }
             before = at;
             expected = expected.next();
         }
@@ -316,8 +324,15 @@ fn decode_events(head: &RecordHead, body: &mut &[u8], capacity: usize) -> Result
     for index in 0..head.count as usize {
         let (later, record): (i64, EventRecord<'_>) = take(body, index)?;
         at = at.wrapping_add(later);
+        let (record, cause) = match record {
+            EventRecord::Caused(cause) => {
+                let cause = cause.restore().map_err(|e| bad_value(index, e))?;
+                (take(body, index)?, Some(Box::new(cause)))
+            }
+            record => (record, None),
+        };
         let event = record.restore(&head.flight_id).map_err(|e| bad_value(index, e))?;
-        events.push(Recorded { seq, at: Timestamp::from_millis(at), event });
+        events.push(Recorded { seq, at: Timestamp::from_millis(at), event, cause });
         seq = seq.next();
     }
     Ok(events)

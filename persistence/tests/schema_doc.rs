@@ -65,6 +65,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("flights.max_seats_per_customer", "Most seats of one customer, in all live orders together."),
     ("flights.hold_seconds", "How long an order is held for payment; 0: a grab is confirmed at once."),
     ("flights.created_at", "When it was created."),
+    ("flights.payment_grace_seconds", "How long a payment that is under way stops a hold's deadline."),
     ("tickets", "Seats, one row each, whoever has them."),
     ("tickets.flight_id", "Whose seat."),
     ("tickets.seat", "Which, such as `12A`."),
@@ -101,6 +102,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "orders.fingerprint",
         "A hash of what was asked for under that key: 64 bits, as a signed number. Another body under the same key is told by it.",
     ),
+    ("orders.payment_begun_at", "When its payment began, which moved its deadline once."),
     ("flight_cursor", "How far the rows of a flight have come, and who may write them."),
     ("flight_cursor.flight_id", "Which flight."),
     (
@@ -118,6 +120,14 @@ const MEANINGS: &[(&str, &str)] = &[
     ("admin_audit.at", "When it was decided."),
     ("admin_audit.action", "What was done."),
     ("admin_audit.details", "JSON: what was asked for."),
+    ("admin_audit.admin", "Who asked: the name of the token."),
+    ("requests", "Idempotency keys of requests other than grabs, kept for a day."),
+    ("requests.flight_id", "Whose key."),
+    ("requests.idempotency_key", "The key."),
+    ("requests.fingerprint", "A hash of what was asked for under that key: 64 bits, as a signed number."),
+    ("requests.seq", "The event that followed from the request."),
+    ("requests.at", "When that was decided."),
+    ("requests.order_no", "The order it was about, if it was about one."),
 ];
 
 const INDEX_MEANINGS: &[(&str, &str)] = &[

@@ -59,7 +59,7 @@ class Wrk:
             "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)),
             "refused": int(refused.group(1)) if refused else 0,
             "errors": sum(int(count) for count in errors.groups()) if errors else 0,
-            "closed_loop_p99_ms": milliseconds(re.search(r"99%\s+(\S+)", said).group(1)),
+            "closed_loop_p99_ms": milliseconds(re.search(r"^\s+99%\s+(\S+)", said, re.M).group(1)),
         }
 
 

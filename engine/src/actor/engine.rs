@@ -234,12 +234,12 @@ impl Engine {
     ) -> Result<(Flight, Vec<Recorded>), CreateError> {
         let at = self.clock.now();
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let mut events = vec![Recorded { seq: Seq(1), at, event }];
+        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: None }];
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;
         if open && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at) {
-            let opened = Recorded { seq: Seq(2), at, event };
+            let opened = Recorded { seq: Seq(2), at, event, cause: None };
             flight.apply(&opened);
             events.push(opened);
         }

@@ -138,7 +138,12 @@ impl FlightActor {
     }
 
     fn record(&mut self, turn: &mut Turn, event: Event, now: Timestamp) -> Result<(), BrokenInvariant> {
-        let recorded = Recorded { seq: self.flight.seq().next(), at: now.max(self.flight.last_at()), event };
+        let recorded = Recorded {
+            seq: self.flight.seq().next(),
+            at: now.max(self.flight.last_at()),
+            event,
+            cause: None,
+        };
         self.flight.apply(&recorded);
         self.flight.check_now()?;
         turn.events.push(recorded);

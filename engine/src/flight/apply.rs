@@ -83,6 +83,7 @@ impl Flight {
                     passengers: placed.passengers.clone(),
                     client_reference: placed.client_reference.clone(),
                     payment_reference: None,
+                    payment_begun_at: None,
                     idempotency: placed.idempotency.clone(),
                 })
             }),

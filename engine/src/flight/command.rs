@@ -122,6 +122,8 @@ pub struct PolicyChange {
     pub max_seats_per_customer: Option<u16>,
     /// New time for unpaid orders.
     pub hold_seconds: Option<u32>,
+    /// New time that a payment stops a hold's deadline.
+    pub payment_grace_seconds: Option<u32>,
 }
 
 /// What is asked of a flight.

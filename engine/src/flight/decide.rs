@@ -8,7 +8,7 @@ use super::ids::{OrderNo, OrderRef, Reference, Timestamp};
 use super::inventory::{Flight, ORDERS_KEPT_MAX};
 use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
-use super::sale::{HOLD_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy, SaleSwitch};
+use super::sale::{HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy, SaleSwitch};
 use super::seat_map::SeatStatus;
 use super::seating;
 
@@ -241,6 +241,7 @@ impl Flight {
             max_seats_per_order: change.max_seats_per_order.unwrap_or(now.max_seats_per_order),
             max_seats_per_customer: change.max_seats_per_customer.unwrap_or(now.max_seats_per_customer),
             hold_seconds: change.hold_seconds.unwrap_or(now.hold_seconds),
+            payment_grace_seconds: change.payment_grace_seconds.unwrap_or(now.payment_grace_seconds),
         };
         check_policy(&policy)?;
         if policy == now {
@@ -312,6 +313,10 @@ pub fn check_policy(policy: &SalePolicy) -> Result<(), Refusal> {
     }
     if policy.hold_seconds > HOLD_SECONDS_MAX {
         return out_of("hold_seconds", format!("must be from 0 to {HOLD_SECONDS_MAX}"));
+    }
+    if policy.payment_grace_seconds > PAYMENT_GRACE_SECONDS_MAX {
+        let message = format!("must be from 0 to {PAYMENT_GRACE_SECONDS_MAX}");
+        return out_of("payment_grace_seconds", message);
     }
     if let (Some(opens), Some(closes)) = (policy.opens_at, policy.closes_at)
         && opens >= closes

@@ -2,7 +2,7 @@
 //! Never holds anything that a later version could compute differently.
 
 use super::cabin::{Cabin, Seats};
-use super::ids::{CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
+use super::ids::{AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
 use super::order::{Fingerprint, Passengers};
 use super::sale::{SalePolicy, SaleSwitch};
 use compact_str::CompactString;
@@ -135,4 +135,15 @@ pub struct Recorded {
     pub at: Timestamp,
     /// What happened.
     pub event: Event,
+    /// Who asked for it, if that has to be remembered: mostly nobody, and then this takes eight bytes.
+    pub cause: Option<Box<Cause>>,
+}
+
+/// What is remembered of the request that an event followed from. A grab's key stands in [`OrderPlaced`] instead.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cause {
+    /// The admin who asked; `None`: a customer, or the flight itself.
+    pub by: Option<AdminName>,
+    /// The key the request came under, and the fingerprint of what it asked for.
+    pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
 }

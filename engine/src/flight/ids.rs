@@ -8,6 +8,8 @@ use compact_str::CompactString;
 
 /// Longest flight id, in characters. An order id (flight id, number, tag) then stays within 64.
 pub const FLIGHT_ID_CHARS_MAX: usize = 40;
+/// Longest name of an admin, in characters.
+pub const ADMIN_NAME_CHARS_MAX: usize = 64;
 /// Longest customer id, in characters (the store's column counts those, too).
 pub const CUSTOMER_ID_CHARS_MAX: usize = 128;
 /// Longest idempotency key, in characters.
@@ -69,6 +71,30 @@ fn plain_text(text: &str, max: usize) -> Result<CompactString, TextError> {
         return Err(TextError::Character { allowed: NO_CONTROL });
     }
     checked(text, max, NO_CONTROL, |c| !c.is_control())
+}
+
+/// Who an admin is, for the audit: the name of a token, 1 to 64 letters, digits, `-`, `_`, `.` and `@`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AdminName(CompactString);
+
+impl AdminName {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let allowed = "may only hold letters, digits, '-', '_', '.' and '@'";
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+        checked(text, ADMIN_NAME_CHARS_MAX, allowed, is_allowed).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AdminName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A flight on a day, such as `FR101-20261224`: 1 to 40 letters, digits, `-` and `_`.

@@ -21,10 +21,10 @@ pub mod snapshot;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
 pub use command::{Command, Grab, PolicyChange, Together, Wanted};
 pub use decide::Decision;
-pub use event::{Event, FlightDefinition, OrderPlaced, Recorded};
+pub use event::{Cause, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
-    CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName, RecordLocator,
-    Reference, Salt, Seq, Timestamp,
+    AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName,
+    RecordLocator, Reference, Salt, Seq, Timestamp,
 };
 pub use invariants::BrokenInvariant;
 pub use inventory::Flight;

@@ -60,6 +60,8 @@ pub struct OrderExtras {
     pub client_reference: Option<Reference>,
     /// The payment that confirmed it.
     pub payment_reference: Option<Reference>,
+    /// When its payment began, which moved its deadline once.
+    pub payment_begun_at: Option<Timestamp>,
     /// The key it was placed under, and the fingerprint of the body that came with it.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
 }
@@ -103,6 +105,11 @@ impl Order {
     /// The payment that confirmed it.
     pub fn payment_reference(&self) -> Option<&Reference> {
         self.extras.as_ref()?.payment_reference.as_ref()
+    }
+
+    /// When its payment began.
+    pub fn payment_begun_at(&self) -> Option<Timestamp> {
+        self.extras.as_ref()?.payment_begun_at
     }
 
     /// The client's own reference.

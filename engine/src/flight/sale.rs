@@ -8,6 +8,10 @@ use super::refusal::Refusal;
 pub const SEATS_LIMIT_MAX: u16 = 10_000;
 /// Longest hold: 30 days, in seconds.
 pub const HOLD_SECONDS_MAX: u32 = 30 * 24 * 3600;
+/// Longest time that a payment may stop a hold's deadline: a day, in seconds.
+pub const PAYMENT_GRACE_SECONDS_MAX: u32 = 24 * 3600;
+/// How long it does so where nothing else was said, in seconds.
+pub const PAYMENT_GRACE_SECONDS_DEFAULT: u32 = 120;
 
 /// The rules of a flight's sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +26,9 @@ pub struct SalePolicy {
     pub max_seats_per_customer: u16,
     /// How long an unpaid order keeps its seats, in seconds; 0 confirms a grab at once.
     pub hold_seconds: u32,
+    /// How much longer an order keeps its seats while a payment is under way, in seconds, counted from when the
+    /// payment began; 0: a payment does not stop the deadline.
+    pub payment_grace_seconds: u32,
 }
 
 impl Default for SalePolicy {
@@ -32,6 +39,7 @@ impl Default for SalePolicy {
             max_seats_per_order: 9,
             max_seats_per_customer: 9,
             hold_seconds: 0,
+            payment_grace_seconds: PAYMENT_GRACE_SECONDS_DEFAULT,
         }
     }
 }

@@ -215,6 +215,7 @@ fn with(policy: SalePolicy, change: &PolicyChange) -> SalePolicy {
         max_seats_per_order: change.max_seats_per_order.unwrap_or(policy.max_seats_per_order),
         max_seats_per_customer: change.max_seats_per_customer.unwrap_or(policy.max_seats_per_customer),
         hold_seconds: change.hold_seconds.unwrap_or(policy.hold_seconds),
+        payment_grace_seconds: change.payment_grace_seconds.unwrap_or(policy.payment_grace_seconds),
     }
 }
 

@@ -53,6 +53,12 @@ fn flights() -> Vec<(&'static str, Shape)> {
             ("max_seats_per_order", Must, count().into(), ""),
             ("max_seats_per_customer", Must, count().into(), "In live orders of this flight."),
             ("hold_seconds", Must, count().into(), "0: a grab is confirmed at once."),
+            (
+                "payment_grace_seconds",
+                Must,
+                count().into(),
+                "How long a payment that is under way stops a hold's deadline.",
+            ),
         ],
     );
     let cabin = object(

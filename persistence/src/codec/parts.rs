@@ -9,7 +9,7 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::{SEATS_PER_FLIGHT_MAX, check_cabins};
-use farerush_engine::flight::sale::SaleSwitch;
+use farerush_engine::flight::sale::{PAYMENT_GRACE_SECONDS_DEFAULT, SaleSwitch};
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, Fare, FlightDefinition, FlightId, Layout, PassengerName, Passengers,
     SalePolicy, Salt, Seat, Seats, Timestamp,
@@ -115,7 +115,9 @@ pub(super) struct PolicyRecord {
     closes_at: Option<i64>,
     max_seats_per_order: u16,
     max_seats_per_customer: u16,
-    hold_seconds: u32,
+    /// The lower half is `hold_seconds`; the upper half is one more than `payment_grace_seconds`, or 0 where it was
+    /// written before there was such a thing. A variable-length integer reads the same either way.
+    seconds: u64,
 }
 
 impl From<&SalePolicy> for PolicyRecord {
@@ -125,19 +127,25 @@ impl From<&SalePolicy> for PolicyRecord {
             closes_at: policy.closes_at.map(Timestamp::as_millis),
             max_seats_per_order: policy.max_seats_per_order,
             max_seats_per_customer: policy.max_seats_per_customer,
-            hold_seconds: policy.hold_seconds,
+            seconds: u64::from(policy.hold_seconds) | (u64::from(policy.payment_grace_seconds) + 1) << 32,
         }
     }
 }
 
 impl PolicyRecord {
     pub(super) fn restore(self) -> SalePolicy {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves, each by itself")]
+        let (lower, upper) = (self.seconds as u32, (self.seconds >> 32) as u32);
         SalePolicy {
             opens_at: self.opens_at.map(Timestamp::from_millis),
             closes_at: self.closes_at.map(Timestamp::from_millis),
             max_seats_per_order: self.max_seats_per_order,
             max_seats_per_customer: self.max_seats_per_customer,
-            hold_seconds: self.hold_seconds,
+            hold_seconds: lower,
+            payment_grace_seconds: match upper {
+                0 => PAYMENT_GRACE_SECONDS_DEFAULT,
+                more => more - 1,
+            },
         }
     }
 }

@@ -4,8 +4,8 @@
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
-    CustomerId, Event, Fingerprint, FlightId, FlightSnapshot, IdempotencyKey, Order, OrderExtras, OrderNo,
-    OrderPlaced, OrderStatus, Reference, Sale, Seq, Timestamp,
+    AdminName, Cause, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot, IdempotencyKey, Order,
+    OrderExtras, OrderNo, OrderPlaced, OrderStatus, Reference, Sale, Seq, Timestamp,
 };
 
 use super::parts::{
@@ -44,6 +44,32 @@ pub(super) enum EventRecord<'a> {
         total: i64,
         passengers: Option<PassengersRecord<'a>>,
     },
+    /// Not an event, but what the event behind it followed from.
+    Caused(CauseRecord<'a>),
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct CauseRecord<'a> {
+    by: Option<&'a str>,
+    idempotency: Option<(&'a str, u64)>,
+}
+
+impl<'a> From<&'a Cause> for CauseRecord<'a> {
+    fn from(cause: &'a Cause) -> Self {
+        Self {
+            by: cause.by.as_ref().map(AdminName::as_str),
+            idempotency: cause.idempotency.as_ref().map(|(key, print)| (key.as_str(), print.0)),
+        }
+    }
+}
+
+impl CauseRecord<'_> {
+    pub(super) fn restore(self) -> Restored<Cause> {
+        Ok(Cause {
+            by: self.by.map(AdminName::new).transpose()?,
+            idempotency: restore_idempotency(self.idempotency)?,
+        })
+    }
 }
 
 impl<'a> From<&'a Event> for EventRecord<'a> {
@@ -122,6 +148,7 @@ impl EventRecord<'_> {
                 total,
                 passengers: passengers.map(PassengersRecord::restore).transpose()?,
             },
+            Self::Caused(_) => return Err("a cause without an event".into()),
         })
     }
 }
@@ -244,6 +271,7 @@ impl ExtrasRecord<'_> {
             passengers: self.passengers.map(PassengersRecord::restore).transpose()?,
             client_reference: self.client_reference.map(Reference::new).transpose()?,
             payment_reference: self.payment_reference.map(Reference::new).transpose()?,
+            payment_begun_at: None,
             idempotency: restore_idempotency(self.idempotency)?,
         })
     }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use farerush_engine::flight::{
-    Cabin, Event, FlightId, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded,
-    Sale, SalePolicy, SaleSwitch, Seat, Seats, Timestamp,
+    AdminName, Cabin, Event, FlightId, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Passengers,
+    Recorded, Sale, SalePolicy, SaleSwitch, Seat, Seats, Timestamp,
 };
 use serde_json::json;
 
@@ -165,6 +165,7 @@ impl Plan {
                 passengers: placed.passengers.clone(),
                 client_reference: placed.client_reference.clone(),
                 payment_reference: None,
+                payment_begun_at: None,
                 idempotency: placed.idempotency.clone(),
             }),
         };
@@ -251,6 +252,7 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
             "max_seats_per_order": policy.max_seats_per_order,
             "max_seats_per_customer": policy.max_seats_per_customer,
             "hold_seconds": policy.hold_seconds,
+            "payment_grace_seconds": policy.payment_grace_seconds,
         })
     };
     let (action, details) = match &recorded.event {
@@ -273,6 +275,7 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         recorded.at.as_millis().into(),
         action.into(),
         details.to_string().into(),
+        recorded.cause.as_ref().and_then(|cause| cause.by.as_ref()).map(AdminName::as_str).into(),
     ])
 }
 

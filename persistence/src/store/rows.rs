@@ -81,6 +81,7 @@ impl FlightRow {
             i64::from(policy.max_seats_per_customer).into(),
             i64::from(policy.hold_seconds).into(),
             self.created_at.as_millis().into(),
+            i64::from(policy.payment_grace_seconds).into(),
         ]
     }
 
@@ -96,14 +97,16 @@ impl FlightRow {
         let cabins = row.parsed(|text| cabins_from_text(text, currency))?;
         let salt = Salt(row.bits()?);
         let switch = row.parsed(switch_from_name)?;
-        let policy = SalePolicy {
+        let mut policy = SalePolicy {
             opens_at: row.optional_int()?.map(Timestamp::from_millis),
             closes_at: row.optional_int()?.map(Timestamp::from_millis),
             max_seats_per_order: row.small()?,
             max_seats_per_customer: row.small()?,
             hold_seconds: row.small()?,
+            ..SalePolicy::default()
         };
         let created_at = Timestamp::from_millis(row.int()?);
+        policy.payment_grace_seconds = row.small()?;
         let definition = FlightDefinition {
             flight_id,
             flight_number,
@@ -199,6 +202,7 @@ pub(super) fn encode_order(flight_id: &FlightId, salt: Salt, currency: Currency,
         order.payment_reference().map(Reference::as_str).into(),
         idempotency.map(|(key, _)| key.as_str()).into(),
         idempotency.map(|(_, fingerprint)| fingerprint.0).into(),
+        order.payment_begun_at().map(Timestamp::as_millis).into(),
     ]
 }
 
@@ -239,6 +243,7 @@ pub(super) fn decode_order(row: Row) -> Result<StoredOrder, Unreadable> {
                 return Err(Unreadable { column: "fingerprint", problem });
             }
         },
+        payment_begun_at: row.optional_int()?.map(Timestamp::from_millis),
     };
     let order = Order {
         no,

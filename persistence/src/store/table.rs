@@ -59,6 +59,7 @@ pub(super) const FLIGHTS: Table = Table {
         "max_seats_per_customer",
         "hold_seconds",
         "created_at",
+        "payment_grace_seconds",
     ],
     key: &["flight_id"],
     changing: &[
@@ -69,6 +70,7 @@ pub(super) const FLIGHTS: Table = Table {
         "max_seats_per_order",
         "max_seats_per_customer",
         "hold_seconds",
+        "payment_grace_seconds",
     ],
 };
 
@@ -113,6 +115,7 @@ pub(super) const ORDERS: Table = Table {
         "payment_reference",
         "idempotency_key",
         "fingerprint",
+        "payment_begun_at",
     ],
     key: &["flight_id", "order_no"],
     changing: &[
@@ -124,13 +127,14 @@ pub(super) const ORDERS: Table = Table {
         "changed_by",
         "passengers",
         "payment_reference",
+        "payment_begun_at",
     ],
 };
 
 /// What admins did, a row for each event of theirs.
 pub(super) const AUDIT: Table = Table {
     name: "admin_audit",
-    columns: &["flight_id", "seq", "at", "action", "details"],
+    columns: &["flight_id", "seq", "at", "action", "details", "admin"],
     key: &["flight_id", "seq"],
     changing: &["details"],
 };

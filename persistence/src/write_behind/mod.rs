@@ -47,10 +47,10 @@ pub struct WriteBehindOptions {
 impl Default for WriteBehindOptions {
     fn default() -> Self {
         Self {
-            backlog_bytes_max: 64 << 20,
+            backlog_bytes_max: 256 << 20,
             rows_max: 2_048,
             linger: Duration::from_millis(5),
-            rush_linger: Duration::from_secs(3),
+            rush_linger: Duration::from_secs(10),
             trim_events: 200_000,
             trim_interval: Duration::from_secs(10),
             snapshot_events: 20_000,

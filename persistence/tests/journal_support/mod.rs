@@ -91,6 +91,7 @@ pub(crate) fn small_events(first: u64, count: u64) -> Vec<Recorded> {
             seq: Seq(seq),
             at: Timestamp::from_millis(1_800_000_000_000 + seq.cast_signed()),
             event: order_event(seq),
+            cause: None,
         })
         .collect()
 }
@@ -116,6 +117,7 @@ pub(crate) fn random_batch(
             seq: Seq(seq),
             at: Timestamp::from_millis(rng.number()),
             event: random_event(rng, flight_id),
+            cause: None,
         })
         .collect();
     Batch { flight_id: flight_id.clone(), salt: Salt(rng.next()), epoch, events }
@@ -185,6 +187,7 @@ fn random_order(rng: &mut Rng) -> Order {
         changed_by: Seq(rng.next()),
         extras: rng.maybe(|rng| {
             Box::new(OrderExtras {
+                payment_begun_at: None,
                 passengers: rng.maybe(random_passengers),
                 client_reference: rng.maybe(random_reference),
                 payment_reference: rng.maybe(random_reference),
@@ -229,6 +232,7 @@ fn random_policy(rng: &mut Rng) -> SalePolicy {
         max_seats_per_order: u16::try_from(rng.below(10_000)).unwrap() + 1,
         max_seats_per_customer: u16::try_from(rng.below(10_000)).unwrap() + 1,
         hold_seconds: u32::try_from(rng.below(1 << 20)).unwrap(),
+        payment_grace_seconds: u32::try_from(rng.below(86_401)).unwrap(),
     }
 }
 

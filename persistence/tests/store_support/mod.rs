@@ -226,6 +226,7 @@ impl Life {
             seq: Seq(1),
             at: Timestamp::from_millis(DAY_ONE),
             event: Event::FlightCreated { definition: Box::new(definition(flight_id, cabins)), policy },
+            cause: None,
         };
         let flight = Flight::create(&created).unwrap();
         let mut life = Self { flight, events: vec![created], now: DAY_ONE };
@@ -238,8 +239,12 @@ impl Life {
     }
 
     pub fn record(&mut self, event: Event) -> Seq {
-        let recorded =
-            Recorded { seq: self.flight.seq().next(), at: Timestamp::from_millis(self.now), event };
+        let recorded = Recorded {
+            seq: self.flight.seq().next(),
+            at: Timestamp::from_millis(self.now),
+            event,
+            cause: None,
+        };
         self.flight.apply(&recorded);
         assert_eq!(self.flight.broken(), None, "{recorded:?}");
         self.events.push(recorded);

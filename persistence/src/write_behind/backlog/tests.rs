@@ -14,6 +14,7 @@ fn batch(epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Batch {
         seq: Seq(seq),
         at: Timestamp::from_millis(0),
         event: Event::PolicyChanged { policy: SalePolicy::default() },
+        cause: None,
     };
     Batch { flight_id: id(), salt: Salt(1), epoch: Epoch(epoch), events: seqs.map(event).collect() }
 }
