@@ -3,32 +3,66 @@
 //!
 //! `FARERUSH_TEST_CASES` sets how many sequences (10,000), `FARERUSH_TEST_SEED` (64 hexadecimal digits) replays a run.
 
+mod seed;
+
 use std::collections::{BTreeMap, HashMap};
 
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
+    Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
     FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, PolicyChange, Recorded,
-    Reference, Refusal, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
+    Reference, Refusal, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 
 /// A command in terms that make sense for any flight; orders are named by how many orders ago they were placed.
 #[derive(Debug, Clone)]
 enum Step {
-    Grab { customer: u8, quantity: u16, together: Together, class: Option<CabinClass>, key: Option<u8> },
-    GrabNamed { customer: u8, seats: Vec<(u16, u8)> },
-    Confirm { ago: usize, payment: u8 },
-    Cancel { ago: usize },
-    Move { ago: usize, seats: Vec<(u16, u8)> },
+    Grab {
+        customer: u8,
+        quantity: u16,
+        together: Together,
+        class: Option<CabinClass>,
+        key: Option<u8>,
+    },
+    GrabNamed {
+        customer: u8,
+        seats: Vec<(u16, u8)>,
+    },
+    Confirm {
+        ago: usize,
+        payment: u8,
+    },
+    Cancel {
+        ago: usize,
+    },
+    Move {
+        ago: usize,
+        seats: Vec<(u16, u8)>,
+    },
     Switch(u8),
-    Limits { order: u16, customer: u16, hold_seconds: u32 },
+    Pay {
+        ago: usize,
+    },
+    /// A step that is no grab, under a key; grabs have keys of the same names.
+    Under {
+        key: u8,
+        step: Box<Step>,
+    },
+    Limits {
+        order: u16,
+        customer: u16,
+        hold_seconds: u32,
+        grace_seconds: u32,
+    },
     Block(Vec<(u16, u8)>),
     Unblock(Vec<(u16, u8)>),
     AddRow(u16),
-    Wait { seconds: i64 },
+    Wait {
+        seconds: i64,
+    },
 }
 
 fn seats() -> impl Strategy<Value = Vec<(u16, u8)>> {
@@ -36,6 +70,16 @@ fn seats() -> impl Strategy<Value = Vec<(u16, u8)>> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let no_grab =
+        |step: &Step| !matches!(step, Step::Grab { .. } | Step::GrabNamed { .. } | Step::Wait { .. });
+    let under = (0_u8..6, plain_step().prop_filter("a grab has its key within itself", no_grab));
+    prop_oneof![
+        4 => plain_step(),
+        1 => under.prop_map(|(key, step)| Step::Under { key, step: Box::new(step) }),
+    ]
+}
+
+fn plain_step() -> impl Strategy<Value = Step> {
     let together = prop::sample::select(vec![Together::Required, Together::Preferred, Together::Any]);
     let class = prop::option::weighted(
         0.3,
@@ -50,8 +94,11 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_usize..8).prop_map(|ago| Step::Cancel { ago }),
         3 => (0_usize..4, seats()).prop_map(|(ago, seats)| Step::Move { ago, seats }),
         2 => (0_u8..6).prop_map(Step::Switch),
-        1 => (1_u16..9, 1_u16..20, prop::sample::select(vec![0, 10, 60]))
-            .prop_map(|(order, customer, hold_seconds)| Step::Limits { order, customer, hold_seconds }),
+        3 => (0_usize..6).prop_map(|ago| Step::Pay { ago }),
+        1 => (1_u16..9, 1_u16..20, prop::sample::select(vec![0, 10, 60]), prop::sample::select(vec![0, 20, 120]))
+            .prop_map(|(order, customer, hold_seconds, grace_seconds)| {
+                Step::Limits { order, customer, hold_seconds, grace_seconds }
+            }),
         2 => seats().prop_map(Step::Block),
         1 => seats().prop_map(Step::Unblock),
         1 => (9_u16..12).prop_map(Step::AddRow),
@@ -92,6 +139,9 @@ struct Oracle {
     blocked: std::collections::BTreeSet<Seat>,
     orders: BTreeMap<OrderNo, (u8, OrderStatus)>,
     keys: HashMap<u8, (OrderNo, String)>,
+    /// What came under a key, when, and about which order; kept for a day.
+    requests: HashMap<u8, (String, Timestamp, Option<OrderNo>)>,
+    paying: std::collections::BTreeSet<OrderNo>,
 }
 
 impl Oracle {
@@ -121,10 +171,19 @@ impl World {
         self.flight.order_id(no).order
     }
 
-    fn record(&mut self, event: Event) {
-        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause: None };
+    fn record(&mut self, event: Event, key: Option<(u8, &Command)>) {
+        let cause = key.map(|(key, command)| {
+            let idempotency = Some((idempotency_key(key), command.fingerprint()));
+            Box::new(Cause { by: None, idempotency })
+        });
+        if let Some((key, command)) = key {
+            self.oracle.requests.insert(key, (format!("{command:?}"), self.now, event.order()));
+        }
+        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause };
         self.flight.apply(&recorded);
         self.history.push(recorded);
+        let oldest = self.now.plus_millis(-24 * 3600 * 1000);
+        self.oracle.requests.retain(|_, (_, at, _)| *at >= oldest);
     }
 
     fn expire(&mut self) -> Outcome {
@@ -136,7 +195,7 @@ impl World {
             self.oracle.orders.get_mut(order).unwrap().1 = OrderStatus::Expired;
             let order = *order;
             self.oracle.taken.retain(|_, no| *no != order);
-            self.record(event);
+            self.record(event, None);
         }
         Ok(())
     }
@@ -149,7 +208,7 @@ impl World {
                 cabin_class: *class,
                 passengers: None,
                 client_reference: None,
-                idempotency_key: key.map(|key| IdempotencyKey::new(&format!("key-{key}")).unwrap()),
+                idempotency_key: key.map(idempotency_key),
             }),
             Step::GrabNamed { customer, seats } => Command::Grab(Grab {
                 customer: customer_id(*customer),
@@ -172,12 +231,17 @@ impl World {
             Step::Switch(0) => Command::PauseSale,
             Step::Switch(1) => Command::CloseSale,
             Step::Switch(_) => Command::OpenSale,
-            Step::Limits { order, customer, hold_seconds } => Command::ChangePolicy(PolicyChange {
-                max_seats_per_order: Some(*order),
-                max_seats_per_customer: Some(*customer),
-                hold_seconds: Some(*hold_seconds),
-                ..PolicyChange::default()
-            }),
+            Step::Pay { ago } => Command::Pay { order: self.order_ago(*ago) },
+            Step::Under { step, .. } => return self.command(step),
+            Step::Limits { order, customer, hold_seconds, grace_seconds } => {
+                Command::ChangePolicy(PolicyChange {
+                    payment_grace_seconds: Some(*grace_seconds),
+                    max_seats_per_order: Some(*order),
+                    max_seats_per_customer: Some(*customer),
+                    hold_seconds: Some(*hold_seconds),
+                    ..PolicyChange::default()
+                })
+            }
             Step::Block(seats) => Command::Block(distinct(seats)),
             Step::Unblock(seats) => Command::Unblock(distinct(seats)),
             Step::AddRow(row) => Command::AddRows(cabin(CabinClass::Economy, *row, *row, "ABC DEF", 100)),
@@ -193,23 +257,47 @@ impl World {
         self.expire()?;
         let Some(command) = self.command(step) else { return Ok(()) };
         let before = self.flight.digest();
-        let decision = self.flight.decide(&command, self.now);
+        let (key, step) = match step {
+            Step::Under { key, step } => (Some(*key), &**step),
+            step => (None, step),
+        };
+        let decision = match key {
+            Some(key) => {
+                let key = idempotency_key(key);
+                self.flight.decide_under(&key, command.fingerprint(), &command, self.now)
+            }
+            None => self.flight.decide(&command, self.now),
+        };
         prop_assert_eq!(self.flight.digest(), before, "deciding changes nothing");
+        if let Some(key) = key
+            && let Some((asked, _, order)) = self.oracle.requests.get(&key)
+        {
+            let is_same = *asked == format!("{command:?}");
+            let expected =
+                if is_same { Ok(Decision::Replayed(*order)) } else { Err(Refusal::IdempotencyKeyReused) };
+            prop_assert_eq!(decision, expected, "a key is one request");
+            return Ok(());
+        }
         match decision {
+            Err(Refusal::IdempotencyKeyReused) if key.is_some() => {
+                prop_assert!(self.oracle.keys.contains_key(&key.unwrap()), "no grab had the key");
+                Ok(())
+            }
             Err(refusal) => self.check_refusal(&command, step, &refusal),
             Ok(Decision::Replayed(no)) => {
                 let Step::Grab { key: Some(key), .. } = step else {
                     return Err(TestCaseError::fail("only a grab with a key is replayed"));
                 };
-                prop_assert_eq!(&self.oracle.keys[key], &(no, format!("{:?}", without_key(step))));
+                let (placed, asked) = &self.oracle.keys[key];
+                prop_assert_eq!((Some(*placed), asked), (no, &format!("{:?}", without_key(step))));
                 Ok(())
             }
             Ok(Decision::Unchanged(_)) => Ok(()),
-            Ok(Decision::Record(event)) => self.happened(step, event),
+            Ok(Decision::Record(event)) => self.happened(step, event, key.map(|key| (key, &command))),
         }
     }
 
-    fn happened(&mut self, step: &Step, event: Event) -> Outcome {
+    fn happened(&mut self, step: &Step, event: Event, key: Option<(u8, &Command)>) -> Outcome {
         let no = OrderNo(self.flight.seq().next().0);
         match &event {
             Event::OrderPlaced(placed) => {
@@ -256,9 +344,28 @@ impl World {
             Event::SeatsUnblocked { seats } => {
                 seats.iter().for_each(|seat| assert!(self.oracle.blocked.remove(seat)));
             }
+            Event::PaymentBegun { order, hold_expires_at } => {
+                prop_assert!(self.oracle.paying.insert(*order), "once for an order");
+                let before = self.flight.order(*order).and_then(|order| order.hold_expires_at).unwrap();
+                let grace_ms = i64::from(self.flight.sale().policy.payment_grace_seconds) * 1000;
+                prop_assert!(before > self.now && self.oracle.orders[order].1 == OrderStatus::Held);
+                prop_assert_eq!(*hold_expires_at, before.max(self.now.plus_millis(grace_ms)));
+            }
+            Event::OrderRevived { order, seats, .. } => {
+                let (customer, status) = self.oracle.orders[order];
+                prop_assert_eq!(status, OrderStatus::Expired);
+                prop_assert_ne!(self.flight.sale().switch, SaleSwitch::Closed);
+                let limit = usize::from(self.flight.sale().policy.max_seats_per_customer);
+                prop_assert!(self.oracle.holding(customer) + seats.len() <= limit, "limit kept");
+                for seat in seats {
+                    prop_assert!(!self.oracle.blocked.contains(seat), "{} is blocked", seat);
+                    prop_assert_eq!(self.oracle.taken.insert(*seat, *order), None, "{} is sold twice", seat);
+                }
+                self.oracle.orders.get_mut(order).unwrap().1 = OrderStatus::Confirmed;
+            }
             _ => {}
         }
-        self.record(event);
+        self.record(event, key);
         Ok(())
     }
 
@@ -304,11 +411,24 @@ impl World {
                 }
             }
             (Refusal::IdempotencyKeyReused, Step::Grab { key: Some(key), .. }) => {
-                prop_assert_ne!(&self.oracle.keys[key].1, &format!("{:?}", without_key(step)));
+                let had_other = self
+                    .oracle
+                    .keys
+                    .get(key)
+                    .is_some_and(|(_, asked)| *asked != format!("{:?}", without_key(step)));
+                prop_assert!(had_other || self.oracle.requests.contains_key(key), "it had no other request");
+            }
+            (Refusal::HoldExpired, Step::Confirm { .. }) => {
+                let Command::Confirm { order, .. } = command else { unreachable!("a step to confirm") };
+                let is_free = |seat| self.flight.map().status(seat) == Some(SeatStatus::Free);
+                let order = self.flight.order(order.no).unwrap();
+                let could_be = order.seats.iter().all(|seat| is_free(*seat));
+                prop_assert!(!could_be || self.flight.sale().switch == SaleSwitch::Closed, "it was free");
             }
             (Refusal::OrderNotFound, _) => {
                 let (Command::Confirm { order, .. }
                 | Command::Cancel { order }
+                | Command::Pay { order }
                 | Command::Change { order, .. }) = command
                 else {
                     return Err(TestCaseError::fail("no order was asked for"));
@@ -367,6 +487,10 @@ impl World {
     }
 }
 
+fn idempotency_key(key: u8) -> IdempotencyKey {
+    IdempotencyKey::new(&format!("key-{key}")).unwrap()
+}
+
 fn customer_id(customer: u8) -> CustomerId {
     CustomerId::new(&format!("customer-{customer}")).unwrap()
 }
@@ -391,33 +515,9 @@ fn without_key(step: &Step) -> Step {
     }
 }
 
-fn seed() -> [u8; 32] {
-    let mut seed = [0_u8; 32];
-    match std::env::var("FARERUSH_TEST_SEED") {
-        Ok(text) => {
-            for (place, byte) in seed.iter_mut().enumerate() {
-                let digits = text.get(2 * place..2 * place + 2).expect("a seed of 64 hexadecimal digits");
-                *byte = u8::from_str_radix(digits, 16).expect("a seed of 64 hexadecimal digits");
-            }
-        }
-        Err(_) => {
-            for word in seed.chunks_mut(8) {
-                let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-                word.copy_from_slice(&random.to_le_bytes());
-            }
-        }
-    }
-    seed
-}
-
 #[test]
 fn a_flight_agrees_with_a_simple_oracle_whatever_is_asked_of_it() {
-    let cases = std::env::var("FARERUSH_TEST_CASES").map_or(10_000, |text| text.parse().expect("a number"));
-    let seed = seed();
-    let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{cases} sequences, FARERUSH_TEST_SEED={digits}");
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let (mut runner, digits) = seed::runner(10_000);
     let sequences = (prop::sample::select(vec![0_u32, 10, 60]), prop::collection::vec(step(), 1..40));
     let outcome = runner.run(&sequences, |(hold_seconds, steps)| {
         let mut world = World::new(hold_seconds);

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Answer, Engine, FlightHandle, Located, Overloaded, PendingAnswer};
-use farerush_engine::flight::{Command, FlightDefinition, FlightId, OrderId, Refusal, Seq, Timestamp};
+use farerush_engine::flight::{
+    AdminName, Command, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
+};
 use farerush_engine::journal::Durability;
 use farerush_persistence::store::{Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::{StoreState, WriteBehind};
 
-use crate::auth::AdminToken;
+use crate::auth::Identity;
 use crate::body::BodyLimits;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::live::Live;
@@ -23,6 +25,7 @@ use crate::problem::Problem;
 use crate::query::percent_decoded;
 use crate::recovering::Recoveries;
 use crate::traces;
+use crate::webhooks::Webhooks;
 
 /// How long to wait before looking again how far the store is.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
@@ -40,6 +43,8 @@ pub struct App {
     pub write_behind: WriteBehind,
     /// What others may have.
     pub outside: Arc<Outside>,
+    /// What is posted to others, if anything is.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// How flights came up.
     pub recoveries: Arc<Recoveries>,
     /// Whether lists come from a replica of the store.
@@ -48,12 +53,16 @@ pub struct App {
     pub journal: String,
     /// When a reply leaves.
     pub durability: Durability,
-    /// What an admin must show.
-    pub admin_token: AdminToken,
+    /// Who somebody is, and how often they may ask.
+    pub identity: Identity,
     /// How long a request waits for its outcome.
     pub request_timeout: Duration,
     /// The limits of bodies.
     pub body: BodyLimits,
+    /// Largest file of flights, in bytes.
+    pub import_bytes_max: usize,
+    /// Whose turn it is to import flights.
+    pub imports: Arc<tokio::sync::Semaphore>,
     /// When the server started.
     pub started: Instant,
     /// Those who follow flights live.
@@ -197,6 +206,20 @@ impl App {
         deadline: Deadline,
     ) -> Result<Answer, Problem> {
         self.outcome(flight.submit_by(command, deadline.decide_by, traces::stamps()), deadline).await
+    }
+
+    /// The same; what follows is recorded as caused `by` this admin, if one asked, and under this key, if there is one:
+    /// asked again under it, nothing more happens, and the answer says that it was replayed.
+    pub async fn command_as(
+        &self,
+        flight: &FlightHandle,
+        command: Command,
+        by: Option<AdminName>,
+        key: Option<IdempotencyKey>,
+        deadline: Deadline,
+    ) -> Result<Answer, Problem> {
+        let pending = flight.submit_as(command, by, key, Some(deadline.decide_by), traces::stamps());
+        self.outcome(pending, deadline).await
     }
 
     /// Until when a request may take that comes to be handed over now.

@@ -61,6 +61,18 @@ async fn read<B: Buf>(
         let detail = "Nothing was done: send the body as JSON, with `Content-Type: application/json`.";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
+    whole(length, stream, limits).await
+}
+
+/// Takes a body of any type as a whole.
+pub async fn whole<B: Buf>(
+    length: Option<u64>,
+    stream: impl Stream<Item = Result<B, warp::Error>>,
+    limits: BodyLimits,
+) -> Received {
+    if length.is_some_and(|length| length > limits.bytes_max as u64) {
+        return Err(too_large(limits.bytes_max));
+    }
     match tokio::time::timeout(limits.timeout, collect(stream, limits.bytes_max)).await {
         Ok(body) => body,
         Err(_) => Err(Problem::new(

@@ -1,13 +1,18 @@
 //! The command line: which command, and which flags, one a setting.
 //! Never says what a setting means, and starts nothing.
 
+use std::ffi::OsString;
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgMatches};
+use farerush_engine::flight::AdminName;
 
+use crate::auth::{self, Role, TokenCommand};
 use crate::config::KEYS;
 
 /// What the program is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Run the server.
     Serve,
@@ -17,6 +22,8 @@ pub enum Command {
     Verify,
     /// Print the OpenAPI document.
     OpenApi,
+    /// Make, list or revoke admins' tokens.
+    Token(TokenCommand),
 }
 
 /// A parsed command line: the command, and the flags by the name of their key.
@@ -28,14 +35,25 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    let matches = grammar().try_get_matches_from(arguments)?;
+    let matches = grammar().try_get_matches_from(with_values(arguments))?;
     let (command, inner) = match matches.subcommand() {
         Some(("migrate", inner)) => (Command::Migrate, inner),
         Some(("verify", inner)) => (Command::Verify, inner),
         Some(("openapi", inner)) => (Command::OpenApi, inner),
+        Some(("token", inner)) => match inner.subcommand() {
+            Some((what, inner)) => (Command::Token(token_command(what, inner)?), inner),
+            None => {
+                return Err(grammar().error(clap::error::ErrorKind::MissingSubcommand, "what about tokens?"));
+            }
+        },
         Some(("load", _)) => {
             let message =
                 "load is a client and takes no settings: write it first, as in `farerush load --help`";
+            return Err(grammar().error(clap::error::ErrorKind::ArgumentConflict, message));
+        }
+        Some(("import", _)) => {
+            let message =
+                "import is a client and takes no settings: write it first, as in `farerush import --help`";
             return Err(grammar().error(clap::error::ErrorKind::ArgumentConflict, message));
         }
         Some((_, inner)) => (Command::Serve, inner),
@@ -44,10 +62,82 @@ where
     Ok((command, flags(inner)))
 }
 
+/// `--allow-open` may stand alone: it says all by its name.
+fn with_values<I, T>(arguments: I) -> Vec<OsString>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString>,
+{
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    for place in 0..arguments.len() {
+        let has_value = arguments.get(place + 1).is_some_and(|next| next == "true" || next == "false");
+        if arguments[place] == "--allow-open" && !has_value {
+            arguments[place] = "--allow-open=true".into();
+        }
+    }
+    arguments
+}
+
+fn token_command(what: &str, matches: &ArgMatches) -> Result<TokenCommand, clap::Error> {
+    let missing = || grammar().error(clap::error::ErrorKind::MissingRequiredArgument, "--name must be given");
+    let name = || matches.get_one::<AdminName>("name").cloned().ok_or_else(missing);
+    match what {
+        "create" => Ok(TokenCommand::Create {
+            name: name()?,
+            role: matches.get_one::<Role>("role").copied().ok_or_else(missing)?,
+            expires: matches.get_one::<Duration>("expires").copied(),
+        }),
+        "revoke" => Ok(TokenCommand::Revoke { name: name()? }),
+        _ => Ok(TokenCommand::List),
+    }
+}
+
+fn token_grammar() -> clap::Command {
+    let name = || {
+        Arg::new("name")
+            .long("name")
+            .value_name("NAME")
+            .required(true)
+            .help("Who it is for, as the audit shows it: 1 to 64 letters, digits, '-', '_', '.' and '@'")
+            .value_parser(|text: &str| AdminName::new(text).map_err(|error| error.to_string()))
+    };
+    let role = Arg::new("role")
+        .long("role")
+        .value_name("ROLE")
+        .required(true)
+        .help("viewer (reads), operator (runs the sale) or admin (everything)")
+        .value_parser(|text: &str| Role::from_name(text).ok_or("must be viewer, operator or admin"));
+    let expires = Arg::new("expires")
+        .long("expires")
+        .value_name("TIME")
+        .help("After which time it holds no longer, such as 30d, 12h or 90m [default: never]")
+        .value_parser(auth::lifetime);
+    clap::Command::new("token")
+        .about(
+            "Make, list and revoke admins' tokens; running servers on the same data_dir know within a second",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            clap::Command::new("create")
+                .about("Make a token and print it, once: only its hash is kept")
+                .args([name(), role, expires]),
+        )
+        .subcommand(clap::Command::new("list").about("List all tokens: name, role, and whether they hold"))
+        .subcommand(clap::Command::new("revoke").about("Revoke a token").arg(name()))
+}
+
 /// What `farerush load` is called with, itself first; `None` if something else is asked for.
 pub fn load_arguments<T: AsRef<std::ffi::OsStr>>(mut arguments: impl Iterator<Item = T>) -> Option<Vec<T>> {
     arguments.next()?;
     let first = arguments.next().filter(|first| first.as_ref() == "load")?;
+    Some(std::iter::once(first).chain(arguments).collect())
+}
+
+/// What `farerush import` is called with, itself first; `None` if something else is asked for.
+pub fn import_arguments<T: AsRef<std::ffi::OsStr>>(mut arguments: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    arguments.next()?;
+    let first = arguments.next().filter(|first| first.as_ref() == "import")?;
     Some(std::iter::once(first).chain(arguments).collect())
 }
 
@@ -80,6 +170,10 @@ fn grammar() -> clap::Command {
         // Only listed here: it has a command line of its own.
         .subcommand(
             clap::Command::new("load").about("Put load on a server and check its answers; see `farerush load --help`"),
+        )
+        .subcommand(token_grammar())
+        .subcommand(
+            clap::Command::new("import").about("Create flights from files; see `farerush import --help`"),
         )
         .subcommand(clap::Command::new("openapi").about("Print the OpenAPI document, as GET /openapi.json answers it"))
 }
@@ -121,6 +215,42 @@ mod tests {
         let error = parse(["farerush", "--data-dir", "x", "load"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("write it first"), "{error}");
+    }
+
+    #[test]
+    fn a_token_needs_a_name_and_a_role() {
+        let name = AdminName::new("ci").unwrap();
+        let (command, flags) =
+            parsed("farerush token create --name ci --role operator --expires 2h --data-dir x");
+        let expires = Some(Duration::from_secs(7200));
+        let create = TokenCommand::Create { name: name.clone(), role: Role::Operator, expires };
+        assert_eq!((command, flags), (Command::Token(create), vec![("data_dir", "x".to_owned())]));
+        assert_eq!(parsed("farerush token list").0, Command::Token(TokenCommand::List));
+        let revoke = TokenCommand::Revoke { name };
+        assert_eq!(parsed("farerush token revoke --name ci").0, Command::Token(revoke));
+        for (line, named) in [
+            ("farerush token create --name ci", "--role"),
+            ("farerush token create --role admin", "--name"),
+            ("farerush token create --name ci --role root", "viewer, operator or admin"),
+            ("farerush token create --name c/i --role viewer", "letters"),
+            ("farerush token create --name ci --role viewer --expires soon", "30d"),
+            ("farerush token revoke", "--name"),
+            ("farerush token burn", "burn"),
+        ] {
+            let error = parse(line.split(' ')).unwrap_err();
+            assert!(error.to_string().contains(named), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn allow_open_may_stand_alone() {
+        let yes = vec![("allow_open", "true".to_owned())];
+        for line in
+            ["farerush --allow-open", "farerush --allow-open serve", "farerush serve --allow-open true"]
+        {
+            assert_eq!(parsed(line), (Command::Serve, yes.clone()), "{line}");
+        }
+        assert_eq!(parsed("farerush --allow-open false").1, [("allow_open", "false".to_owned())]);
     }
 
     #[test]

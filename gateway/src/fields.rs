@@ -319,6 +319,14 @@ pub fn whole<T: TryFrom<i128>>(min: i128, max: i128) -> impl Fn(&Value) -> Resul
     }
 }
 
+/// `true` or `false`.
+pub fn boolean(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Boolean(yes) => Ok(*yes),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

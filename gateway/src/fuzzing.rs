@@ -8,5 +8,5 @@ use crate::problem::Problem;
 
 /// A grab's body the quick way (`None`: not one of the usual ones) and the thorough way.
 pub fn grab_both_ways(body: &[u8]) -> (Option<Grab>, Result<Grab, Problem>) {
-    (grab::usual(body), grab::unusual(body))
+    (grab::usual(body, None), grab::unusual(body, None))
 }

@@ -16,13 +16,14 @@ use warp::http::header::{HeaderName, HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use crate::app::{App, FlightName};
+use crate::auth::{Caller, Deed};
 use crate::body::Received;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::problem::Problem;
 use crate::{input, render, traces};
 
-/// The header that says that the order was placed before.
+/// The header that says that the same was granted before, under the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Under which path orders are found.
@@ -43,6 +44,17 @@ impl From<&[u8]> for GivenKey {
     fn from(bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).map_err(|_| KEY_RULE.to_owned());
         Self(text.and_then(|text| IdempotencyKey::new(text).map_err(|error| error.to_string())))
+    }
+}
+
+impl GivenKey {
+    /// The key, if one came; a problem that names the header, if it is none.
+    pub fn checked(given: Option<Self>) -> Result<Option<IdempotencyKey>, Problem> {
+        match given {
+            None => Ok(None),
+            Some(Self(Ok(key))) => Ok(Some(key)),
+            Some(Self(Err(message))) => Err(Problem::invalid_field("Idempotency-Key", message)),
+        }
     }
 }
 
@@ -78,13 +90,17 @@ impl Granted {
 /// Answers a grab.
 pub async fn place(
     name: FlightName,
+    authorization: Option<String>,
     app: Arc<App>,
     key: Option<GivenKey>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Response {
     let under_way = app.metrics.grab();
-    let answered = placed(&name, &app, key, timeout, body).await;
+    let answered = match app.identity.caller(authorization.as_deref(), Deed::Changes, app.now()) {
+        Ok(caller) => placed(&name, &app, &caller, (key, timeout), body).await,
+        Err(problem) => Err(problem),
+    };
     under_way.end(&answered);
     match answered {
         Ok(granted) => respond(granted),
@@ -95,13 +111,13 @@ pub async fn place(
 async fn placed(
     name: &FlightName,
     app: &App,
-    key: Option<GivenKey>,
-    timeout: Option<GivenTimeout>,
+    caller: &Caller,
+    (key, timeout): (Option<GivenKey>, Option<GivenTimeout>),
     body: Received,
 ) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
     let deadline = app.deadline(timeout)?;
-    let mut under_way = begin(app, flight, key, deadline, &body?)?;
+    let mut under_way = begin(app, flight, (caller, key), deadline, &body?)?;
     let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
     granted(app, &under_way, outcome.ok().and_then(Result::ok))
 }
@@ -109,12 +125,16 @@ async fn placed(
 fn respond(granted: Granted) -> Response {
     let status = granted.status();
     let mut response = render::response(status, granted.json);
-    let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::try_from(granted.location) {
-        headers.insert(LOCATION, location);
+        response.headers_mut().insert(LOCATION, location);
     }
-    if granted.replayed {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    marked(response, granted.replayed)
+}
+
+/// The same response, saying so if it is one to a request that was granted before, under the same key.
+pub fn marked(mut response: Response, replayed: bool) -> Response {
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
@@ -123,21 +143,18 @@ fn respond(granted: Granted) -> Response {
 pub fn begin(
     app: &App,
     flight: FlightHandle,
-    key: Option<GivenKey>,
+    (caller, key): (&Caller, Option<GivenKey>),
     deadline: Deadline,
     body: &[u8],
 ) -> Result<UnderWay, Problem> {
-    let idempotency_key = match key {
-        None => None,
-        Some(GivenKey(Ok(key))) => Some(key),
-        Some(GivenKey(Err(message))) => return Err(Problem::invalid_field("Idempotency-Key", message)),
-    };
+    let idempotency_key = GivenKey::checked(key)?;
     // Turned away before the body is parsed; what the view refuses needs no permit.
     let view = flight.view();
     if view.free > 0 {
         flight.admits()?;
     }
-    let grab = Grab { idempotency_key, ..parse(body)? };
+    let grab = Grab { idempotency_key, ..parse(body, caller.own())? };
+    app.identity.let_act(caller, &grab.customer)?;
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
@@ -151,7 +168,7 @@ pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Resu
         Some(Answer::Order { order, replayed }) => (order, replayed),
         Some(Answer::Refused(refusal)) => return Err(refusal.into()),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
-        Some(Answer::Flight { .. }) | None => return Err(Problem::outcome_unknown()),
+        Some(_) | None => return Err(Problem::outcome_unknown()),
     };
     let mut json = render::order_buffer();
     let is_missing = |view: &FlightView| order.seats.iter().any(|seat| view.cabin_of(*seat).is_none());
@@ -181,7 +198,7 @@ fn is_known_to_be_sold_out(grab: &Grab, view: &FlightView, app: &App) -> bool {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UsualBody<'a> {
-    customer_id: &'a str,
+    customer_id: Option<&'a str>,
     quantity: Option<u16>,
     #[serde(borrow)]
     seats: Option<Vec<&'a str>>,
@@ -191,14 +208,16 @@ struct UsualBody<'a> {
 }
 
 /// Parses a grab's body.
-fn parse(body: &[u8]) -> Result<Grab, Problem> {
-    match usual(body) {
+///
+/// A customer who is known already (`own`) need not be named.
+fn parse(body: &[u8], own: Option<&CustomerId>) -> Result<Grab, Problem> {
+    match usual(body, own) {
         Some(grab) => Ok(grab),
-        None => unusual(body),
+        None => unusual(body, own),
     }
 }
 
-pub(crate) fn usual(body: &[u8]) -> Option<Grab> {
+pub(crate) fn usual(body: &[u8], own: Option<&CustomerId>) -> Option<Grab> {
     let body: UsualBody<'_> = serde_json::from_slice(body).ok()?;
     let together = body.together.map(Together::from_name);
     let wanted = match (body.quantity, body.seats) {
@@ -222,7 +241,10 @@ pub(crate) fn usual(body: &[u8]) -> Option<Grab> {
         None => None,
     };
     Some(Grab {
-        customer: CustomerId::new(body.customer_id).ok()?,
+        customer: match body.customer_id {
+            Some(named) => CustomerId::new(named).ok()?,
+            None => own?.clone(),
+        },
         wanted,
         cabin_class,
         passengers: None,
@@ -232,12 +254,17 @@ pub(crate) fn usual(body: &[u8]) -> Option<Grab> {
 }
 
 /// Understands every body, or names all that is wrong with it.
-pub(crate) fn unusual(body: &[u8]) -> Result<Grab, Problem> {
+pub(crate) fn unusual(body: &[u8], own: Option<&CustomerId>) -> Result<Grab, Problem> {
     let value: Value = fields::parse(body, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
     let errors_now = &mut errors;
-    let customer = fields.required("customer_id", errors_now, text(CustomerId::new));
+    let customer = match own {
+        Some(own) => {
+            fields.optional("customer_id", errors_now, text(CustomerId::new)).or_else(|| Some(own.clone()))
+        }
+        None => fields.required("customer_id", errors_now, text(CustomerId::new)),
+    };
     let quantity = fields.take("quantity", errors_now).filter(|value| **value != Value::Null);
     let seats = fields.take("seats", errors_now).filter(|value| **value != Value::Null);
     let together =
@@ -297,8 +324,8 @@ mod tests {
             r#"{"customer_id":"林","seats":["1A"],"together":"any","client_reference":"x y"}"#,
             r#" {"customer_id" : "u1" , "quantity" : 10000, "seats": null } "#,
         ] {
-            let quick = usual(body.as_bytes()).unwrap_or_else(|| panic!("not quick: {body}"));
-            assert_eq!(quick, unusual(body.as_bytes()).unwrap(), "{body}");
+            let quick = usual(body.as_bytes(), None).unwrap_or_else(|| panic!("not quick: {body}"));
+            assert_eq!(quick, unusual(body.as_bytes(), None).unwrap(), "{body}");
         }
     }
 
@@ -309,8 +336,8 @@ mod tests {
             r#"{"customer_id":"u1","quantity":2,"passengers":[{"name":"Lin"},null]}"#,
             r#"{"customer_id":"u1","quantity":2,"passengers":null}"#,
         ] {
-            assert!(usual(body.as_bytes()).is_none(), "{body}");
-            assert!(parse(body.as_bytes()).is_ok(), "{body}");
+            assert!(usual(body.as_bytes(), None).is_none(), "{body}");
+            assert!(parse(body.as_bytes(), None).is_ok(), "{body}");
         }
     }
 
@@ -342,7 +369,7 @@ mod tests {
             (r#"{"customer_id":"u1","quantity":1,"vip":true}"#, &["vip"]),
             (r#"{"customer_id":"u1","customer_id":"u2","quantity":1}"#, &["customer_id"]),
         ] {
-            let problem = parse(body.as_bytes()).unwrap_err();
+            let problem = parse(body.as_bytes(), None).unwrap_err();
             let shown: serde_json::Value = serde_json::from_slice(&problem.render()).unwrap();
             let named: Vec<_> =
                 shown["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();

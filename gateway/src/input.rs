@@ -79,6 +79,14 @@ pub fn passengers(fields: &mut Fields<'_>, errors: &mut Errors) -> Option<Passen
     Some(names.into())
 }
 
+/// `true` or `false`.
+pub fn boolean(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Boolean(yes) => Ok(*yes),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
 /// A moment.
 pub fn moment(value: &Value) -> Result<Timestamp, String> {
     text(time::parse)(value)
@@ -110,7 +118,8 @@ pub fn cabin(mut fields: Fields<'_>, errors: &mut Errors) -> Option<Cabin> {
     Some(Cabin { cabin_class: cabin_class?, first_row, last_row, layout: layout?, fare: fare? })
 }
 
-fn rows(value: &Value) -> Result<(u16, u16), String> {
+/// Rows: `[first, last]`.
+pub fn rows(value: &Value) -> Result<(u16, u16), String> {
     let message = || format!("must be [first, last] with 1 <= first <= last <= {ROW_MAX}");
     let Value::List(list) = value else { return Err(message()) };
     let [Value::Whole(first), Value::Whole(last)] = list.as_slice() else { return Err(message()) };

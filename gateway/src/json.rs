@@ -112,6 +112,13 @@ impl Json {
         self
     }
 
+    /// JSON as it is; the caller sees to it that it is one value.
+    pub fn raw(&mut self, json: &[u8]) -> &mut Self {
+        self.comma();
+        self.bytes.extend_from_slice(json);
+        self
+    }
+
     /// A moment, RFC 3339 in UTC.
     pub fn time(&mut self, at: Timestamp) -> &mut Self {
         self.comma();

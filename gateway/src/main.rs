@@ -3,8 +3,9 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use farerush::auth::{self, TokenCommand};
 use farerush::cli::{self, Command};
 use farerush::config::{Settings, Sources};
 use farerush::storage::{StartError, in_full, open_journal, open_store, wait_for};
@@ -19,6 +20,9 @@ fn main() -> ExitCode {
     // It is a client: no setting of a server means anything to it.
     if let Some(arguments) = cli::load_arguments(std::env::args_os()) {
         return farerush::load::run(arguments);
+    }
+    if let Some(arguments) = cli::import_arguments(std::env::args_os()) {
+        return farerush::import_command::run(arguments);
     }
     let (command, flags) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
             Command::Migrate => migrate(&settings).await,
             Command::Verify => verify(&settings).await,
             Command::OpenApi => Ok(print_document()),
+            Command::Token(command) => Ok(token(command, &settings)),
         }
     });
     // Nothing is left to wait for.
@@ -100,6 +105,16 @@ fn print_document() -> ExitCode {
     match std::io::stdout().write_all(farerush::openapi::document_text().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE, // whoever reads it has gone
+    }
+}
+
+fn token(command: TokenCommand, settings: &Settings) -> ExitCode {
+    match auth::run(command, &settings.data_dir, SystemTime::now(), &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("farerush: {}", in_full(&error));
+            ExitCode::FAILURE
+        }
     }
 }
 

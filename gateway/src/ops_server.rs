@@ -63,7 +63,7 @@ impl OpsServer {
                     tokio::time::sleep(END_PATIENCE).await;
                 };
                 tokio::select! {
-                    () = server::serve(listener, warp::service(routes), Express::new(None, None), LIMITS, until.clone()) => {}
+                    () = server::serve(listener, warp::service(routes), Express::new(None, None, false), LIMITS, until.clone()) => {}
                     () = end => {}
                 }
             });

@@ -13,9 +13,11 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::app::{App, OrderName, store_away};
+use crate::auth::Caller;
 use crate::body::Received;
-use crate::deadline::GivenTimeout;
+use crate::deadline::{Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, text};
+use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query};
@@ -25,50 +27,75 @@ use crate::{input, render};
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// `GET /v1/orders?customer_id=`
-pub async fn of_customer(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
-    list(&app, &raw_query, true).await
+pub async fn of_customer(caller: Caller, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    list(&app, &raw_query, &caller).await
 }
 
-/// A page of orders, newest first; a customer must name themselves, an admin need not.
-pub async fn list(app: &App, raw_query: &str, must_name_customer: bool) -> Result<Response, Problem> {
+/// A page of a customer's orders, newest first. Who may act for everybody names the customer.
+async fn list(app: &App, raw_query: &str, caller: &Caller) -> Result<Response, Problem> {
     let mut query = Query::parse(raw_query);
-    let filter = OrderFilter {
+    let mut filter = OrderFilter {
         customer: query.take("customer_id", CustomerId::new),
         flight_id: query.take("flight_id", FlightId::new),
         status: query.take("status", |name| {
             OrderStatus::from_name(name).ok_or("must be one of held, confirmed, cancelled, expired")
         }),
+        ..OrderFilter::default()
     };
-    if must_name_customer && filter.customer.is_none() {
+    if caller.own().is_none() && filter.customer.is_none() {
         query.missing("customer_id");
     }
     let limit = query.limit();
     let after = query.cursor(read_place);
     query.finish()?;
-    app.lists_can_be_read()?;
-    let up_to_date = app.store_caught_up(CATCH_UP).await;
-    // One more than the page shows whether there is a next one.
-    let read = app.store.orders(&filter, after.as_ref(), limit + 1).await;
-    let mut found = read.map_err(|error| store_away(&error))?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let mut json = Json::with_capacity(640 * (found.len() + 1));
-    json.open().key("orders").open_list();
-    for stored in &found {
-        write_stored(&mut json, app, stored).await;
+    filter.customer = app.identity.customer_of(caller, filter.customer)?;
+    let page = Page::read(app, &filter, after.as_ref(), limit).await?;
+    Ok(render::response(StatusCode::OK, page.json(app).await))
+}
+
+/// A page of the list of orders.
+pub(crate) struct Page {
+    pub(crate) orders: Vec<StoredOrder>,
+    /// The next page's cursor; none on the last one.
+    pub(crate) next: Option<String>,
+    up_to_date: bool,
+}
+
+impl Page {
+    pub(crate) async fn read(
+        app: &App,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: usize,
+    ) -> Result<Self, Problem> {
+        app.lists_can_be_read()?;
+        let up_to_date = app.store_caught_up(CATCH_UP).await;
+        // One more than the page shows whether there is a next one.
+        let read = app.store.orders(filter, after, limit + 1).await;
+        let mut orders = read.map_err(|error| store_away(&error))?;
+        let more = orders.len() > limit;
+        orders.truncate(limit);
+        let next = orders.last().filter(|_| more).map(|stored| write_place(&stored.place()));
+        Ok(Self { orders, next, up_to_date })
     }
-    json.close_list();
-    let next = found.last().filter(|_| more).map(|stored| write_place(&stored.place()));
-    json.key("next_cursor").text_or_null(next.as_deref());
-    json.key("up_to_date").boolean(up_to_date).close();
-    Ok(render::response(StatusCode::OK, json))
+
+    pub(crate) async fn json(&self, app: &App) -> Json {
+        let mut json = Json::with_capacity(640 * (self.orders.len() + 1));
+        json.open().key("orders").open_list();
+        for stored in &self.orders {
+            write_stored(&mut json, app, stored).await;
+        }
+        json.close_list().key("next_cursor").text_or_null(self.next.as_deref());
+        json.key("up_to_date").boolean(self.up_to_date).close();
+        json
+    }
 }
 
 fn write_place(place: &OrderPlace) -> String {
     query::cursor(&format!("{}:{}:{}", place.created_at.as_millis(), place.flight_id, place.order.0))
 }
 
-fn read_place(text: &str) -> Option<OrderPlace> {
+pub(crate) fn read_place(text: &str) -> Option<OrderPlace> {
     let mut parts = text.split(':');
     let created_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
     let flight_id = FlightId::new(parts.next()?).ok()?;
@@ -79,6 +106,7 @@ fn read_place(text: &str) -> Option<OrderPlace> {
 /// `GET /v1/orders/{order_id}`: from its flight; once the flight has forgotten it, from the store.
 pub async fn one(
     name: OrderName,
+    caller: Caller,
     app: Arc<App>,
     raw_query: String,
     timeout: Option<GivenTimeout>,
@@ -99,12 +127,14 @@ pub async fn one(
         found => found?,
     };
     if let Some(Answer::Order { order, .. }) = found {
+        hide_from_others(&caller, &order.customer)?;
         let mut json = render::order_buffer();
         render::order_of(&mut json, &order, &flight.view().definition, app.durability);
         return Ok(render::response(StatusCode::OK, json));
     }
     let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
+    hide_from_others(&caller, &stored.order.customer)?;
     let mut json = render::order_buffer();
     write_stored(&mut json, &app, &stored).await;
     Ok(render::response(StatusCode::OK, json))
@@ -113,7 +143,9 @@ pub async fn one(
 /// `PATCH /v1/orders/{order_id}`
 pub async fn change(
     name: OrderName,
+    caller: Caller,
     app: Arc<App>,
+    key: Option<GivenKey>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -127,13 +159,16 @@ pub async fn change(
     if seats.is_none() && passengers.is_none() {
         return Err(Problem::invalid_field("seats", "must be given, or passengers"));
     }
-    act(&app, &name, timeout, |id| Command::Change { order: id.order, seats, passengers }).await
+    act(&app, &name, (caller, key, timeout), |id| Command::Change { order: id.order, seats, passengers })
+        .await
 }
 
 /// `POST /v1/orders/{order_id}/confirm`
 pub async fn confirm(
     name: OrderName,
+    caller: Caller,
     app: Arc<App>,
+    key: Option<GivenKey>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -143,13 +178,16 @@ pub async fn confirm(
     let payment_reference = fields.required("payment_reference", &mut errors, text(Reference::new));
     fields.finish(&mut errors);
     errors.check()?;
-    act(&app, &name, timeout, |id| Command::Confirm { order: id.order, payment_reference }).await
+    act(&app, &name, (caller, key, timeout), |id| Command::Confirm { order: id.order, payment_reference })
+        .await
 }
 
-/// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
-pub async fn cancel(
+/// `POST /v1/orders/{order_id}/pay`: a payment is under way; a body may be left away.
+pub async fn pay(
     name: OrderName,
+    caller: Caller,
     app: Arc<App>,
+    key: Option<GivenKey>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -157,31 +195,47 @@ pub async fn cancel(
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, timeout, |id| Command::Cancel { order: id.order }).await
+    act(&app, &name, (caller, key, timeout), |id| Command::Pay { order: id.order }).await
+}
+
+/// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
+pub async fn cancel(
+    name: OrderName,
+    caller: Caller,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    timeout: Option<GivenTimeout>,
+    body: Received,
+) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, true)?;
+    let mut errors = Errors::default();
+    Fields::of(&value).finish(&mut errors);
+    errors.check()?;
+    act(&app, &name, (caller, key, timeout), |id| Command::Cancel { order: id.order }).await
 }
 
 /// Has a command about an order decided, and shows the order as it is then.
 async fn act(
     app: &App,
     name: &OrderName,
-    timeout: Option<GivenTimeout>,
+    (caller, key, timeout): (Caller, Option<GivenKey>, Option<GivenTimeout>),
     command: impl FnOnce(&OrderId) -> Command,
 ) -> Result<Response, Problem> {
+    let key = GivenKey::checked(key)?;
     let deadline = app.deadline(timeout)?;
     let (id, flight) = find(app, name).await?;
+    check_owner(app, &caller, id, &flight, deadline).await?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });
-    let order = match app.ask_by(&flight, command, deadline).await {
-        Ok(Answer::Order { order, .. }) => order,
-        Ok(Answer::Flight { .. } | Answer::Refused(_) | Answer::TooLate) => {
-            return Err(Problem::outcome_unknown());
-        }
+    let (order, replayed) = match app.command_as(&flight, command, caller.admin_name(), key, deadline).await {
+        Ok(Answer::Order { order, replayed }) => (order, replayed),
+        Ok(_) => return Err(Problem::outcome_unknown()),
         Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
         Err(problem) => return Err(problem),
     };
     let mut json = render::order_buffer();
     render::order_of(&mut json, &order, &flight.view().definition, app.durability);
-    Ok(render::response(StatusCode::OK, json))
+    Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
 }
 
 /// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late.
@@ -197,6 +251,30 @@ async fn forgotten(app: &App, id: &OrderId, is_cancel: bool) -> Result<Response,
         OrderStatus::Expired => Err(Refusal::HoldExpired.into()),
         _ => Err(Refusal::OrderNotChangeable { reason: "it ended long ago" }.into()),
     }
+}
+
+/// Another one's order is answered as one that is not there: that it is there is nobody else's business.
+fn hide_from_others(caller: &Caller, owner: &CustomerId) -> Result<(), Problem> {
+    if caller.sees(owner) { Ok(()) } else { Err(Problem::order_not_found()) }
+}
+
+/// Whether the caller may change this order. Whose it is never changes, so that it can be asked beforehand; those who
+/// may change every order are not made to wait for it.
+async fn check_owner(
+    app: &App,
+    caller: &Caller,
+    id: &OrderId,
+    flight: &FlightHandle,
+    deadline: Deadline,
+) -> Result<(), Problem> {
+    if caller.own().is_none() {
+        return Ok(());
+    }
+    if let Some(Answer::Order { order, .. }) = app.look_up(flight, id, deadline).await? {
+        return hide_from_others(caller, &order.customer);
+    }
+    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+    hide_from_others(caller, &stored.ok_or_else(Problem::order_not_found)?.order.customer)
 }
 
 async fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {

@@ -80,6 +80,11 @@ impl Outside {
         self.unmet.lock().contains(flight_id)
     }
 
+    /// The journal, for those who read what happened. Its calls block.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
     /// Whether other processes may use the journal as well.
     pub fn is_shared(&self) -> bool {
         self.is_shared

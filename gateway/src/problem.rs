@@ -11,6 +11,7 @@ use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::Response;
 
+use crate::auth::Role;
 use crate::json::Json;
 use crate::traces;
 
@@ -49,6 +50,7 @@ codes! {
     Forbidden "FORBIDDEN" FORBIDDEN "This is not allowed";
     FlightNotFound "FLIGHT_NOT_FOUND" NOT_FOUND "There is no such flight";
     OrderNotFound "ORDER_NOT_FOUND" NOT_FOUND "There is no such order";
+    WaitlistEntryNotFound "WAITLIST_ENTRY_NOT_FOUND" NOT_FOUND "There is no such waitlist entry";
     NotFound "NOT_FOUND" NOT_FOUND "There is nothing here";
     MethodNotAllowed "METHOD_NOT_ALLOWED" METHOD_NOT_ALLOWED "This method is not for this address";
     RequestTimeout "REQUEST_TIMEOUT" REQUEST_TIMEOUT "The request took too long to arrive";
@@ -60,6 +62,7 @@ codes! {
     NotEnoughSeats "NOT_ENOUGH_SEATS" CONFLICT "Fewer seats are left than asked for";
     SeatTaken "SEAT_TAKEN" CONFLICT "A seat is not free";
     NoSuchSeat "NO_SUCH_SEAT" BAD_REQUEST "There is no such seat";
+    OrdersWithoutSeats "ORDERS_WITHOUT_SEATS" CONFLICT "The new seat plan has no place for some orders";
     NotTogether "NOT_TOGETHER" CONFLICT "No row has so many free seats side by side";
     SaleNotOpen "SALE_NOT_OPEN" CONFLICT "The sale has not begun";
     SalePaused "SALE_PAUSED" CONFLICT "The sale is paused";
@@ -69,6 +72,7 @@ codes! {
     OrderNotChangeable "ORDER_NOT_CHANGEABLE" CONFLICT "The order cannot be changed so";
     FlightExists "FLIGHT_EXISTS" CONFLICT "There is a flight with this id";
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The idempotency key was used for another request";
+    RateLimited "RATE_LIMITED" TOO_MANY_REQUESTS "Too many requests";
     Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too busy at the moment; nothing was done";
     OutcomeUnknown "OUTCOME_UNKNOWN" SERVICE_UNAVAILABLE "It is not known whether it was done";
     Internal "INTERNAL" INTERNAL_SERVER_ERROR "Something is broken here";
@@ -83,10 +87,23 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// One mistake in a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineError {
+    /// Which line, counted from 1.
+    pub line: u64,
+    /// Which field or column; empty: the whole line.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
 /// What a code adds.
 #[derive(Debug, Clone, Default)]
 struct Extras {
     errors: Vec<FieldError>,
+    lines: Vec<LineError>,
+    further_errors: u64,
     available: Option<u32>,
     limit: Option<u16>,
     holding: Option<u32>,
@@ -121,6 +138,36 @@ impl Problem {
         problem
     }
 
+    /// Bad lines of a file, at least one mistake; `further` ones are not named.
+    pub fn bad_lines(mistakes: Vec<LineError>, further: u64) -> Self {
+        let all = mistakes.len() as u64 + further;
+        let detail = format!(
+            "Nothing was done: no flight of the file was created, because of {all} mistakes in it. Correct them and send \
+             the file again."
+        );
+        let mut problem = Self::new(Code::InvalidRequest, detail);
+        problem.extras().lines = mistakes;
+        problem.extras().further_errors = further;
+        problem
+    }
+
+    /// Nobody can say whether a file's flights were created.
+    pub fn import_unknown() -> Self {
+        let detail = "The flights were handed over, but their outcome is not known yet: they may have been created. Send \
+                      the same file again with existing=skip; that creates those that are not there.";
+        Self { retry_after_seconds: Some(1), ..Self::new(Code::OutcomeUnknown, detail) }
+    }
+
+    /// The bad fields that it names.
+    pub fn field_errors(&self) -> &[FieldError] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.errors)
+    }
+
+    /// What it says to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// One bad field of a request.
     pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError { field: field.into(), message: message.into() }])
@@ -134,6 +181,13 @@ impl Problem {
     /// An order that is not there.
     pub fn order_not_found() -> Self {
         Self::new(Code::OrderNotFound, "No order has this id. Check that it was copied whole.")
+    }
+
+    /// An entry of a waitlist that is not there.
+    pub fn waitlist_entry_not_found() -> Self {
+        let detail = "No waitlist entry has this id, or it stopped waiting more than a day ago. Check that the id was copied \
+                      whole.";
+        Self::new(Code::WaitlistEntryNotFound, detail)
     }
 
     /// Nobody can say whether it was done.
@@ -157,11 +211,45 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
-    /// A wrong or missing token.
+    /// An admin's token that is missing, wrong, expired or revoked: which of these is nobody's business.
     pub fn unauthorized() -> Self {
-        let detail = "Nothing was done. Send the admin token as `Authorization: Bearer <token>`; the server's log says \
-                      at start in which file it is.";
+        let detail = "Nothing was done. Send an admin's token that holds as `Authorization: Bearer <token>`; \
+                      `farerush token create` makes one, and the server's log says at start where the first one is.";
         Self::new(Code::Unauthorized, detail)
+    }
+
+    /// A customer's token that is missing or does not hold, and why.
+    pub fn customer_unknown(why: &'static str) -> Self {
+        let detail = format!(
+            "Nothing was done: send the customer's token as `Authorization: Bearer <token>`. There was no token that \
+             holds: {why}."
+        );
+        Self::new(Code::Unauthorized, detail)
+    }
+
+    /// A token whose role may not do this.
+    pub fn role_too_little(has: Role, needed: Role) -> Self {
+        let (has, needed) = (has.as_str(), needed.as_str());
+        let detail = format!(
+            "Nothing was done: the token's role is {has}, and this needs {needed}. Ask with such a token."
+        );
+        Self::new(Code::Forbidden, detail)
+    }
+
+    /// A customer who names another one.
+    pub fn other_customer() -> Self {
+        let detail = "Nothing was done: the token is one customer's, and the request names another one. Name the \
+                      token's customer, or nobody.";
+        Self::new(Code::Forbidden, detail)
+    }
+
+    /// One request too many. `whose` limit it is: "this customer", say.
+    pub fn rate_limited(whose: &'static str, per_second: u32, retry_after_seconds: u32) -> Self {
+        let detail = format!(
+            "Nothing was done: {whose} may ask {per_second} times a second, and has. Wait for as long as Retry-After \
+             says and send it again."
+        );
+        Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Code::RateLimited, detail) }
     }
 
     /// A seat count that is already known to be gone.
@@ -207,7 +295,7 @@ impl Problem {
 
     /// The headers that go with it.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let of_401 = || HeaderValue::from_static("Bearer realm=\"farerush admin\"");
+        let of_401 = || HeaderValue::from_static("Bearer realm=\"farerush\"");
         let content_type = HeaderValue::from_static("application/problem+json");
         let retry_after = self.retry_after_seconds.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
         let allow = self.allow.map(|methods| (ALLOW, HeaderValue::from_static(methods)));
@@ -233,6 +321,14 @@ impl Extras {
                 json.open().key("field").text(&error.field).key("message").text(&error.message).close();
             }
             json.close_list();
+        }
+        if !self.lines.is_empty() {
+            json.key("errors").open_list();
+            for LineError { line, field, message } in &self.lines {
+                json.open().key("line").number(*line).key("field").text(field).key("message").text(message);
+                json.close();
+            }
+            json.close_list().key("further_errors").number(self.further_errors);
         }
         if let Some(available) = self.available {
             json.key("available").number(available);
@@ -300,6 +396,10 @@ impl From<Refusal> for Problem {
                     LimitScope::Order => {
                         format!("No order was placed: one order may have at most {limit} seats.")
                     }
+                    LimitScope::Waitlist => format!(
+                        "The party was not put on the waitlist: a customer may wait with at most {limit} parties for one \
+                         flight, and this one does. Give one of them up first."
+                    ),
                     LimitScope::Customer => format!(
                         "No order was placed: a customer may have at most {limit} seats on this flight, and this one \
                          has {holding}."
@@ -318,11 +418,24 @@ impl From<Refusal> for Problem {
                 Self::new(Code::OrderNotChangeable, format!("Nothing was done to the order: {reason}."))
             }
             Refusal::OrderNotFound => Self::order_not_found(),
+            Refusal::WaitlistEntryNotFound => Self::waitlist_entry_not_found(),
+            Refusal::WaitlistFull => Self::overloaded("as many parties wait for this flight as may", 60),
             Refusal::IdempotencyKeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "Nothing was done: this Idempotency-Key came with another body before. Use a new key for a new order.",
+                "Nothing was done: this Idempotency-Key came with another request before. Use a new key for a new one.",
+            ),
+            Refusal::OrdersWithoutSeats { orders } => Self::new(
+                Code::OrdersWithoutSeats,
+                format!(
+                    "Nothing was changed: {orders} orders would lose their seats. Ask with ?dry_run=true which; make \
+                     room for them, or say \"cancel_stranded\": true, and they are cancelled."
+                ),
             ),
             Refusal::TooManyOrders => Self::overloaded("the flight keeps as many orders as it may", 60),
+            Refusal::TooManyRequests => Self::overloaded(
+                "the flight remembers as many idempotency keys as it may; old ones leave after a day",
+                60,
+            ),
             Refusal::Invalid { field, message } => Self::invalid_field(field, message),
         }
     }

@@ -93,6 +93,7 @@ pub fn write_order(json: &mut Json, order: &Order, frame: &OrderFrame<'_>) {
     json.key("total");
     write_money(json, order.total, frame.currency);
     json.key("hold_expires_at").time_or_null(order.hold_expires_at);
+    json.key("payment_begun_at").time_or_null(order.payment_begun_at());
     json.key("created_at").time(order.created_at);
     json.key("updated_at").time(order.updated_at);
     if let Some(reference) = order.client_reference() {

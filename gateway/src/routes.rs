@@ -11,11 +11,14 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, path};
 
 use crate::app::{App, FlightName, OrderName};
+use crate::auth::{self, Deed, Denied, Role};
 use crate::body::received;
+use crate::csv_text::Accepts;
 use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT};
 use crate::grab::{self, GivenKey};
 use crate::problem::{Code, Problem};
-use crate::{admin, docs_pages, flights, live, metrics, openapi, ops, orders};
+use crate::waitlist::WaitlistName;
+use crate::{admin, audit, docs_pages, flights, live, metrics, openapi, ops, orders, waitlist};
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
 pub const ADDRESSES: &[(&str, &str)] = &[
@@ -24,19 +27,29 @@ pub const ADDRESSES: &[(&str, &str)] = &[
     ("/v1/flights/{}/seats", "GET, HEAD"),
     ("/v1/flights/{}/live", "GET, HEAD"),
     ("/v1/flights/{}/orders", "POST"),
+    ("/v1/flights/{}/waitlist", "POST"),
+    ("/v1/waitlist/{}", "GET, HEAD, DELETE"),
     ("/v1/orders", "GET, HEAD"),
     ("/v1/orders/{}", "GET, HEAD, PATCH, DELETE"),
+    ("/v1/orders/{}/pay", "POST"),
     ("/v1/orders/{}/confirm", "POST"),
     ("/v1/orders/{}/cancel", "POST"),
     ("/v1/admin/flights", "POST"),
+    ("/v1/admin/flights/import", "POST"),
     ("/v1/admin/flights/{}", "PATCH"),
+    ("/v1/admin/flights/{}/manifest", "GET, HEAD"),
+    ("/v1/admin/flights/{}/audit", "GET, HEAD"),
+    ("/v1/admin/flights/{}/refunds", "GET, HEAD"),
     ("/v1/admin/flights/{}/open", "POST"),
     ("/v1/admin/flights/{}/pause", "POST"),
     ("/v1/admin/flights/{}/close", "POST"),
     ("/v1/admin/flights/{}/seats/block", "POST"),
     ("/v1/admin/flights/{}/seats/unblock", "POST"),
+    ("/v1/admin/flights/{}/seats/withdraw", "POST"),
+    ("/v1/admin/flights/{}/aircraft", "POST"),
     ("/v1/admin/flights/{}/rows", "POST"),
     ("/v1/admin/flights/{}/restart", "POST"),
+    ("/v1/admin/flights/{}/waitlist", "GET, HEAD"),
     ("/v1/admin/orders", "GET, HEAD"),
     ("/v1/admin/status", "GET, HEAD"),
     ("/livez", "GET, HEAD"),
@@ -55,8 +68,9 @@ type Answered = Result<Response, Problem>;
 pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let hot = path!("v1" / "flights" / FlightName / "orders")
         .and(warp::post())
+        .and(auth::authorization())
         .and(with(app))
-        .and(warp::header::optional::<GivenKey>("idempotency-key"))
+        .and(key())
         .and(timeout())
         .and(received(app.body))
         .then(grab::place);
@@ -68,6 +82,8 @@ pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infalli
 fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let answered = about_flights(app)
         .or(about_orders(app))
+        .unify()
+        .or(about_waitlists(app))
         .unify()
         .or(for_admins(app))
         .unify()
@@ -104,78 +120,174 @@ fn about_flights(app: &Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let of_customer =
-        path!("v1" / "orders").and(warp::get()).and(with(app)).and(query()).then(orders::of_customer);
+    let reads = || auth::caller(app, Deed::Reads);
+    let changes = || auth::caller(app, Deed::Changes);
+    let of_customer = path!("v1" / "orders")
+        .and(warp::get())
+        .and(reads())
+        .and(with(app))
+        .and(query())
+        .then(orders::of_customer);
     let one = path!("v1" / "orders" / OrderName)
         .and(warp::get())
+        .and(reads())
         .and(with(app))
         .and(query())
         .and(timeout())
         .then(orders::one);
     let change = path!("v1" / "orders" / OrderName)
         .and(warp::patch())
+        .and(changes())
         .and(with(app))
+        .and(key())
         .and(timeout())
         .and(received(app.body))
         .then(orders::change);
+    let pay = path!("v1" / "orders" / OrderName / "pay")
+        .and(warp::post())
+        .and(changes())
+        .and(with(app))
+        .and(key())
+        .and(timeout())
+        .and(received(app.body))
+        .then(orders::pay);
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
+        .and(changes())
         .and(with(app))
+        .and(key())
         .and(timeout())
         .and(received(app.body))
         .then(orders::confirm);
     let cancel = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
     let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
-    let cancel =
-        cancel.or(delete).unify().and(with(app)).and(timeout()).and(received(app.body)).then(orders::cancel);
-    let changing = change.or(confirm).unify().or(cancel).unify();
+    let cancel = cancel
+        .or(delete)
+        .unify()
+        .and(changes())
+        .and(with(app))
+        .and(key())
+        .and(timeout())
+        .and(received(app.body))
+        .then(orders::cancel);
+    let changing = change.or(pay).unify().or(confirm).unify().or(cancel).unify();
     of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
+}
+
+fn about_waitlists(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let join = path!("v1" / "flights" / FlightName / "waitlist")
+        .and(warp::post())
+        .and(auth::caller(app, Deed::Changes))
+        .and(with(app))
+        .and(key())
+        .and(timeout())
+        .and(received(app.body))
+        .then(waitlist::join);
+    let one = path!("v1" / "waitlist" / WaitlistName)
+        .and(warp::get())
+        .and(auth::caller(app, Deed::Reads))
+        .and(with(app))
+        .and(query())
+        .and(timeout())
+        .then(waitlist::one);
+    let leave = path!("v1" / "waitlist" / WaitlistName)
+        .and(warp::delete())
+        .and(auth::caller(app, Deed::Changes))
+        .and(with(app))
+        .and(key())
+        .and(timeout())
+        .and(received(app.body))
+        .then(waitlist::leave);
+    let list = path!("v1" / "admin" / "flights" / FlightName / "waitlist")
+        .and(warp::get())
+        .and(auth::admin(app, Role::Viewer))
+        .and(with(app))
+        .and(query())
+        .then(waitlist::list);
+    join.or(one).unify().or(leave).unify().or(list).unify().map(answer).boxed()
 }
 
 fn for_admins(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let create = path!("v1" / "admin" / "flights")
         .and(warp::post())
-        .and(admin_only(app))
+        .and(auth::admin(app, Role::Admin))
         .and(with(app))
+        .and(key())
         .and(received(app.body))
         .then(admin::flights::create);
     let change = path!("v1" / "admin" / "flights" / FlightName)
         .and(warp::patch())
-        .and(admin_only(app))
+        .and(auth::admin(app, Role::Operator))
         .and(with(app))
+        .and(key())
         .and(received(app.body))
         .then(admin::flights::change_policy);
     let list = path!("v1" / "admin" / "orders")
         .and(warp::get())
-        .and(admin_only(app))
+        .and(auth::admin(app, Role::Viewer))
         .and(with(app))
         .and(query())
+        .and(accepts())
         .then(admin::orders::list);
     let status = path!("v1" / "admin" / "status")
         .and(warp::get())
-        .and(admin_only(app))
+        .and(auth::admin(app, Role::Viewer))
         .and(with(app))
         .and(query())
         .then(admin::status::show);
     let one_flight = create.or(change).unify().or(list).unify().or(status).unify();
-    one_flight.map(answer).or(admin_actions(app)).unify().boxed()
+    one_flight.map(answer).or(admin_actions(app)).unify().or(admin_reads(app)).unify().boxed()
+}
+
+/// What is told about one flight, and the way in for many.
+fn admin_reads(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let import = path!("v1" / "admin" / "flights" / "import")
+        .and(warp::post())
+        .and(auth::admin(app, Role::Admin))
+        .and(with(app))
+        .and(key())
+        .and(query())
+        .and(admin::import::file(app))
+        .then(admin::import::import);
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+    let reading =
+        || warp::get().and(auth::admin(app, Role::Viewer)).and(with(app)).and(query()).and(accepts());
+    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show);
+    let audit = flight().and(path!("audit")).and(reading()).then(audit::show);
+    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list);
+    import.or(manifest).unify().or(audit).unify().or(refunds).unify().map(answer).boxed()
 }
 
 /// The addresses under one flight that take a POST.
 fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    use admin::flights::{block, close, open, pause, restart, rows, unblock};
+    use admin::flights::{block, close, open, pause, restart as restart_it, rows, unblock};
     let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
-    let acting = || warp::post().and(admin_only(app)).and(with(app)).and(received(app.body));
+    let acting = || {
+        warp::post().and(auth::admin(app, Role::Operator)).and(with(app)).and(key()).and(received(app.body))
+    };
     let open = flight().and(path!("open")).and(acting()).then(open);
     let pause = flight().and(path!("pause")).and(acting()).then(pause);
     let close = flight().and(path!("close")).and(acting()).then(close);
     let block = flight().and(path!("seats" / "block")).and(acting()).then(block);
     let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
     let rows = flight().and(path!("rows")).and(acting()).then(rows);
-    let restart = flight().and(path!("restart")).and(acting()).then(restart);
+    let planning = || {
+        let admin = warp::post().and(auth::admin(app, Role::Operator));
+        admin.and(with(app)).and(key()).and(query()).and(received(app.body))
+    };
+    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap);
+    let withdraw = flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw);
+    let plans = swap.or(withdraw).unify();
+    let restart = flight().and(path!("restart"));
+    let restart = restart
+        .and(warp::post())
+        .and(auth::admin(app, Role::Operator))
+        .and(with(app))
+        .and(received(app.body))
+        .then(restart_it);
     let sale = open.or(pause).unify().or(close).unify();
     let seats = block.or(unblock).unify().or(rows).unify();
-    sale.or(seats).unify().or(restart).unify().map(answer).boxed()
+    sale.or(seats).unify().or(plans).unify().or(restart).unify().map(answer).boxed()
 }
 
 fn for_operators(app: &Arc<App>) -> BoxedFilter<(Response,)> {
@@ -242,25 +354,19 @@ fn timeout() -> impl Filter<Extract = (Option<GivenTimeout>,), Error = Rejection
     warp::header::optional::<GivenTimeout>(REQUEST_TIMEOUT)
 }
 
+/// The key under which a repetition changes nothing more, if there is one.
+fn key() -> impl Filter<Extract = (Option<GivenKey>,), Error = Rejection> + Copy {
+    warp::header::optional::<GivenKey>("idempotency-key")
+}
+
+/// Whether CSV is wanted.
+fn accepts() -> impl Filter<Extract = (Option<Accepts>,), Error = Rejection> + Copy {
+    warp::header::optional::<Accepts>("accept")
+}
+
 /// The raw query, empty if there is none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or(warp::any().map(String::new)).unify()
-}
-
-/// What an address answers whose token is missing or wrong.
-#[derive(Debug)]
-struct NotAnAdmin;
-
-impl warp::reject::Reject for NotAnAdmin {}
-
-fn admin_only(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    let app = app.clone();
-    warp::header::optional::<String>("authorization")
-        .and_then(move |shown: Option<String>| {
-            let checked = app.admin_token.check(shown.as_deref());
-            std::future::ready(checked.map_err(|_| warp::reject::custom(NotAnAdmin)))
-        })
-        .untuple_one()
 }
 
 fn answer(answered: Answered) -> Response {
@@ -269,8 +375,8 @@ fn answer(answered: Answered) -> Response {
 
 /// What no route took, and what warp itself refused.
 fn rejected(app: &App, rejection: &Rejection) -> Response {
-    let problem = if rejection.find::<NotAnAdmin>().is_some() {
-        Problem::unauthorized()
+    let problem = if let Some(Denied(problem)) = rejection.find() {
+        problem.clone()
     } else if let Some(header) = rejection.find::<warp::reject::InvalidHeader>() {
         let name = match header.name() {
             "idempotency-key" => "Idempotency-Key",

@@ -13,19 +13,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::auth::AdminToken;
+use crate::auth::Identity;
 use crate::body::BodyLimits;
-use crate::config::Settings;
+use crate::config::{CustomerAuth, Settings};
 use crate::cors::Cors;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::ops_server::OpsServer;
 use crate::outside::Outside;
+use crate::rate::Limited;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::server::Stop;
 use crate::storage::{DataDir, StartError, open_journal};
 use crate::traces::Observer;
-use crate::{demo, recovering, routes, server};
+use crate::webhooks::Webhooks;
+use crate::{demo, rate, recovering, routes, server};
 
 /// A server that runs.
 pub struct Running {
@@ -54,11 +56,11 @@ pub async fn start_with(
     settings: Settings,
     in_front: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>,
 ) -> Result<Running, StartError> {
+    refuse_open(&settings)?;
     let data_dir = DataDir::take(&settings.data_dir)?;
     let observer = Observer::start(&settings).map_err(StartError::Traces)?;
     server::allow_open_files(settings.max_connections);
-    let admin_token = AdminToken::obtain(settings.admin_token.as_ref(), &settings.data_dir)
-        .map_err(|source| StartError::AdminToken { path: settings.data_dir.join("admin.token"), source })?;
+    let identity = Identity::open(&settings)?;
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
@@ -73,7 +75,9 @@ pub async fn start_with(
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
-    let (engine, around) = metrics.within(|| start_engine(&settings, &journal, brought_up))?;
+    let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
+    let webhooks_too = webhooks.as_deref();
+    let (engine, around) = metrics.within(|| start_engine(&settings, &journal, brought_up, webhooks_too))?;
     tracing::info!(
         flights,
         replayed_events = replayed,
@@ -83,13 +87,16 @@ pub async fn start_with(
         durability = settings.durability.as_str(),
         "recovered"
     );
+    if let Some(webhooks) = &webhooks {
+        webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability).await;
+    }
     if settings.demo {
         let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
         }
     }
-    if let Some(file) = &admin_token.file {
+    if let Some(file) = identity.admins.master_file() {
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
     let stop = Arc::new(Stop::default());
@@ -99,13 +106,16 @@ pub async fn start_with(
         store: around.store,
         write_behind: around.write_behind,
         outside: around.outside,
+        webhooks,
         recoveries: around.recoveries,
         has_replica: settings.store_read.is_some(),
         journal: journal.describe(),
         durability: settings.durability,
-        admin_token,
+        identity,
         request_timeout: settings.request_timeout,
         body: BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout },
+        import_bytes_max: settings.import_bytes_max,
+        imports: Arc::new(tokio::sync::Semaphore::new(1)),
         started: Instant::now(),
         live,
         metrics,
@@ -113,6 +123,9 @@ pub async fn start_with(
     });
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
     tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
+    if !app.identity.rates.are_off() {
+        tokio::spawn(rate::upkeep(Arc::downgrade(&app)));
+    }
     if let Some(ops) = &ops {
         ops.serve(&app);
         tracing::info!(address = %ops.address(), "the operators' port is served");
@@ -140,10 +153,13 @@ fn accept(
         idle_timeout: settings.idle_timeout,
         header_bytes_max: settings.header_bytes_max,
     };
-    // Where every request is watched, or gets more headers, there is no short way.
-    let short_way = (observer.is_none() && settings.cors_origins.is_none()).then(|| app.clone());
-    let express = server::Express::new(short_way, observer);
-    let service = app.metrics.per_connection(warp::service(routes::all(app)));
+    // Where every request is watched, or gets more headers, or has to show who it is from, or is counted, there is no
+    // short way.
+    let is_plain = observer.is_none() && settings.cors_origins.is_none();
+    let short_way = (is_plain && app.identity.asks_nothing_of_customers()).then(|| app.clone());
+    let express = server::Express::new(short_way, observer, app.identity.rates.know_addresses());
+    let limited = Limited::new(warp::service(routes::all(app)), app);
+    let service = app.metrics.per_connection(limited);
     let cors = settings.cors_origins.clone();
     async move {
         // Two services, so that nothing is added where nobody asked for it.
@@ -161,14 +177,21 @@ fn start_engine(
     settings: &Settings,
     journal: &Arc<dyn Journal>,
     brought_up: BroughtUp,
+    webhooks: Option<&Webhooks>,
 ) -> Result<(Arc<Engine>, Surroundings), StartError> {
     let BroughtUp { store, flights, without_store } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
     let engine_place = EnginePlace::default();
     let outside = Arc::new(Outside::new(settings, journal.clone(), store.clone()));
     let hooks = recovering::hooks(&engine_place, &outside);
-    let write_behind =
-        WriteBehind::start(store.clone(), journal.clone(), WriteBehindOptions::default(), hooks);
+    // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
+    let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
+    let write_behind = WriteBehind::start(store.clone(), trimmed, WriteBehindOptions::default(), hooks);
+    let intake = write_behind.intake();
+    let on_durable = match webhooks {
+        Some(webhooks) => webhooks.beside(intake),
+        None => intake,
+    };
     let around = Surroundings {
         journal: journal.clone(),
         store,
@@ -182,7 +205,7 @@ fn start_engine(
     }
     let engine = Engine::start(EngineParts {
         journal: journal.clone(),
-        on_durable: around.write_behind.intake(),
+        on_durable,
         recover: around.clone().recovery(),
         durability: settings.durability,
         limits: Limits {
@@ -200,6 +223,22 @@ fn start_engine(
     let _ = engine_place.set(Arc::downgrade(&engine));
     around.adopt_all(&engine, flights);
     Ok((engine, around))
+}
+
+/// A server that believes everybody is for this machine alone, unless that is meant otherwise.
+fn refuse_open(settings: &Settings) -> Result<(), StartError> {
+    if settings.customer_auth != CustomerAuth::Open {
+        return Ok(());
+    }
+    if !settings.listen.ip().to_canonical().is_loopback() && !settings.allow_open {
+        return Err(StartError::OpenToAll { address: settings.listen });
+    }
+    tracing::warn!(
+        "customer_auth is open: whoever reaches {} may order for anybody and see anybody's orders. Set customer_auth \
+         to jwt before customers can.",
+        settings.listen
+    );
+    Ok(())
 }
 
 /// A Redis that may lose what it confirms is no journal to sell on, unless that is meant.
@@ -237,7 +276,15 @@ impl Running {
         let engine = self.app.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
+        // They share the store with it, and need little; what they do not deliver now, the next start does.
+        let patience = left() / 4;
+        let webhooks = self.app.webhooks.clone();
+        let webhooks = tokio::spawn(async move {
+            let Some(webhooks) = webhooks else { return true };
+            webhooks.stop(patience).await
+        });
         let stored = self.app.write_behind.drain(left()).await;
+        let webhooks_delivered = webhooks.await.unwrap_or(false);
         if let Some(traces_sent) = traces_sent {
             let _ = tokio::time::timeout(left(), traces_sent).await;
         }
@@ -247,7 +294,7 @@ impl Running {
         if let Some(ops) = self.ops {
             let _ = tokio::task::spawn_blocking(move || ops.end()).await;
         }
-        tracing::info!(connections_ended, engine_stopped, stored, "stopped");
+        tracing::info!(connections_ended, engine_stopped, stored, webhooks_delivered, "stopped");
         connections_ended && engine_stopped && stored
     }
 }

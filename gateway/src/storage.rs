@@ -14,8 +14,10 @@ use farerush_persistence::journal::{
 use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Store, StoreError, StoreOptions};
 
+use crate::auth::JwtError;
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::traces::TracesError;
+use crate::webhooks::WebhookError;
 
 /// First pause before a server is tried again; each further one is twice as long.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -50,9 +52,25 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Customers' tokens cannot be checked.
+    #[error("cannot check customers' tokens (customer_auth is jwt)")]
+    CustomerTokens(#[source] JwtError),
+    /// Everybody could order for everybody.
+    #[error(
+        "customer_auth is open, so whoever reaches {address} may order for anybody and see anybody's orders. Have \
+         customers show who they are (--customer-auth jwt), or listen on 127.0.0.1 behind a front of your own, or say \
+         that it is meant so: --allow-open"
+    )]
+    OpenToAll {
+        /// The address that others can reach.
+        address: std::net::SocketAddr,
+    },
     /// Traces cannot be sent, whatever the collector says.
     #[error("cannot start traces; without `otlp_endpoint` there are none")]
     Traces(#[source] TracesError),
+    /// Webhooks cannot be sent, though that is wanted.
+    #[error("cannot send webhooks")]
+    Webhooks(#[from] WebhookError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -289,6 +289,10 @@ async fn admins(server: &TestServer, checker: &mut Checker) {
         ("POST /v1/admin/flights/{flight_id}/seats/block", r#"{"seats":["1A"]}"#),
         ("POST /v1/admin/flights/{flight_id}/seats/unblock", r#"{"seats":["30A"]}"#),
         ("POST /v1/admin/flights/{flight_id}/rows", r#"{"cabin_class":"economy"}"#),
+        ("GET /v1/admin/flights/{flight_id}/manifest", ""),
+        ("GET /v1/admin/flights/{flight_id}/audit", ""),
+        ("GET /v1/admin/flights/{flight_id}/refunds", ""),
+        ("POST /v1/admin/flights/{flight_id}/close", r#"{"cancel_orders":true}"#),
         ("POST /v1/admin/flights/{flight_id}/restart", ""),
     ] {
         for flight in ["DEMO1", "NOPE"] {
@@ -302,6 +306,33 @@ async fn admins(server: &TestServer, checker: &mut Checker) {
     {
         checker.check(operation, &server.admin(&format!("{operation}{query}"), "").await);
     }
+    for (operation, query) in [
+        ("GET /v1/admin/flights/{flight_id}/manifest", "?format=csv"),
+        ("GET /v1/admin/flights/{flight_id}/audit", "?format=csv"),
+        ("GET /v1/admin/flights/{flight_id}/refunds", "?format=csv"),
+        ("GET /v1/admin/orders", "?format=csv"),
+    ] {
+        let request = format!("{}{query}", operation.replace("{flight_id}", "DEMO1"));
+        checker.check(operation, &server.admin(&request, "").await);
+    }
+    imports(server, checker).await;
+}
+
+async fn imports(server: &TestServer, checker: &mut Checker) {
+    let operation = "POST /v1/admin/flights/import";
+    let content = document()["paths"]["/v1/admin/flights/import"]["post"]["requestBody"]["content"].clone();
+    let authorization = format!("Bearer {TOKEN}");
+    for (media_type, content) in content.as_object().unwrap() {
+        let file = content["example"].as_str().unwrap();
+        let headers = [("authorization", authorization.as_str()), ("content-type", media_type.as_str())];
+        for (query, status) in [("?dry_run=true", 200), ("", 201), ("", 400), ("?existing=skip", 200)] {
+            let reply = server.send(&format!("{operation}{query}"), &headers, file).await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            checker.check(operation, &reply);
+        }
+    }
+    checker.check(operation, &server.admin(operation, "{}").await);
+    checker.check(operation, &server.send(operation, &[], "x").await);
 }
 
 async fn operators(server: &TestServer, checker: &mut Checker) {

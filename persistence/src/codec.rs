@@ -23,6 +23,7 @@
 
 mod parts;
 mod records;
+mod waitlist;
 
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
@@ -32,7 +33,7 @@ use farerush_engine::flight::{
 };
 use farerush_engine::journal::Batch;
 
-use records::{CauseRecord, EventRecord, OrderRecord, SnapshotRecord};
+use records::{CauseRecord, EventRecord, OrderRecord, RestRecord, SnapshotRecord};
 
 const MAGIC: u8 = 0xF7;
 const VERSION: u8 = 1;
@@ -244,7 +245,7 @@ pub fn encode_snapshot_into(
         for order in &snapshot.orders {
             put(out, OrderRecord::from(order))?;
         }
-        Ok(())
+        RestRecord::all_of(snapshot).try_for_each(|rest| put(out, rest))
     })
 }
 
@@ -307,6 +308,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
             for index in 0..head.count as usize {
                 let order: OrderRecord<'_> = take(&mut body, index)?;
                 snapshot.orders.push(order.restore().map_err(|e| bad_value(index, e))?);
+            }
+            for index in head.count as usize.. {
+                if body.is_empty() {
+                    break;
+                }
+                let rest: RestRecord<'_> = take(&mut body, index)?;
+                rest.restore_into(&mut snapshot).map_err(|e| bad_value(index, e))?;
             }
             Record::Snapshot { epoch: head.epoch, snapshot: Box::new(snapshot) }
         }

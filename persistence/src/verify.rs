@@ -6,13 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use farerush_engine::flight::{
-    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq,
+    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq, WaitlistId,
+    WaitlistStatus,
 };
 use farerush_engine::journal::{Extent, Journal};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::recovery::{RecoveryError, blocking, replay};
-use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus, passenger_on, seats_of};
+use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus, passenger_on};
 
 /// How often a flight is read again because a server moved it on while it was being read.
 const TRIES_MAX: usize = 5;
@@ -269,6 +270,8 @@ fn same(journal: &Flight, store: &Flight, when: &str) -> Result<(), String> {
         let extra = || other.orders.iter().find(|order| journal.order(order.no).is_none());
         match differs.or_else(extra) {
             Some(order) => format!("order {}", order.no.0),
+            None if one.waitlist != other.waitlist => "the waitlist".to_owned(),
+            None if one.requests != other.requests => "the keys of requests".to_owned(),
             None => "the seats".to_owned(),
         }
     };
@@ -302,7 +305,32 @@ fn check_tables(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
     if let Some(order) = flight.orders().find(|order| !stored.contains_key(&order.no)) {
         return Err(format!("orders: there is no row of order {}", order.no.0));
     }
+    check_waitlist(flight, tables)?;
     check_tickets(flight, tables, &owners)
+}
+
+fn check_waitlist(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
+    let definition = flight.definition();
+    let mut known: HashMap<_, _> = flight.waitlist().map(|entry| (entry.no, entry)).collect();
+    for stored in &tables.waitlist {
+        let no = stored.entry.no;
+        if stored.id != WaitlistId::of(&definition.flight_id, definition.salt, no) {
+            return Err(format!("waitlist: the id of entry {} is not the one it must have", no.0));
+        }
+        match known.remove(&no) {
+            Some(entry) if *entry != stored.entry => {
+                return Err(format!("waitlist: entry {} is not as it is in the flight", no.0));
+            }
+            None if stored.entry.status == WaitlistStatus::Waiting => {
+                return Err(format!("waitlist: entry {} waits, but not in the flight", no.0));
+            }
+            _ => {}
+        }
+    }
+    match known.keys().next() {
+        Some(no) => Err(format!("waitlist: there is no row of entry {}", no.0)),
+        None => Ok(()),
+    }
 }
 
 fn check_tickets(
@@ -314,7 +342,7 @@ fn check_tickets(
     let mut tickets: BTreeMap<Seat, &Ticket> =
         tables.tickets.iter().map(|ticket| (ticket.seat, ticket)).collect();
     for cabin in &flight.definition().cabins {
-        for seat in seats_of(cabin) {
+        for seat in cabin.all_seats() {
             let Some(ticket) = tickets.remove(&seat) else {
                 return Err(format!("tickets: there is no row of seat {seat}"));
             };

@@ -2,7 +2,10 @@
 
 mod journal_support;
 
-use farerush_engine::flight::{Epoch, Event, OrderPlaced, PassengerName, Seat, Seq};
+use farerush_engine::flight::{
+    Epoch, Event, Fingerprint, Flight, IdempotencyKey, OrderPlaced, OrderStatus, PassengerName, Request,
+    Seat, Seq, Timestamp,
+};
 use farerush_persistence::codec::{
     CodecError, Record, decode, encode_events_into, encode_fence_into, encode_snapshot_into, peek,
 };
@@ -127,4 +130,78 @@ fn a_flight_cannot_be_defined_in_another_flights_record() {
     wrong.events[0].event =
         Event::FlightCreated { definition: Box::new(snapshot.definition), policy: snapshot.sale.policy };
     assert!(encode_events_into(&mut Vec::new(), &wrong).is_err());
+}
+
+#[test]
+fn a_snapshot_that_was_written_before_anything_followed_its_orders_is_read() {
+    let mut rng = Rng(3);
+    for _ in 0..50 {
+        let mut old = random_snapshot(&mut rng, &flight_id(1));
+        old.requests.clear();
+        old.waitlist.clear();
+        let extras = old.orders.iter_mut().filter_map(|order| order.extras.as_mut());
+        extras.for_each(|extras| extras.payment_begun_at = None);
+        let (mut bytes, mut longer) = (Vec::new(), Vec::new());
+        encode_snapshot_into(&mut bytes, Epoch(2), &old).unwrap();
+        assert_eq!(
+            decode(&bytes).unwrap(),
+            Record::Snapshot { epoch: Epoch(2), snapshot: Box::new(old.clone()) }
+        );
+        // What follows the orders is only ever added: the bytes in front of it have not changed.
+        let mut new = old.clone();
+        new.requests = vec![Request {
+            key: IdempotencyKey::new("k").unwrap(),
+            fingerprint: Fingerprint(7),
+            seq: Seq(9),
+            at: Timestamp::from_millis(1),
+            order: None,
+        }];
+        encode_snapshot_into(&mut longer, Epoch(2), &new).unwrap();
+        let body = 28 + flight_id(1).as_str().len()..bytes.len() - 4;
+        assert!(longer[body.clone()] == bytes[body.clone()]);
+        // The tag of a request, the length of its key, the key, and four small numbers.
+        assert_eq!(longer[body.end..longer.len() - 4], [1, 1, b'k', 7, 9, 2, 0]);
+        assert_eq!(decode(&longer).unwrap(), Record::Snapshot { epoch: Epoch(2), snapshot: Box::new(new) });
+    }
+}
+
+#[test]
+fn bytes_of_the_first_version_are_read() {
+    // By hand: a flight of one seat with one held order, as it was written before payments and keys were known.
+    let mut body = Vec::new();
+    let text = |body: &mut Vec<u8>, text: &str| {
+        body.push(u8::try_from(text.len()).unwrap());
+        body.extend_from_slice(text.as_bytes());
+    };
+    ["FR1", "TPE", "NRT"].iter().for_each(|field| text(&mut body, field));
+    body.extend_from_slice(&[20, 0]); // departs_at 10, no aircraft
+    body.extend_from_slice(&[1, 3, 1, 1]); // one cabin: economy, rows 1 to 1
+    text(&mut body, "A");
+    body.push(198); // 99
+    text(&mut body, "TWD");
+    body.push(7); // salt
+    body.extend_from_slice(&[0, 0, 9, 8, 60, 1, 40, 0]); // no window, limits, hold_seconds, open, last_at 20, none blocked
+    body.push(2); // order 2
+    text(&mut body, "mei");
+    let seat = Seat::new(1, b'A').unwrap().packed();
+    assert!(seat < 251, "a number of one byte");
+    body.extend_from_slice(&[1, u8::try_from(seat).unwrap()]);
+    body.extend_from_slice(&[198, 0, 1, 60, 38, 38, 2, 0]); // total, held, until 30, created and changed at 19, by 2, no extras
+    let id = "FR1-20261224";
+    let mut bytes = vec![0xf7, 1, 3, u8::try_from(id.len()).unwrap()];
+    bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&4_u64.to_le_bytes());
+    bytes.extend_from_slice(&2_u64.to_le_bytes());
+    bytes.extend_from_slice(id.as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    let Record::Snapshot { epoch, snapshot } = decode(&bytes).unwrap() else { panic!("not a snapshot") };
+    assert_eq!((epoch, snapshot.seq, snapshot.last_at), (Epoch(4), Seq(2), Timestamp::from_millis(20)));
+    assert_eq!((snapshot.sale.policy.hold_seconds, snapshot.sale.policy.payment_grace_seconds), (60, 120));
+    assert_eq!((snapshot.orders.len(), snapshot.requests.len()), (1, 0));
+    let order = &snapshot.orders[0];
+    assert_eq!((order.customer.as_str(), order.total, order.status), ("mei", 99, OrderStatus::Held));
+    assert_eq!((order.hold_expires_at, order.payment_begun_at()), (Some(Timestamp::from_millis(30)), None));
+    Flight::restore(*snapshot).unwrap();
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::flight::{
-    CabinClass, Command, CustomerId, Epoch, Flight, IdempotencyKey, OrderId, OrderNo, OrderRef, OrderStatus,
-    PassengerName, Reference, Seq, Together, Wanted,
+    Accept, CabinClass, Command, CustomerId, Decision, Epoch, Event, Flight, IdempotencyKey, OrderId,
+    OrderNo, OrderRef, OrderStatus, PassengerName, PolicyChange, Reference, Refusal, SaleSwitch, Seq,
+    Together, WaitlistStatus, Wanted,
 };
 use farerush_engine::journal::Claim;
 use farerush_persistence::store::{
@@ -213,7 +214,7 @@ async fn every_kind_of_event_reaches_the_tables() {
     for test in stores().await {
         let life = life_of("FR1", 1_500);
         let kinds: HashSet<_> = life.events.iter().map(|event| discriminant(&event.event)).collect();
-        assert_eq!(kinds.len(), 11);
+        assert!(kinds.len() >= 13, "{} kinds", kinds.len());
         for from in (1..=life.flight.seq().0).step_by(40) {
             let outcome = test.store.flush(&[life.batch(1, from..=from + 39)]).await.unwrap();
             assert_eq!(outcome, [Flushed::Stored], "{}", test.name);
@@ -241,7 +242,7 @@ async fn orders_are_listed_newest_first_page_by_page() {
             (OrderFilter::default(), 40),
             (OrderFilter { customer: customer.clone(), ..OrderFilter::default() }, 20),
             (OrderFilter { flight_id: Some(id("A")), ..OrderFilter::default() }, 20),
-            (OrderFilter { flight_id: Some(id("B")), customer, status: None }, 10),
+            (OrderFilter { flight_id: Some(id("B")), customer, ..OrderFilter::default() }, 10),
             (OrderFilter { status: Some(OrderStatus::Cancelled), ..OrderFilter::default() }, 1),
             (OrderFilter { flight_id: Some(id("C")), ..OrderFilter::default() }, 0),
         ];
@@ -331,7 +332,7 @@ async fn names_that_differ_only_in_case_or_accent_are_different() {
         let filter = |customer: &str| OrderFilter {
             customer: Some(CustomerId::new(customer).unwrap()),
             flight_id: Some(id("FR1-A")),
-            status: None,
+            ..OrderFilter::default()
         };
         for customer in ["anna", "Anna", "änna", "anna 旅客 ✈ 🧳"] {
             let found = test.store.orders(&filter(customer), None, 10).await.unwrap();
@@ -487,5 +488,78 @@ async fn what_admins_did_is_in_the_audit_and_what_customers_did_is_not() {
         }
         beside.run("DELETE FROM admin_audit WHERE action = 'open'").await;
         assert_eq!(beside.run("DELETE FROM admin_audit").await, 0, "nothing else on {}", test.name);
+    }
+}
+
+#[tokio::test]
+async fn payments_revivals_and_keys_are_in_the_tables() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let hold = PolicyChange { hold_seconds: Some(60), ..PolicyChange::default() };
+        assert!(life.command(&Command::ChangePolicy(hold)));
+        let (paying, late) = (life.grab("a", 2), life.grab("b", 1));
+        let (pay, confirm) = (
+            Command::Pay { order: life.order_ref(paying) },
+            Command::Confirm { order: life.order_ref(late), payment_reference: None },
+        );
+        assert!(matches!(life.command_under("pay", &pay), Ok(Decision::Record(_))));
+        store.flush(&[life.all(1)]).await.unwrap();
+        life.wait(60_000);
+        assert!(matches!(life.command_under("late", &confirm), Ok(Decision::Record(_))));
+        assert!(matches!(life.events.last().unwrap().event, Event::OrderRevived { .. }));
+        store.flush(&[life.all(1)]).await.unwrap();
+        let mut flight = restored(store, &life).await;
+        assert_eq!(flight.digest(), life.flight.digest(), "{}", test.name);
+        assert!(flight.order(paying).unwrap().payment_begun_at().is_some());
+        let tables = store.flight(&life.id()).await.unwrap().unwrap();
+        let ticket = tables.tickets.iter().find(|ticket| ticket.order == Some(late)).unwrap();
+        assert_eq!(ticket.status, TicketStatus::Sold);
+        // What comes back knows its keys.
+        let key = IdempotencyKey::new("late").unwrap();
+        let again = flight.decide_under(&key, confirm.fingerprint(), &confirm, flight.last_at());
+        assert_eq!(again, Ok(Decision::Replayed(Some(late))));
+        let other = flight.decide_under(&key, pay.fingerprint(), &pay, flight.last_at());
+        assert_eq!(other, Err(Refusal::IdempotencyKeyReused));
+        // A day later they are forgotten, and after some events more they leave the tables, too.
+        life.wait(25 * 3_600_000);
+        while life.flight.seq().0 < 256 {
+            let open = life.flight.sale().switch == SaleSwitch::Open;
+            assert!(life.command(if open { &Command::PauseSale } else { &Command::OpenSale }));
+        }
+        assert!(matches!(life.command_under("late", &Command::CloseSale), Ok(Decision::Record(_))));
+        store.flush(&[life.all(1)]).await.unwrap();
+        flight = restored(store, &life).await;
+        assert_eq!(flight.digest(), life.flight.digest(), "{}", test.name);
+        let mut beside = test.beside().await;
+        assert_eq!(beside.run("DELETE FROM requests WHERE idempotency_key = 'pay'").await, 0);
+        assert_eq!(beside.run("DELETE FROM requests WHERE idempotency_key = 'late' AND seq = 257").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_waitlist_is_one_row_a_party_and_comes_back_as_it_was() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let all = life.grab("u1", 68);
+        let first = life.join("u2", 3, Accept::AllTogether);
+        let second = life.join("u3", 5, Accept::AtLeast(2));
+        store.flush(&[life.all(1)]).await.unwrap();
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest());
+        let stored = life.flight.seq().0;
+        let order = life.order_ref(all);
+        assert!(life.command(&Command::Cancel { order }), "{}", test.name);
+        assert_eq!(life.flight.waiting(), 0, "both were served");
+        let third = life.join("u4", 100, Accept::All);
+        let outcome = store.flush(&[life.batch(1, stored + 1..=u64::MAX)]).await.unwrap();
+        assert_eq!(outcome, [Flushed::Stored], "{}", test.name);
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest());
+        let tables = store.flight(&life.id()).await.unwrap().unwrap();
+        let rows: Vec<_> = tables.waitlist.iter().map(|row| (row.entry.no, row.entry.status)).collect();
+        let order_of = |place: u64| WaitlistStatus::Served(OrderNo(stored + 1 + place));
+        let expected = [(first, order_of(1)), (second, order_of(2)), (third, WaitlistStatus::Waiting)];
+        assert_eq!(rows, expected, "{}", test.name);
+        let held: Vec<_> =
+            tables.tickets.iter().filter(|ticket| ticket.status == TicketStatus::Held).collect();
+        assert_eq!(held.len(), 8, "an order from the waitlist has its tickets: {held:?}");
     }
 }

@@ -21,12 +21,15 @@ use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
 use crate::flight::decide::check_policy;
 use crate::flight::{
-    Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq,
+    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq,
 };
 use crate::journal::{
     Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
     start,
 };
+
+/// So many flights are made without letting other tasks of the thread have their turn.
+const CREATED_WITHOUT_YIELD: usize = 16;
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -61,6 +64,26 @@ pub enum CreateError {
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     /// The journal has not said whether it is there.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+}
+
+/// Why many flights were not created together.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateAllError {
+    /// One of them cannot be, so that none was.
+    #[error("flight {place} of them cannot be created: {source}")]
+    Flight {
+        /// Which, counted from 0.
+        place: usize,
+        /// Why.
+        #[source]
+        source: CreateError,
+    },
+    /// Nothing was done.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The journal has not said whether they are there, or took only some because another process has the others.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
 }
@@ -187,8 +210,19 @@ impl Engine {
         policy: SalePolicy,
         open: bool,
     ) -> Result<FlightHandle, CreateError> {
+        self.create_as(definition, policy, open, Cause::default()).await
+    }
+
+    /// The same; it is recorded who asked, and under which key with which fingerprint (`fingerprint_of_creation`).
+    pub async fn create_as(
+        self: &Arc<Self>,
+        definition: FlightDefinition,
+        policy: SalePolicy,
+        open: bool,
+        cause: Cause,
+    ) -> Result<FlightHandle, CreateError> {
         let engine = self.clone();
-        let creation = async move { engine.create_here(definition, policy, open).await };
+        let creation = async move { engine.create_here(definition, policy, open, cause).await };
         self.supervisor.runtime.spawn(creation).await.unwrap_or(Err(CreateError::OutcomeUnknown))
     }
 
@@ -197,10 +231,11 @@ impl Engine {
         definition: FlightDefinition,
         policy: SalePolicy,
         open: bool,
+        cause: Cause,
     ) -> Result<FlightHandle, CreateError> {
         self.writer.state().admit()?;
         check_policy(&policy).map_err(CreateError::Refused)?;
-        let (flight, events) = self.first_events(definition, policy, open)?;
+        let (flight, events) = self.first_events(definition, policy, open, cause)?;
         let epoch = Epoch(1);
         let shared = self.share(&flight, epoch, Standing::Creating);
         let permit = Permit::take(&shared.overall, &shared.gauge)?;
@@ -208,7 +243,7 @@ impl Engine {
             return Err(CreateError::Exists);
         }
         let (reply, answered) = oneshot::channel();
-        let answer = Answer::Flight { seq: flight.seq() };
+        let answer = Answer::Flight { seq: flight.seq(), replayed: false };
         self.writer.submit(Submission {
             flight: shared.clone(),
             epoch,
@@ -226,20 +261,101 @@ impl Engine {
         Ok(FlightHandle(shared))
     }
 
+    /// Creates flights, all in one round of the journal: whoever is told that they are there can rely on all of
+    /// them, and a journal that keeps rounds whole (the embedded one) has all or none of them after a crash. A
+    /// caller who stops waiting changes nothing.
+    pub async fn create_all(
+        self: &Arc<Self>,
+        wanted: Vec<(FlightDefinition, SalePolicy, bool, Cause)>,
+    ) -> Result<Vec<FlightHandle>, CreateAllError> {
+        let engine = self.clone();
+        let creation = async move {
+            let mut entered = Vec::with_capacity(wanted.len());
+            let created = engine.create_all_here(wanted, &mut entered).await;
+            if created.is_err() {
+                let gone = entered.iter().filter(|shared| shared.standing() != Standing::Serving);
+                gone.for_each(|shared| engine.registry.remove(&shared.flight_id));
+            }
+            created
+        };
+        let creation = self.supervisor.runtime.spawn(creation);
+        creation.await.unwrap_or(Err(CreateAllError::OutcomeUnknown))
+    }
+
+    /// Notes in `entered` what it entered into the registry.
+    async fn create_all_here(
+        &self,
+        wanted: Vec<(FlightDefinition, SalePolicy, bool, Cause)>,
+        entered: &mut Vec<Arc<FlightShared>>,
+    ) -> Result<Vec<FlightHandle>, CreateAllError> {
+        self.writer.state().admit()?;
+        let epoch = Epoch(1);
+        let mut flights = Vec::with_capacity(wanted.len());
+        let mut submissions = Vec::with_capacity(wanted.len());
+        for (place, (definition, policy, open, cause)) in wanted.into_iter().enumerate() {
+            let failed = |source| CreateAllError::Flight { place, source };
+            check_policy(&policy).map_err(|refusal| failed(CreateError::Refused(refusal)))?;
+            let (flight, events) = self.first_events(definition, policy, open, cause).map_err(failed)?;
+            let shared = self.share(&flight, epoch, Standing::Creating);
+            // The writer says by it which of them are durable.
+            shared.durable_seq.store(0, Ordering::Release);
+            if !self.registry.enter(shared.clone()) {
+                return Err(failed(CreateError::Exists));
+            }
+            entered.push(shared.clone());
+            let replies = Vec::new();
+            let flight_of = shared.clone();
+            submissions.push(Submission {
+                flight: flight_of,
+                epoch,
+                events,
+                replies,
+                view: None,
+                traced: Traced::default(),
+            });
+            flights.push((flight, shared));
+            if place % CREATED_WITHOUT_YIELD == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let (reply, answered) = oneshot::channel();
+        // One answer for all: it leaves when the round is durable.
+        let (Some(last), Some((flight, shared))) = (submissions.last_mut(), flights.last()) else {
+            return Ok(Vec::new());
+        };
+        let permit = Permit::take(&shared.overall, &shared.gauge)?;
+        let answer = Answer::Flight { seq: flight.seq(), replayed: false };
+        last.replies.push(PendingReply { answer, reply, permit, stamps: None });
+        self.writer.submit_together(submissions);
+        let is_answered = answered.await.is_ok();
+        let (mut handles, all) = (Vec::with_capacity(flights.len()), flights.len());
+        for (flight, shared) in flights {
+            // Without the answer, what the store is waited for has not come either.
+            if is_answered && shared.durable_seq.load(Ordering::Acquire) == flight.seq().0 {
+                self.supervisor.start_actor(flight, epoch, &shared);
+                handles.push(FlightHandle(shared));
+            }
+        }
+        if handles.len() < all { Err(CreateAllError::OutcomeUnknown) } else { Ok(handles) }
+    }
+
     fn first_events(
         &self,
         definition: FlightDefinition,
         policy: SalePolicy,
         open: bool,
+        cause: Cause,
     ) -> Result<(Flight, Vec<Recorded>), CreateError> {
         let at = self.clock.now();
+        let by = Cause { by: cause.by.clone(), idempotency: None };
+        let caused = |cause: &Cause| (*cause != Cause::default()).then(|| Box::new(cause.clone()));
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: None }];
+        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: caused(&cause) }];
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;
         if open && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at) {
-            let opened = Recorded { seq: Seq(2), at, event, cause: None };
+            let opened = Recorded { seq: Seq(2), at, event, cause: caused(&by) };
             flight.apply(&opened);
             events.push(opened);
         }

@@ -10,11 +10,14 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 
 use super::clock::Clock;
 use super::handle::{FlightShared, Standing};
-use super::message::{Answer, Ask, Drain, PendingReply, Request, Retire};
+use super::message::{Answer, Ask, AskedAs, Drain, LiveOrders, PendingReply, Request, Retire};
 use super::stamps::{Step, Traced};
 use super::supervisor::Supervisor;
 use super::view::FlightView;
-use crate::flight::{BrokenInvariant, Command, Decision, Epoch, Event, Flight, Recorded, Refusal, Timestamp};
+use crate::flight::{
+    BrokenInvariant, Cause, Command, Decision, Epoch, Event, Fingerprint, Flight, IdempotencyKey, Recorded,
+    Refusal, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+};
 use crate::journal::{Durability, Submission, Writer};
 
 /// Most requests decided in one go, so that the flights of one thread take turns.
@@ -78,8 +81,9 @@ impl FlightActor {
     fn fill(&mut self, turn: &mut Turn, now: Timestamp, began: Instant) -> Result<(), BrokenInvariant> {
         for _ in 0..EXPIRIES_PER_TURN_MAX {
             let Some(event) = self.flight.decide_expiry(now) else { break };
-            self.record(turn, event, now)?;
+            self.record(turn, event, None, now)?;
         }
+        self.serve_waitlist(turn, now)?;
         for _ in 0..REQUESTS_PER_TURN_MAX {
             let Some(Request { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {
                 break;
@@ -92,11 +96,24 @@ impl FlightActor {
                 stamps.mark(Step::Taken);
             }
             let answer = match ask {
-                Ask::Command(command) => self.decide(turn, &command, now)?,
+                Ask::Command(command) => {
+                    let (decision, next) = (self.flight.decide(&command, now), self.flight.seq().next());
+                    let answer = self.carry_out(turn, decision, None, now)?;
+                    self.about_waitlist(&command, None, next, answer)
+                }
+                Ask::CommandAs(asked) => self.decide_as(turn, *asked, now)?,
+                Ask::WasCreatedUnder(key, fingerprint) => self.created_under(&key, fingerprint),
                 Ask::LookUp(order) => match self.flight.find(order) {
                     Some(order) => Answer::Order { order: order.clone(), replayed: false },
                     None => Answer::Refused(Refusal::OrderNotFound),
                 },
+                Ask::LookUpWaitlisted(entry) => self.waitlisted(self.flight.find_waitlisted(entry), false),
+                Ask::Waitlist(after, limit) => Answer::Waitlist(self.flight.waitlist_after(after, limit)),
+                Ask::PlanSeats(plan) => match self.flight.plan_seats(&plan) {
+                    Ok(plan) => Answer::Reseated { seq: self.flight.seq(), plan: Box::new(plan) },
+                    Err(refusal) => Answer::Refused(refusal),
+                },
+                Ask::LiveOrders => Answer::Live(Box::new(self.live_orders())),
                 #[cfg(any(test, feature = "sabotage"))]
                 Ask::Panic => panic!("asked to panic"),
             };
@@ -109,41 +126,129 @@ impl FlightActor {
         Ok(())
     }
 
-    fn decide(
+    fn decide_as(
         &mut self,
         turn: &mut Turn,
-        command: &Command,
+        asked: AskedAs,
         now: Timestamp,
     ) -> Result<Answer, BrokenInvariant> {
-        let (no, replayed) = match self.flight.decide(command, now) {
+        let AskedAs { command, by, key } = asked;
+        // Told of while everybody still sits where they did.
+        let seats_planned = match &command {
+            Command::ChangeSeatPlan { plan, .. } => self.flight.plan_seats(plan).ok(),
+            _ => None,
+        };
+        let idempotency = match (key, &command) {
+            (None, _) | (_, Command::Grab(_)) => None,
+            (Some(key), command) => Some((key, command.fingerprint())),
+        };
+        let decision = match &idempotency {
+            Some((key, fingerprint)) => self.flight.decide_under(key, *fingerprint, &command, now),
+            None => self.flight.decide(&command, now),
+        };
+        let cause = Cause { by, idempotency };
+        let cause = (cause != Cause::default()).then(|| Box::new(cause));
+        let (key, next) =
+            (cause.as_ref().and_then(|cause| cause.idempotency.clone()), self.flight.seq().next());
+        let answer = self.carry_out(turn, decision, cause, now)?;
+        Ok(match (answer, seats_planned) {
+            (Answer::Flight { seq, replayed: false }, Some(plan)) => {
+                Answer::Reseated { seq, plan: Box::new(plan) }
+            }
+            (answer, _) => self.about_waitlist(&command, key.map(|(key, _)| key).as_ref(), next, answer),
+        })
+    }
+
+    /// Whoever fits into seats that came free gets them before anything else is decided. There are no more such events
+    /// than free seats.
+    fn serve_waitlist(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
+        while let Some(event) = self.flight.decide_waitlist(now) {
+            self.record(turn, event, None, now)?;
+        }
+        Ok(())
+    }
+
+    /// What was decided about an entry of the waitlist is answered with the entry; `next` is the seq of the command's
+    /// event, if it had one.
+    fn about_waitlist(
+        &self,
+        command: &Command,
+        key: Option<&IdempotencyKey>,
+        next: Seq,
+        answer: Answer,
+    ) -> Answer {
+        let (no, replayed) = match (command, &answer) {
+            (Command::JoinWaitlist(_), Answer::Flight { replayed: true, .. }) => {
+                (key.and_then(|key| self.flight.waitlisted_under(key)), true)
+            }
+            (Command::JoinWaitlist(_), Answer::Flight { .. }) => (Some(WaitlistNo(next.0)), false),
+            (Command::LeaveWaitlist { entry }, Answer::Flight { replayed, .. }) => {
+                (Some(entry.no), *replayed)
+            }
+            _ => return answer,
+        };
+        self.waitlisted(no.and_then(|no| self.flight.waitlisted(no)), replayed)
+    }
+
+    fn waitlisted(&self, entry: Option<&WaitlistEntry>, replayed: bool) -> Answer {
+        let Some(entry) = entry else { return Answer::Refused(Refusal::WaitlistEntryNotFound) };
+        let place = self.flight.waitlist_place(entry.no);
+        Answer::Waitlisted { entry: Box::new(entry.clone()), place, replayed }
+    }
+
+    fn carry_out(
+        &mut self,
+        turn: &mut Turn,
+        decision: Result<Decision, Refusal>,
+        cause: Option<Box<Cause>>,
+        now: Timestamp,
+    ) -> Result<Answer, BrokenInvariant> {
+        let (no, replayed) = match decision {
             Err(refusal) => return Ok(Answer::Refused(refusal)),
-            Ok(Decision::Replayed(no)) => (Some(no), true),
+            Ok(Decision::Replayed(no)) => (no, true),
             Ok(Decision::Unchanged(no)) => (no, false),
             Ok(Decision::Record(event)) => {
                 let no = match &event {
                     Event::OrderPlaced(_) => Some(crate::flight::OrderNo(self.flight.seq().next().0)),
-                    Event::OrderConfirmed { order, .. }
-                    | Event::OrderCancelled { order, .. }
-                    | Event::OrderChanged { order, .. } => Some(*order),
-                    _ => None,
+                    event => event.order(),
                 };
-                self.record(turn, event, now)?;
+                self.record(turn, event, cause, now)?;
+                self.serve_waitlist(turn, now)?;
                 (no, false)
             }
         };
         Ok(match no.and_then(|no| self.flight.order(no)) {
             Some(order) => Answer::Order { order: order.clone(), replayed },
-            None => Answer::Flight { seq: self.flight.seq() },
+            None => Answer::Flight { seq: self.flight.seq(), replayed },
         })
     }
 
-    fn record(&mut self, turn: &mut Turn, event: Event, now: Timestamp) -> Result<(), BrokenInvariant> {
-        let recorded = Recorded {
-            seq: self.flight.seq().next(),
-            at: now.max(self.flight.last_at()),
-            event,
-            cause: None,
-        };
+    fn created_under(&self, key: &IdempotencyKey, fingerprint: Fingerprint) -> Answer {
+        match self.flight.recall(key, fingerprint) {
+            Some(Err(refusal)) => Answer::Refused(refusal),
+            recalled => Answer::Flight { seq: self.flight.seq(), replayed: recalled.is_some() },
+        }
+    }
+
+    fn live_orders(&self) -> LiveOrders {
+        let live = self.flight.orders().filter(|order| order.status.is_live());
+        LiveOrders {
+            definition: self.flight.definition().clone(),
+            seq: self.flight.seq(),
+            at: self.flight.last_at(),
+            orders: live.cloned().collect(),
+        }
+    }
+
+    fn record(
+        &mut self,
+        turn: &mut Turn,
+        event: Event,
+        cause: Option<Box<Cause>>,
+        now: Timestamp,
+    ) -> Result<(), BrokenInvariant> {
+        let recorded =
+            Recorded { seq: self.flight.seq().next(), at: now.max(self.flight.last_at()), event, cause };
         self.flight.apply(&recorded);
         self.flight.check_now()?;
         turn.events.push(recorded);

@@ -13,10 +13,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::admission::{FLIGHT_IS_FULL, Gauge, Overloaded, Permit, SERVER_IS_FULL};
 use super::flight_actor::FlightActor;
-use super::message::{Ask, Drain, PendingAnswer, Request};
+use super::message::{Ask, AskedAs, Drain, PendingAnswer, Request};
 use super::stamps::{Stamps, Step};
 use super::view::FlightView;
-use crate::flight::{Command, Epoch, FlightId, OrderRef, Salt, Seq};
+use crate::flight::{
+    AdminName, Command, Epoch, Fingerprint, FlightId, IdempotencyKey, OrderRef, Salt, SeatPlan, Seq,
+    WaitlistNo, WaitlistRef,
+};
 use crate::journal::WriterState;
 
 /// Whether a flight takes requests.
@@ -227,6 +230,35 @@ impl FlightHandle {
         self.ask(Ask::Command(command), Some(deadline), stamps)
     }
 
+    /// The same; what follows from it is recorded as caused `by` an admin, if one asked, and under a `key`, if there is
+    /// one: repeated under the same key, it changes nothing more. A grab has its key within itself.
+    pub fn submit_as(
+        &self,
+        command: Command,
+        by: Option<AdminName>,
+        key: Option<IdempotencyKey>,
+        deadline: Option<Instant>,
+        stamps: Option<Arc<Stamps>>,
+    ) -> Result<PendingAnswer, Overloaded> {
+        let ask = if by.is_none() && key.is_none() {
+            Ask::Command(command)
+        } else {
+            Ask::CommandAs(Box::new(AskedAs { command, by, key }))
+        };
+        self.ask(ask, deadline, stamps)
+    }
+
+    /// Asks whether the flight was created by a request with this key and fingerprint: then it answers as to a replayed
+    /// one. A key that belongs to something else is refused as reused.
+    pub fn was_created_under(
+        &self,
+        key: IdempotencyKey,
+        fingerprint: Fingerprint,
+        deadline: Instant,
+    ) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::WasCreatedUnder(key, fingerprint), Some(deadline), None)
+    }
+
     /// Asks for an order. The answer waits until everything it shows is durable.
     pub fn look_up(&self, order: OrderRef) -> Result<PendingAnswer, Overloaded> {
         self.ask(Ask::LookUp(order), None, None)
@@ -235,6 +267,36 @@ impl FlightHandle {
     /// The same, unless its turn comes only after `deadline`.
     pub fn look_up_by(&self, order: OrderRef, deadline: Instant) -> Result<PendingAnswer, Overloaded> {
         self.ask(Ask::LookUp(order), Some(deadline), None)
+    }
+
+    /// Asks what a new seat plan would mean; nothing changes.
+    pub fn plan_seats_by(&self, plan: SeatPlan, deadline: Instant) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::PlanSeats(Box::new(plan)), Some(deadline), None)
+    }
+
+    /// Asks for all orders that have seats, unless its turn comes only after `deadline`. The answer waits until
+    /// everything it shows is durable.
+    pub fn live_orders_by(&self, deadline: Instant) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::LiveOrders, Some(deadline), None)
+    }
+
+    /// Asks for an entry of the waitlist, unless its turn comes only after `deadline`.
+    pub fn look_up_waitlisted(
+        &self,
+        entry: WaitlistRef,
+        deadline: Instant,
+    ) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::LookUpWaitlisted(entry), Some(deadline), None)
+    }
+
+    /// Asks for the entries of the waitlist behind `after`, at most `limit`, unless its turn comes only after `deadline`.
+    pub fn waitlist(
+        &self,
+        after: Option<WaitlistNo>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<PendingAnswer, Overloaded> {
+        self.ask(Ask::Waitlist(after, limit), Some(deadline), None)
     }
 
     /// Whether a request would be taken just now, so that one that would not be need not even be read. Promises

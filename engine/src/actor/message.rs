@@ -10,7 +10,11 @@ use tokio::sync::oneshot;
 
 use super::admission::Permit;
 use super::stamps::{Stamps, Step};
-use crate::flight::{Command, Order, OrderRef, Refusal, Seq};
+use crate::flight::reseat::ReseatPlan;
+use crate::flight::{
+    AdminName, Command, Fingerprint, FlightDefinition, IdempotencyKey, Order, OrderRef, Refusal, SeatPlan,
+    Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistPlace, WaitlistRef,
+};
 
 /// What a flight answers. Everything it says is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,18 +23,53 @@ pub enum Answer {
     Order {
         /// The order.
         order: Order,
-        /// Whether a grab was granted before, under the same idempotency key.
+        /// Whether the same was granted before, under the same idempotency key.
         replayed: bool,
     },
     /// It is done; the flight's last event.
     Flight {
         /// Seq of that event.
         seq: Seq,
+        /// Whether the same was granted before, under the same idempotency key.
+        replayed: bool,
     },
+    /// All orders that have seats.
+    Live(Box<LiveOrders>),
+    /// The flight has another seat plan, or would have.
+    Reseated {
+        /// Seq of the flight's last event.
+        seq: Seq,
+        /// What that means for those with seats.
+        plan: Box<ReseatPlan>,
+    },
+    /// An entry of the waitlist, as it is after the command.
+    Waitlisted {
+        /// The entry.
+        entry: Box<WaitlistEntry>,
+        /// Where it stands, if it waits.
+        place: Option<WaitlistPlace>,
+        /// Whether the same was granted before, under the same idempotency key.
+        replayed: bool,
+    },
+    /// A page of the waitlist, by rising number; with each entry where it stands, if it waits.
+    Waitlist(Vec<(WaitlistEntry, Option<WaitlistPlace>)>),
     /// It is not granted.
     Refused(Refusal),
     /// Its deadline had passed before it was its turn: it was put aside, and nothing was done.
     TooLate,
+}
+
+/// A flight's live orders at one moment; as many as it has seats, at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveOrders {
+    /// What the flight is.
+    pub definition: Arc<FlightDefinition>,
+    /// The last event that they show.
+    pub seq: Seq,
+    /// When that was decided.
+    pub at: Timestamp,
+    /// The orders, in no certain order.
+    pub orders: Vec<Order>,
 }
 
 /// Nobody knows what became of the request: it may have been done, or not. Repeated with the same idempotency
@@ -55,9 +94,27 @@ impl Future for PendingAnswer {
 #[derive(Debug)]
 pub(crate) enum Ask {
     Command(Command),
+    /// Apart from the above, so that a grab carries nothing of it.
+    CommandAs(Box<AskedAs>),
+    /// Whether the flight's creation came under this key.
+    WasCreatedUnder(IdempotencyKey, Fingerprint),
     LookUp(OrderRef),
+    LookUpWaitlisted(WaitlistRef),
+    /// Entries of the waitlist behind this one, at most so many.
+    Waitlist(Option<WaitlistNo>, usize),
+    LiveOrders,
+    /// What a new seat plan would mean; nothing changes.
+    PlanSeats(Box<SeatPlan>),
     #[cfg(any(test, feature = "sabotage"))]
     Panic,
+}
+
+/// A command, and what has to be remembered of whoever asks.
+#[derive(Debug)]
+pub(crate) struct AskedAs {
+    pub(crate) command: Command,
+    pub(crate) by: Option<AdminName>,
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 /// A request on its way to the actor.

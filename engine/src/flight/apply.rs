@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::cabin::{Seats, check_cabins};
 use super::event::{Event, OrderPlaced, Recorded};
-use super::ids::{OrderNo, Reference};
+use super::ids::{OrderNo, Reference, Timestamp};
 use super::invariants::BrokenInvariant;
 use super::inventory::Flight;
 use super::order::{Order, OrderExtras, OrderStatus, Passengers};
 use super::seat_map::SeatStatus;
+use super::waitlist::{LeftBecause, WaitlistStatus};
 
 impl Flight {
     /// Brings the flight to the state after `recorded`. An event out of turn, or one that cannot have happened to
@@ -32,20 +33,31 @@ impl Flight {
             Event::SaleSwitched { switch, policy } => {
                 self.sale.switch = *switch;
                 self.sale.policy = *policy;
+                self.waitlist.may_let_in();
             }
-            Event::PolicyChanged { policy } => self.sale.policy = *policy,
+            Event::PolicyChanged { policy } => {
+                self.sale.policy = *policy;
+                self.waitlist.may_let_in();
+            }
             Event::SeatsBlocked { seats } => self.change(seats, SeatStatus::Free, SeatStatus::Blocked),
             Event::SeatsUnblocked { seats } => self.change(seats, SeatStatus::Blocked, SeatStatus::Free),
             Event::RowsAdded { cabin } => {
                 let definition = Arc::make_mut(&mut self.definition);
                 definition.cabins.push((**cabin).clone());
                 match check_cabins(&definition.cabins) {
-                    Ok(()) => self.map.add((**cabin).clone()),
+                    Ok(()) => {
+                        self.map.add((**cabin).clone());
+                        self.waitlist.may_let_in();
+                    }
                     Err(error) => {
                         definition.cabins.pop();
                         self.break_with("cabins", error.to_string());
                     }
                 }
+            }
+            Event::CabinsChanged(change) => {
+                self.apply_cabins(change, self.last_at);
+                self.waitlist.may_let_in();
             }
             Event::OrderPlaced(placed) => self.apply_placed(placed),
             Event::OrderConfirmed { order, payment_reference, .. } => {
@@ -56,7 +68,25 @@ impl Flight {
             Event::OrderChanged { order, seats, total, passengers, .. } => {
                 self.apply_changed(*order, seats, *total, passengers.as_ref());
             }
+            Event::PaymentBegun { order, hold_expires_at } => {
+                self.apply_payment_begun(*order, *hold_expires_at);
+            }
+            Event::OrderRevived { order, payment_reference, .. } => {
+                self.apply_revived(*order, payment_reference.as_ref());
+            }
+            Event::WaitlistJoined(wish) => self.apply_joined(wish),
+            Event::WaitlistLeft { entry, reason: LeftBecause::GivenUp } => {
+                self.apply_waitlist_end(*entry, WaitlistStatus::Left);
+            }
+            Event::WaitlistLeft { entry, reason: LeftBecause::Expired } => {
+                self.apply_waitlist_end(*entry, WaitlistStatus::Expired);
+            }
+            Event::WaitlistServed { entry, placed } => {
+                self.apply_waitlist_end(*entry, WaitlistStatus::Served(OrderNo(self.seq.0)));
+                self.apply_placed(placed);
+            }
         }
+        self.remember_request(recorded);
         self.forget_ended();
     }
 
@@ -111,7 +141,48 @@ impl Flight {
         self.change(&seats, SeatStatus::Held, SeatStatus::Sold);
     }
 
-    fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {
+    fn apply_payment_begun(&mut self, no: OrderNo, hold_expires_at: Timestamp) {
+        let (seq, at) = (self.seq, self.last_at);
+        let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Held) else {
+            self.break_with("only a held order is about to be paid", format!("order {} is not held", no.0));
+            return;
+        };
+        order.updated_at = at;
+        order.changed_by = seq;
+        order.extras.get_or_insert_default().payment_begun_at = Some(at);
+        if let Some(before) = order.hold_expires_at.replace(hold_expires_at) {
+            self.holds.remove(&(before, no));
+        }
+        self.holds.insert((hold_expires_at, no));
+    }
+
+    fn apply_revived(&mut self, no: OrderNo, payment: Option<&Reference>) {
+        let (seq, at) = (self.seq, self.last_at);
+        let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Expired)
+        else {
+            self.break_with("only an expired order is revived", format!("order {} is not expired", no.0));
+            return;
+        };
+        let ended = (order.updated_at, no);
+        order.status = OrderStatus::Confirmed;
+        order.updated_at = at;
+        order.changed_by = seq;
+        if let Some(payment) = payment {
+            order.extras.get_or_insert_default().payment_reference = Some(payment.clone());
+        }
+        let (customer, seats) = (order.customer.clone(), order.seats.clone());
+        // The ended stand by time, so only those of the same millisecond are looked through.
+        let first = self.ended.partition_point(|(at, _)| *at < ended.0);
+        if let Some(place) = self.ended.range(first..).position(|other| *other == ended) {
+            self.ended.remove(first + place);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a flight has at most 10,000 seats")]
+        let taken = seats.len() as u32;
+        *self.holdings.entry(customer).or_default() += taken;
+        self.change(&seats, SeatStatus::Free, SeatStatus::Sold);
+    }
+
+    pub(super) fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {
         let (seq, at) = (self.seq, self.last_at);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status.is_live()) else {
             self.break_with("only a live order ends", format!("order {} is not live", no.0));
@@ -155,14 +226,17 @@ impl Flight {
         self.change(seats, SeatStatus::Free, status);
     }
 
-    fn change(&mut self, seats: &Seats, from: SeatStatus, to: SeatStatus) {
+    pub(super) fn change(&mut self, seats: &Seats, from: SeatStatus, to: SeatStatus) {
         if !self.map.change(seats, from, to) {
             let seats = seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             self.break_with("one order a seat", format!("not all of {seats} were {}", from.as_str()));
         }
+        if to == SeatStatus::Free {
+            self.waitlist.may_let_in();
+        }
     }
 
-    fn break_with(&mut self, name: &'static str, detail: impl Into<String>) {
+    pub(super) fn break_with(&mut self, name: &'static str, detail: impl Into<String>) {
         if self.broken.is_none() {
             self.broken = Some(BrokenInvariant::new(name, detail));
         }

@@ -261,6 +261,13 @@ impl Cabin {
         rows * self.layout.whole_row().count_ones()
     }
 
+    /// All its seats, row by row.
+    pub fn all_seats(&self) -> impl Iterator<Item = Seat> {
+        (self.first_row..=self.last_row).flat_map(|row| {
+            self.layout.letters().iter().filter_map(move |&letter| Seat::new(row, letter).ok())
+        })
+    }
+
     /// Whether the cabin has this seat.
     pub fn has(&self, seat: Seat) -> bool {
         (self.first_row..=self.last_row).contains(&seat.row())

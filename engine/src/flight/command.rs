@@ -1,11 +1,13 @@
 //! What can be asked of a flight. A command is well-formed by its types; whether it is granted, the flight decides.
 //! Never checks a rule of the sale.
 
+use compact_str::CompactString;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::cabin::{Cabin, CabinClass, Seats};
 use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
 use super::order::{Fingerprint, Passengers};
+use super::waitlist::{WaitlistRef, WaitlistWish};
 
 /// How much a party wants to sit side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -126,6 +128,20 @@ pub struct PolicyChange {
     pub payment_grace_seconds: Option<u32>,
 }
 
+/// Another seat plan for a flight whose seats are being sold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeatPlan {
+    /// Another aircraft.
+    Aircraft {
+        /// Name of its template, if it was made from one.
+        aircraft: Option<CompactString>,
+        /// All its cabins.
+        cabins: Vec<Cabin>,
+    },
+    /// The present one without these seats: they are blocked, and whoever has them gets others.
+    Without(Seats),
+}
+
 /// What is asked of a flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -137,6 +153,11 @@ pub enum Command {
         order: OrderRef,
         /// The payment.
         payment_reference: Option<Reference>,
+    },
+    /// A held order is about to be paid: its deadline waits for that, once and for a bounded time.
+    Pay {
+        /// The order.
+        order: OrderRef,
     },
     /// An order is given up.
     Cancel {
@@ -166,4 +187,18 @@ pub enum Command {
     Unblock(Seats),
     /// The flight gets more rows.
     AddRows(Cabin),
+    /// A party wants to wait until seats come back.
+    JoinWaitlist(Box<WaitlistWish>),
+    /// A party no longer wants to wait.
+    LeaveWaitlist {
+        /// Its entry.
+        entry: WaitlistRef,
+    },
+    /// The flight gets another seat plan: everybody keeps their seats or gets others of the same class and fare.
+    ChangeSeatPlan {
+        /// Which.
+        plan: SeatPlan,
+        /// Whether orders without a place in it are cancelled; else the change is refused where there are any.
+        cancel_stranded: bool,
+    },
 }

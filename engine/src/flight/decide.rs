@@ -17,8 +17,8 @@ use super::seating;
 pub enum Decision {
     /// Something happens: the event has to be applied and made durable.
     Record(Event),
-    /// The grab was granted before, under the same key: nothing happens, this is its order.
-    Replayed(OrderNo),
+    /// It was granted before, under the same key: nothing happens. The order, if it was about one.
+    Replayed(Option<OrderNo>),
     /// What is asked for is so already: nothing happens. The order, if it was about one.
     Unchanged(Option<OrderNo>),
 }
@@ -32,6 +32,7 @@ impl Flight {
             Command::Confirm { order, payment_reference } => {
                 self.decide_confirm(*order, payment_reference.as_ref())
             }
+            Command::Pay { order } => self.decide_pay(*order, now),
             Command::Cancel { order } => self.decide_cancel(*order),
             Command::Change { order, seats, passengers } => {
                 self.decide_change(*order, seats.as_ref(), passengers.as_ref())
@@ -43,11 +44,20 @@ impl Flight {
             Command::Block(seats) => self.decide_block(seats),
             Command::Unblock(seats) => self.decide_unblock(seats),
             Command::AddRows(cabin) => self.decide_rows(cabin),
+            Command::JoinWaitlist(wish) => self.decide_join(wish, now),
+            Command::LeaveWaitlist { entry } => self.decide_leave(*entry),
+            Command::ChangeSeatPlan { plan, cancel_stranded } => {
+                self.decide_seat_plan(plan, *cancel_stranded)
+            }
         }
     }
 
-    /// The next hold that has run out by `now`, as the event that ends it. To be called until it gives `None`.
+    /// The next hold, or wait on the waitlist, that has run out by `now`, as the event that ends it. To be called until it
+    /// gives `None`. Waits end first, so that nobody gets seats after the moment until which they wanted to wait.
     pub fn decide_expiry(&self, now: Timestamp) -> Option<Event> {
+        if let Some(event) = self.decide_waitlist_expiry(now) {
+            return Some(event);
+        }
         let &(deadline, order) = self.holds.first()?;
         if deadline > now {
             return None;
@@ -63,6 +73,9 @@ impl Flight {
                 let fingerprint = grab.fingerprint();
                 if let Some(no) = self.keys.get(key) {
                     return self.decide_repeated(*no, fingerprint);
+                }
+                if self.requests.find(key).is_some() {
+                    return Err(Refusal::IdempotencyKeyReused);
                 }
                 Some((key.clone(), fingerprint))
             }
@@ -128,7 +141,7 @@ impl Flight {
     ) -> Result<Decision, Refusal> {
         let before = self.orders.get(&no).and_then(Order::idempotency);
         if before.is_some_and(|(_, placed_with)| *placed_with == fingerprint) {
-            Ok(Decision::Replayed(no))
+            Ok(Decision::Replayed(Some(no)))
         } else {
             Err(Refusal::IdempotencyKeyReused)
         }
@@ -149,8 +162,47 @@ impl Flight {
                 reason: "it is confirmed already, by another payment or by none",
             }),
             OrderStatus::Cancelled => Err(Refusal::OrderNotChangeable { reason: "it is cancelled" }),
-            OrderStatus::Expired => Err(Refusal::HoldExpired),
+            OrderStatus::Expired => self.decide_revival(order, payment),
         }
+    }
+
+    /// Paid too late: granted all the same, if nobody has got any of its seats and the sale is not over.
+    fn decide_revival(&self, order: &Order, payment: Option<&Reference>) -> Result<Decision, Refusal> {
+        let is_free = |seat: &Seat| self.map.status(*seat) == Some(SeatStatus::Free);
+        if self.sale.switch == SaleSwitch::Closed
+            || !order.seats.iter().all(is_free)
+            || self.total(&order.seats) != order.total
+        {
+            return Err(Refusal::HoldExpired);
+        }
+        let limit = self.sale.policy.max_seats_per_customer;
+        let holding = self.holdings.get(&order.customer).copied().unwrap_or(0);
+        if holding as usize + order.seats.len() > usize::from(limit) {
+            return Err(Refusal::LimitExceeded { scope: LimitScope::Customer, limit, holding });
+        }
+        Ok(Decision::Record(Event::OrderRevived {
+            order: order.no,
+            seats: order.seats.clone(),
+            payment_reference: payment.cloned(),
+        }))
+    }
+
+    fn decide_pay(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
+        let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
+        let deadline = match (order.status, order.hold_expires_at) {
+            (OrderStatus::Held, Some(deadline)) if deadline > now => deadline,
+            (OrderStatus::Held | OrderStatus::Expired, _) => return Err(Refusal::HoldExpired),
+            (OrderStatus::Confirmed, _) => return Ok(Decision::Unchanged(Some(order.no))),
+            (OrderStatus::Cancelled, _) => {
+                return Err(Refusal::OrderNotChangeable { reason: "it is cancelled" });
+            }
+        };
+        if order.payment_begun_at().is_some() {
+            return Ok(Decision::Unchanged(Some(order.no)));
+        }
+        let grace_ms = i64::from(self.sale.policy.payment_grace_seconds) * 1000;
+        let hold_expires_at = deadline.max(now.max(self.last_at).plus_millis(grace_ms));
+        Ok(Decision::Record(Event::PaymentBegun { order: order.no, hold_expires_at }))
     }
 
     fn decide_cancel(&self, order: OrderRef) -> Result<Decision, Refusal> {
@@ -280,7 +332,7 @@ impl Flight {
         }
     }
 
-    fn must_exist(&self, seats: &Seats, exists: impl Fn(Seat) -> bool) -> Result<(), Refusal> {
+    pub(super) fn must_exist(&self, seats: &Seats, exists: impl Fn(Seat) -> bool) -> Result<(), Refusal> {
         let missing: Seats = seats.iter().copied().filter(|seat| !exists(*seat)).collect();
         if missing.is_empty() { Ok(()) } else { Err(Refusal::NoSuchSeat { seats: missing }) }
     }

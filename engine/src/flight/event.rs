@@ -5,6 +5,7 @@ use super::cabin::{Cabin, Seats};
 use super::ids::{AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
 use super::order::{Fingerprint, Passengers};
 use super::sale::{SalePolicy, SaleSwitch};
+use super::waitlist::{LeftBecause, WaitlistNo, WaitlistWish};
 use compact_str::CompactString;
 
 /// What a flight is, apart from its sale.
@@ -45,6 +46,21 @@ pub struct OrderPlaced {
     pub client_reference: Option<Reference>,
     /// Under which key, with which body.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+/// The flight got another seat plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CabinsChange {
+    /// Name of the aircraft's template from now on.
+    pub aircraft: Option<CompactString>,
+    /// All cabins from now on.
+    pub cabins: Vec<Cabin>,
+    /// All seats that are off sale from now on.
+    pub blocked: Seats,
+    /// All live orders and their seats from now on, by number, moved or not: at most as many as there are seats.
+    pub seated: Vec<(OrderNo, Seats)>,
+    /// Orders without a place, which end as cancelled, by number.
+    pub cancelled: Vec<OrderNo>,
 }
 
 /// What happened.
@@ -123,6 +139,40 @@ pub enum Event {
         total: i64,
         /// Its passengers from now on, by place in `seats` (the same ones, if only seats changed).
         passengers: Option<Passengers>,
+    },
+    /// The payment of a held order began.
+    PaymentBegun {
+        /// Which.
+        order: OrderNo,
+        /// Until when it is held from now on; never sooner than before.
+        hold_expires_at: Timestamp,
+    },
+    /// An expired order was paid after all, and its very seats were still free.
+    OrderRevived {
+        /// Which.
+        order: OrderNo,
+        /// The seats that are sold now.
+        seats: Seats,
+        /// By which payment.
+        payment_reference: Option<Reference>,
+    },
+    /// The flight got another seat plan, and everybody with seats a place in it, or their order ended.
+    CabinsChanged(Box<CabinsChange>),
+    /// A party waits from now on; the event's seq is its entry's number.
+    WaitlistJoined(Box<WaitlistWish>),
+    /// A party no longer waits, and got nothing.
+    WaitlistLeft {
+        /// Its entry.
+        entry: WaitlistNo,
+        /// Why.
+        reason: LeftBecause,
+    },
+    /// A party that waited got seats; the event's seq is the number of its order, as with `OrderPlaced`.
+    WaitlistServed {
+        /// Its entry.
+        entry: WaitlistNo,
+        /// Its order.
+        placed: Box<OrderPlaced>,
     },
 }
 

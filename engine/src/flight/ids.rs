@@ -340,10 +340,33 @@ impl OrderId {
 
 impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.flight_id.as_str())?;
+        f.write_str("-")?;
+        tagged::write(f, self.order.no.0, self.order.tag)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = NotAnOrderId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrderId> {
+        let (flight, order) = text.rsplit_once('-').ok_or(NotAnOrderId)?;
+        let (no, tag) = tagged::read(order).ok_or(NotAnOrderId)?;
+        let flight_id = FlightId::new(flight).map_err(|_| NotAnOrderId)?;
+        Ok(Self { flight_id, order: OrderRef { no: OrderNo(no), tag } })
+    }
+}
+
+/// A number and its tag as text, both in base 32: what stands behind the flight in ids.
+pub(super) mod tagged {
+    use std::fmt;
+
+    use super::{BASE32, TAG_CHARS};
+
+    pub(in crate::flight) fn write(f: &mut fmt::Formatter<'_>, mut number: u64, tag: u64) -> fmt::Result {
         // 13 characters hold the number's 64 bits, 8 more the tag.
         let mut text = [0_u8; 13 + TAG_CHARS];
         let mut start = 13;
-        let mut number = self.order.no.0;
         loop {
             start -= 1;
             text[start] = BASE32[(number & 31) as usize];
@@ -353,37 +376,27 @@ impl fmt::Display for OrderId {
             }
         }
         for (place, character) in text[13..].iter_mut().rev().enumerate() {
-            *character = BASE32[((self.order.tag >> (5 * place)) & 31) as usize];
+            *character = BASE32[((tag >> (5 * place)) & 31) as usize];
         }
-        f.write_str(self.flight_id.as_str())?;
-        f.write_str("-")?;
         f.write_str(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
     }
-}
 
-fn base32_value(text: &str) -> Option<u64> {
-    text.bytes().try_fold(0_u64, |value, byte| {
-        let digit = BASE32.iter().position(|&b| b == byte)? as u64;
-        value.checked_mul(32)?.checked_add(digit)
-    })
-}
-
-impl FromStr for OrderId {
-    type Err = NotAnOrderId;
-
-    fn from_str(text: &str) -> Result<Self, NotAnOrderId> {
-        let (flight, order) = text.rsplit_once('-').ok_or(NotAnOrderId)?;
-        if !order.is_ascii() || order.len() <= TAG_CHARS || order.len() > 13 + TAG_CHARS {
-            return Err(NotAnOrderId);
+    pub(in crate::flight) fn read(text: &str) -> Option<(u64, u64)> {
+        if !text.is_ascii() || text.len() <= TAG_CHARS || text.len() > 13 + TAG_CHARS {
+            return None;
         }
-        let (number, tag) = order.split_at(order.len() - TAG_CHARS);
+        let (number, tag) = text.split_at(text.len() - TAG_CHARS);
         if number.len() > 1 && number.starts_with('0') {
-            return Err(NotAnOrderId); // one order, one id
+            return None; // one number, one text
         }
-        let flight_id = FlightId::new(flight).map_err(|_| NotAnOrderId)?;
-        let no = OrderNo(base32_value(number).ok_or(NotAnOrderId)?);
-        let tag = base32_value(tag).ok_or(NotAnOrderId)?;
-        Ok(Self { flight_id, order: OrderRef { no, tag } })
+        Some((base32_value(number)?, base32_value(tag)?))
+    }
+
+    fn base32_value(text: &str) -> Option<u64> {
+        text.bytes().try_fold(0_u64, |value, byte| {
+            let digit = BASE32.iter().position(|&b| b == byte)? as u64;
+            value.checked_mul(32)?.checked_add(digit)
+        })
     }
 }
 

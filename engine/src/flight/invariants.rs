@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::ids::{CustomerId, OrderNo, Seq};
 use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
 use super::order::{Order, OrderStatus};
+use super::requests::REQUEST_RETENTION_MS;
 use super::seat_map::{SeatMap, SeatStatus};
 
 /// Something that must always hold does not.
@@ -38,6 +39,8 @@ impl Flight {
         self.check_seats()?;
         self.check_holdings()?;
         self.check_keys()?;
+        self.check_requests()?;
+        self.check_waitlist()?;
         self.check_holds()?;
         self.check_ended()?;
         self.orders.values().try_for_each(|order| self.check_order(order))
@@ -83,7 +86,8 @@ impl Flight {
         must((order.status == OrderStatus::Held) == order.hold_expires_at.is_some(), name, || {
             format!("order {no} is {} but its deadline says otherwise", order.status.as_str())
         })?;
-        must(self.total(&order.seats) == order.total, name, || {
+        // The seats of an ended order may have gone with another seat plan.
+        must(!order.status.is_live() || self.total(&order.seats) == order.total, name, || {
             format!("order {no} costs {} by its seats, {} by itself", self.total(&order.seats), order.total)
         })
     }
@@ -112,6 +116,20 @@ impl Flight {
             })?;
         }
         Ok(())
+    }
+
+    /// A key belongs to one request, or to the grab of one order; and it is remembered for a day.
+    fn check_requests(&self) -> Checked {
+        let name = "one request a key";
+        must(self.requests.is_sound(), name, || "a key does not lead to its request".to_owned())?;
+        let oldest = self.last_at.plus_millis(-REQUEST_RETENTION_MS);
+        self.requests.iter().try_for_each(|request| {
+            let is_sound = request.seq <= self.seq
+                && (oldest..=self.last_at).contains(&request.at)
+                && !self.keys.contains_key(&request.key)
+                && request.order.is_none_or(|no| self.orders.contains_key(&no));
+            must(is_sound, name, || format!("that of event {} of {} is not sound", request.seq, self.seq))
+        })
     }
 
     fn check_holds(&self) -> Checked {

@@ -13,9 +13,11 @@ use super::event::{Event, FlightDefinition, Recorded};
 use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Timestamp};
 use super::invariants::BrokenInvariant;
 use super::order::{Order, OrderStatus};
+use super::requests::{REQUEST_RETENTION_MS, Requests};
 use super::sale::{Sale, SaleSwitch};
 use super::seat_map::{SeatMap, SeatStatus};
 use super::snapshot::FlightSnapshot;
+use super::waitlist::Waitlist;
 
 /// How long a flight remembers an order that was cancelled or expired, and its idempotency key: 24 hours, in
 /// milliseconds, counted in the time of the flight's own events. Older ones are only in the store.
@@ -40,6 +42,10 @@ pub struct Flight {
     pub(super) holds: BTreeSet<(Timestamp, OrderNo)>,
     /// Ended orders in the order they ended.
     pub(super) ended: VecDeque<(Timestamp, OrderNo)>,
+    /// Keys of requests other than grabs.
+    pub(super) requests: Requests,
+    /// Parties that wait for seats.
+    pub(super) waitlist: Waitlist,
     /// The first thing that `apply` found impossible; a flight with one must not go on.
     pub(super) broken: Option<BrokenInvariant>,
 }
@@ -57,7 +63,9 @@ impl Flight {
             return Err(BrokenInvariant::new("first event", format!("its seq is {}, not 1", first.seq)));
         }
         let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
-        Self::empty(definition, sale, first.seq, first.at)
+        let mut flight = Self::empty(definition, sale, first.seq, first.at)?;
+        flight.remember_request(first);
+        Ok(flight)
     }
 
     fn empty(
@@ -79,13 +87,15 @@ impl Flight {
             keys: HashMap::default(),
             holds: BTreeSet::new(),
             ended: VecDeque::new(),
+            requests: Requests::default(),
+            waitlist: Waitlist::default(),
             broken: None,
         })
     }
 
     /// The flight a snapshot was taken of; checks every invariant.
     pub fn restore(snapshot: FlightSnapshot) -> Result<Self, BrokenInvariant> {
-        let FlightSnapshot { definition, sale, seq, last_at, blocked, orders } = snapshot;
+        let FlightSnapshot { definition, sale, seq, last_at, blocked, orders, requests, waitlist } = snapshot;
         let mut flight = Self::empty(&definition, sale, seq, last_at)?;
         if !flight.map.change(&blocked, SeatStatus::Free, SeatStatus::Blocked) {
             return Err(BrokenInvariant::new("blocked seats", "a blocked seat does not exist"));
@@ -101,11 +111,19 @@ impl Flight {
             }
             flight.remember(order);
         }
-        // Orders that end in the same millisecond do so in the order of their events.
+        // Orders that end in the same millisecond do so in the order of their events; those that one event ends, by
+        // number.
         let mut ended: Vec<_> =
             flight.orders.values().filter(|o| !o.status.is_live()).map(|o| (o.changed_by, o)).collect();
-        ended.sort_by_key(|(seq, _)| *seq);
+        ended.sort_by_key(|(seq, order)| (*seq, order.no));
         flight.ended = ended.into_iter().map(|(_, order)| (order.updated_at, order.no)).collect();
+        for request in requests {
+            let seq = request.seq;
+            if !flight.requests.insert(request) {
+                return Err(BrokenInvariant::new("one request a key", format!("event {seq} has a used key")));
+            }
+        }
+        flight.waitlist = Waitlist::restore(waitlist, flight.definition.departs_at);
         flight.forget_ended();
         flight.check()?;
         Ok(flight)
@@ -122,6 +140,8 @@ impl Flight {
             last_at: self.last_at,
             blocked: self.map.seats_with(SeatStatus::Blocked),
             orders,
+            requests: self.requests.iter().cloned().collect(),
+            waitlist: self.waitlist.iter().cloned().collect(),
         }
     }
 
@@ -142,6 +162,8 @@ impl Flight {
         keys.hash(&mut hash);
         self.holds.hash(&mut hash);
         self.ended.hash(&mut hash);
+        self.requests.iter().for_each(|request| request.hash(&mut hash));
+        self.waitlist.hash_into(&mut hash);
         hash.finish()
     }
 
@@ -198,9 +220,10 @@ impl Flight {
         OrderId::of(&self.definition.flight_id, self.definition.salt, no)
     }
 
-    /// When the next hold runs out.
+    /// When something happens by itself: a hold or a wait runs out, or the sale opens while somebody waits.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.holds.first().map(|(deadline, _)| *deadline)
+        let hold = self.holds.first().map(|(deadline, _)| *deadline);
+        hold.into_iter().chain(self.next_waitlist_moment()).min()
     }
 
     /// Number of held orders.
@@ -230,9 +253,11 @@ impl Flight {
         self.orders.insert(order.no, order);
     }
 
-    /// Forgets orders that ended long enough before the last event.
+    /// Forgets orders that ended, and requests that came, long enough before the last event.
     pub(super) fn forget_ended(&mut self) {
         let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
+        self.requests.forget_before(self.last_at.plus_millis(-REQUEST_RETENTION_MS));
+        self.waitlist.forget_before(oldest);
         while let Some(&(at, no)) = self.ended.front()
             && at < oldest
         {

@@ -12,16 +12,19 @@ pub mod invariants;
 pub mod inventory;
 pub mod order;
 pub mod refusal;
+pub mod requests;
+pub mod reseat;
 mod run_index;
 pub mod sale;
 pub mod seat_map;
 pub mod seating;
 pub mod snapshot;
+pub mod waitlist;
 
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
-pub use command::{Command, Grab, PolicyChange, Together, Wanted};
+pub use command::{Command, Grab, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
-pub use event::{Cause, Event, FlightDefinition, OrderPlaced, Recorded};
+pub use event::{CabinsChange, Cause, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
     AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName,
     RecordLocator, Reference, Salt, Seq, Timestamp,
@@ -30,5 +33,10 @@ pub use invariants::BrokenInvariant;
 pub use inventory::Flight;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
 pub use refusal::{LimitScope, Refusal};
+pub use requests::Request;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
 pub use snapshot::FlightSnapshot;
+pub use waitlist::{
+    Accept, LeftBecause, WaitlistEntry, WaitlistId, WaitlistNo, WaitlistPlace, WaitlistRef, WaitlistStatus,
+    WaitlistWish,
+};

@@ -11,6 +11,8 @@ pub enum LimitScope {
     Order,
     /// Seats a customer has in live orders of the flight.
     Customer,
+    /// Entries with which a customer waits for the flight; what the customer has are entries, too.
+    Waitlist,
 }
 
 /// Why a command was not granted.
@@ -77,9 +79,24 @@ pub enum Refusal {
     /// The key was used with another body.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
+    /// A new seat plan has no place for some orders.
+    #[error("{orders} orders would lose their seats")]
+    OrdersWithoutSeats {
+        /// How many.
+        orders: usize,
+    },
     /// The flight keeps as many orders as it may; old ones leave a day after they end.
     #[error("the flight keeps as many orders as it may")]
     TooManyOrders,
+    /// The flight remembers as many keys of requests as it may; old ones leave after a day.
+    #[error("the flight remembers as many idempotency keys as it may")]
+    TooManyRequests,
+    /// The flight knows no such entry of its waitlist.
+    #[error("no such waitlist entry")]
+    WaitlistEntryNotFound,
+    /// As many parties wait as may.
+    #[error("as many parties wait as may")]
+    WaitlistFull,
     /// The command makes no sense for this flight.
     #[error("{field}: {message}")]
     Invalid {

@@ -56,6 +56,23 @@ pub fn choose(
     Ok(spread(&cabins, quantity, together))
 }
 
+/// Chooses `quantity` (at least 1) free seats of one class at one fare (minor units); `None` where there are too few.
+pub(super) fn choose_at_fare(
+    map: &SeatMap,
+    quantity: u16,
+    together: Together,
+    class: CabinClass,
+    fare: i64,
+) -> Option<Seats> {
+    let is_meant =
+        |c: &&CabinSeats| c.free > 0 && c.cabin.cabin_class == class && c.cabin.fare.amount == fare;
+    let cabins: smallvec::SmallVec<[&CabinSeats; 8]> = map.cabins_by_fare().filter(is_meant).collect();
+    if cabins.iter().map(|cabin| cabin.free).sum::<u32>() < u32::from(quantity) {
+        return None;
+    }
+    side_by_side(&cabins, quantity).or_else(|| Some(spread(&cabins, quantity, together)))
+}
+
 /// The party in one row: within a group of seats if any cabin can, else across an aisle.
 fn side_by_side(cabins: &[&CabinSeats], quantity: u16) -> Option<Seats> {
     let length = u32::from(quantity);

@@ -5,7 +5,9 @@ use super::cabin::Seats;
 use super::event::FlightDefinition;
 use super::ids::{Seq, Timestamp};
 use super::order::Order;
+use super::requests::Request;
 use super::sale::Sale;
+use super::waitlist::WaitlistEntry;
 
 /// Everything needed to rebuild a flight exactly as it was after event `seq`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,4 +25,8 @@ pub struct FlightSnapshot {
     /// The orders the flight still knows, by rising number: all live ones, and ended ones for a day
     /// (`inventory::ENDED_ORDER_RETENTION_MS` before `last_at`). More than these do no harm.
     pub orders: Vec<Order>,
+    /// The requests whose keys the flight remembers, in any order; too old ones do no harm.
+    pub requests: Vec<Request>,
+    /// The waitlist, in any order: all that wait, and those who stopped for a day; too old ones do no harm.
+    pub waitlist: Vec<WaitlistEntry>,
 }

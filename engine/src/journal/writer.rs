@@ -54,6 +54,8 @@ pub(crate) struct Submission {
 enum Item {
     /// With the time at which it was decided.
     Submission(Submission, Instant),
+    /// Several that must be in one round.
+    Together(Vec<Submission>, Instant),
     Barrier(oneshot::Sender<()>),
     Stop,
 }
@@ -241,6 +243,11 @@ impl Writer {
         self.push(Item::Submission(submission, Instant::now()));
     }
 
+    /// Submits what must be in one round, so that a journal which takes a round as a whole keeps all of it or none.
+    pub(crate) fn submit_together(&self, submissions: Vec<Submission>) {
+        self.push(Item::Together(submissions, Instant::now()));
+    }
+
     /// Sends replies that wait for nothing.
     pub(crate) fn deliver(&self, replies: Vec<PendingReply>) {
         self.delivery.deliver(replies);
@@ -418,6 +425,10 @@ impl WriterThread {
                 Some(Item::Submission(submission, decided)) => {
                     round.decided.get_or_insert(decided);
                     round.add(submission);
+                }
+                Some(Item::Together(submissions, decided)) => {
+                    round.decided.get_or_insert(decided);
+                    submissions.into_iter().for_each(|submission| round.add(submission));
                 }
                 Some(Item::Barrier(done)) => round.barriers.push(done),
                 Some(Item::Stop) => round.stop = true,

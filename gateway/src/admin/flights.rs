@@ -7,17 +7,20 @@ use farerush_engine::actor::{Answer, CreateError, Located, RestartError};
 use farerush_engine::flight::aircraft::{AIRCRAFT, Aircraft, aircraft};
 use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
 use farerush_engine::flight::decide::check_policy;
+use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Fare, FlightDefinition, FlightId, Layout, PolicyChange, Refusal, SalePolicy,
-    Salt, Timestamp,
+    Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, IdempotencyKey, Layout,
+    PolicyChange, Refusal, SalePolicy, Salt, Timestamp,
 };
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use crate::app::{App, FlightName};
+use crate::auth::Admin;
 use crate::body::Received;
 use crate::fields::{self, Errors, Fields, Value, one_of, text};
+use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::{input, ops, render, time};
@@ -34,7 +37,13 @@ pub struct NewFlight {
 }
 
 /// `POST /v1/admin/flights`
-pub async fn create(app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn create(
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
+    let key = GivenKey::checked(key)?;
     let value = fields::parse(&body?, false)?;
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
     let NewFlight { definition, policy, open } = new_flight(&value, salt)?;
@@ -43,14 +52,20 @@ pub async fn create(app: Arc<App>, body: Received) -> Result<Response, Problem> 
         let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
         Problem::new(Code::FlightExists, detail)
     };
+    let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
     if matches!(app.engine.find(&flight_id), Located::Nobody) && app.outside.has(&flight_id).await? {
-        return Err(exists());
+        // Whether it came under this key, its owner knows: so somebody with a key is sent there.
+        return created_before(&app, &flight_id, idempotency).await?.ok_or_else(exists);
     }
-    let creating = app.engine.create(definition, policy, open);
+    let cause = Cause { by: Some(by.name), idempotency: idempotency.clone() };
+    let creating = app.engine.create_as(definition, policy, open, cause);
     let created = tokio::time::timeout(app.request_timeout, creating).await;
     let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
         Ok(flight) => flight,
-        Err(CreateError::Exists) => return Err(exists()),
+        Err(CreateError::Exists) => {
+            let replayed = created_before(&app, &flight_id, idempotency).await?;
+            return replayed.ok_or_else(exists);
+        }
         Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
         Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
         // Another server may have created it in the same moment: then the journal did not take ours.
@@ -69,6 +84,24 @@ pub async fn create(app: Arc<App>, body: Received) -> Result<Response, Problem> 
     Ok(response)
 }
 
+/// The flight that exists already, if it was created by the same request, under the same key.
+async fn created_before(
+    app: &App,
+    flight_id: &FlightId,
+    idempotency: Option<(IdempotencyKey, Fingerprint)>,
+) -> Result<Option<Response>, Problem> {
+    let Some((key, fingerprint)) = idempotency else { return Ok(None) };
+    let Some(flight) = app.locate(flight_id).await? else { return Ok(None) };
+    let deadline = app.deadline(None)?;
+    let pending = flight.was_created_under(key, fingerprint, deadline.decide_by);
+    match app.outcome(pending, deadline).await? {
+        Answer::Flight { replayed: true, .. } => {
+            Ok(Some(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), true)))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Understands a flight's description, or names all that is wrong with it.
 pub fn new_flight(value: &Value, salt: Salt) -> Result<NewFlight, Problem> {
     let mut errors = Errors::default();
@@ -82,7 +115,7 @@ pub fn new_flight(value: &Value, salt: Salt) -> Result<NewFlight, Problem> {
         errors.add("destination", "must not be the origin");
     }
     let template = fields.optional("aircraft", &mut errors, template);
-    let cabins = cabins(&mut fields, template, &mut errors);
+    let cabins = cabins(&mut fields, template, &[], &mut errors);
     let (policy, open) = sale(&mut fields, &mut errors);
     fields.finish(&mut errors);
     errors.check()?;
@@ -112,7 +145,8 @@ fn default_id(flight_number: &str, departs_at: Timestamp) -> Result<FlightId, Pr
         .map_err(|error| Problem::invalid_field("flight_id", error.to_string()))
 }
 
-fn template(value: &Value) -> Result<&'static Aircraft, String> {
+/// The aircraft template of this name.
+pub(super) fn template(value: &Value) -> Result<&'static Aircraft, String> {
     text(|name| {
         aircraft(name).ok_or_else(|| {
             let known: Vec<_> = AIRCRAFT.iter().map(|aircraft| aircraft.name).collect();
@@ -121,10 +155,19 @@ fn template(value: &Value) -> Result<&'static Aircraft, String> {
     })(value)
 }
 
-/// The cabins: described one by one, or those of a template with a fare for all (`fare`) or for each class (`fares`).
-fn cabins(fields: &mut Fields<'_>, template: Option<&'static Aircraft>, errors: &mut Errors) -> Vec<Cabin> {
+/// The cabins: described one by one, or those of a template with a fare for all (`fare`) or for each class (`fares`);
+/// a class of which neither says anything has its fare of `known`.
+pub(super) fn cabins(
+    fields: &mut Fields<'_>,
+    template: Option<&'static Aircraft>,
+    known: &[(CabinClass, Fare)],
+    errors: &mut Errors,
+) -> Vec<Cabin> {
     let for_all = input::fare(fields, "fare", errors);
-    let by_class = fares(fields, errors);
+    let mut by_class = fares(fields, errors);
+    if for_all.is_none() {
+        by_class.extend(known);
+    }
     let described = fields.objects("cabins", CABINS_PER_FLIGHT_MAX, errors);
     let named_aircraft = fields.has("aircraft");
     let cabins: Vec<Cabin> = match (described, template) {
@@ -220,51 +263,98 @@ fn with(policy: SalePolicy, change: &PolicyChange) -> SalePolicy {
 }
 
 /// `PATCH /v1/admin/flights/{flight_id}`
-pub async fn change_policy(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn change_policy(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
     let change = input::policy(&mut fields, &mut errors);
     fields.finish(&mut errors);
     errors.check()?;
-    command(&app, &name, Command::ChangePolicy(change)).await
+    command(&app, &name, (by, key), Command::ChangePolicy(change)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/open`
-pub async fn open(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
-    switch(name, app, body, Command::OpenSale).await
+pub async fn open(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
+    switch(name, (by, key), app, body, Command::OpenSale).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/pause`
-pub async fn pause(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
-    switch(name, app, body, Command::PauseSale).await
+pub async fn pause(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
+    switch(name, (by, key), app, body, Command::PauseSale).await
 }
 
-/// `POST /v1/admin/flights/{flight_id}/close`
-pub async fn close(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
-    switch(name, app, body, Command::CloseSale).await
+/// `POST /v1/admin/flights/{flight_id}/close`; with `cancel_orders`, all live orders end as well.
+pub async fn close(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
+    let value = fields::parse(&body?, true)?;
+    let mut errors = Errors::default();
+    let mut fields = Fields::of(&value);
+    let cancel_orders = fields.optional("cancel_orders", &mut errors, input::boolean).unwrap_or(false);
+    fields.finish(&mut errors);
+    errors.check()?;
+    if cancel_orders {
+        let key = GivenKey::checked(key)?;
+        return super::refunds::close_for_good(&app, &name, by.name, key).await;
+    }
+    command(&app, &name, (by, key), Command::CloseSale).await
 }
 
 async fn switch(
     name: FlightName,
+    asked: (Admin, Option<GivenKey>),
     app: Arc<App>,
     body: Received,
     wanted: Command,
 ) -> Result<Response, Problem> {
     empty(body)?;
-    command(&app, &name, wanted).await
+    command(&app, &name, asked, wanted).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/seats/block`
-pub async fn block(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn block(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
     let seats = seats_of(body)?;
-    command(&app, &name, Command::Block(seats)).await
+    command(&app, &name, (by, key), Command::Block(seats)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/seats/unblock`
-pub async fn unblock(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn unblock(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
     let seats = seats_of(body)?;
-    command(&app, &name, Command::Unblock(seats)).await
+    command(&app, &name, (by, key), Command::Unblock(seats)).await
 }
 
 fn seats_of(body: Received) -> Result<farerush_engine::flight::Seats, Problem> {
@@ -278,19 +368,32 @@ fn seats_of(body: Received) -> Result<farerush_engine::flight::Seats, Problem> {
 }
 
 /// `POST /v1/admin/flights/{flight_id}/rows`: a cabin more.
-pub async fn rows(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn rows(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    key: Option<GivenKey>,
+    body: Received,
+) -> Result<Response, Problem> {
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let cabin = input::cabin(Fields::of(&value), &mut errors);
     errors.check()?;
     let cabin = cabin.ok_or_else(|| Problem::invalid_field("rows", "must be given"))?;
-    command(&app, &name, Command::AddRows(cabin)).await
+    command(&app, &name, (by, key), Command::AddRows(cabin)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/restart`
-pub async fn restart(name: FlightName, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn restart(
+    name: FlightName,
+    by: Admin,
+    app: Arc<App>,
+    body: Received,
+) -> Result<Response, Problem> {
     empty(body)?;
     let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
+    // No event of the flight's, so that the audit cannot have it.
+    tracing::info!(flight = %id, by = %by.name, "a restart was asked for");
     let restarted = app.engine.restart(id).await.map_err(|error| match error {
         RestartError::NotFound => Problem::flight_not_found(),
         RestartError::Failed(reason) => {
@@ -312,10 +415,17 @@ fn empty(body: Received) -> Result<(), Problem> {
 }
 
 /// Has a command about the whole flight decided, and shows the flight as it is then.
-async fn command(app: &App, name: &FlightName, command: Command) -> Result<Response, Problem> {
+async fn command(
+    app: &App,
+    name: &FlightName,
+    (by, key): (Admin, Option<GivenKey>),
+    command: Command,
+) -> Result<Response, Problem> {
+    let key = GivenKey::checked(key)?;
     let flight = app.flight(name).await?;
-    let Answer::Flight { .. } = app.ask(&flight, command).await? else {
+    let answer = app.command_as(&flight, command, Some(by.name), key, app.deadline(None)?).await?;
+    let Answer::Flight { replayed, .. } = answer else {
         return Err(Problem::outcome_unknown());
     };
-    Ok(render::flight(StatusCode::OK, &flight.view(), app.now()))
+    Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), replayed))
 }

@@ -8,6 +8,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::app::App;
+use crate::auth::Admin;
 use crate::json::Json;
 use crate::ops::{millis, write_journal, write_store};
 use crate::problem::Problem;
@@ -15,7 +16,7 @@ use crate::query::Query;
 use crate::render;
 
 /// `GET /v1/admin/status`
-pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let engine = app.engine.status();
     let behind = app.write_behind.status();
@@ -40,6 +41,8 @@ pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         json.open().key("flight_id").plain(flight_id).key("reason").text(reason).close();
     }
     json.close_list().close();
+    json.key("webhooks");
+    write_webhooks(&mut json, &app);
     json.key("flights").open_list();
     let mut flights = app.engine.flights();
     flights.sort_unstable_by(|a, b| a.flight_id().cmp(b.flight_id()));
@@ -64,6 +67,32 @@ pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     }
     json.close_list().close();
     Ok(render::response(StatusCode::OK, json))
+}
+
+/// How webhooks are doing; null if none are sent.
+fn write_webhooks(json: &mut Json, app: &App) {
+    let Some(status) = app.webhooks.as_ref().map(|webhooks| webhooks.status()) else {
+        json.null();
+        return;
+    };
+    let state = match (status.is_away, status.failing_for) {
+        (true, _) => "away",
+        (false, Some(_)) => "failing",
+        (false, None) => "delivering",
+    };
+    json.open().key("receiver").text(&status.host).key("state").text(state);
+    json.key("failing_ms").number(status.failing_for.map_or(0, millis));
+    json.key("last_error").text_or_null(status.last_error.as_deref());
+    json.key("lag_events")
+        .number(status.lag_events)
+        .key("flights_behind")
+        .number(status.flights_behind as u64);
+    json.key("oldest").time_or_null(status.oldest);
+    json.key("lost_events").number(status.lost_events).key("deliveries").open();
+    for (outcome, count) in status.deliveries {
+        json.key(outcome).number(count);
+    }
+    json.close().close();
 }
 
 /// How a flight came up; null if it was created since the start.

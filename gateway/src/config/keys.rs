@@ -90,14 +90,52 @@ pub const KEYS: &[Key] = &[
             "bearer token of /v1/admin, 16 to 256 characters",
         )
     },
-    key("customer_auth", "open", "open: the body names the customer (jwt is not there yet)"),
+    key(
+        "customer_auth",
+        "open",
+        "open: the body names the customer, and nobody checks it; jwt: the bearer token's sub is the customer",
+    ),
+    key(
+        "allow_open",
+        "false",
+        "listen on an address that others can reach although customer_auth is open; else that is an error",
+    ),
+    Key {
+        secret: true,
+        ..key("jwt_key", "none", "the secret of customers' tokens signed with HS256, 32 to 1024 bytes")
+    },
+    key(
+        "jwt_public_key_file",
+        "none",
+        "the public key of customers' tokens, in PEM: RSA (they are signed with RS256) or Ed25519 (EdDSA)",
+    ),
+    key("jwt_audience", "none", "the aud that customers' tokens must have; without it, none may have one"),
+    key("jwt_issuer", "none", "the iss that customers' tokens must have"),
     key(
         "demo",
         "true on the embedded default, else false",
         "an empty system starts with a few flights on sale",
     ),
-    key("rate_limit_per_customer", "none", "requests a second of one customer (not there yet)"),
-    key("rate_limit_per_address", "none", "requests a second of one address (not there yet)"),
+    key(
+        "rate_limit_per_customer",
+        "none",
+        "requests a second of one customer, as many at once; beyond it RATE_LIMITED",
+    ),
+    key(
+        "rate_limit_per_address",
+        "none",
+        "requests a second of one address (or one IPv6 network of 64 bits), as many at once; beyond it RATE_LIMITED",
+    ),
+    key(
+        "rate_limit_per_token",
+        "none",
+        "requests a second with one admin token, as many at once; beyond it RATE_LIMITED",
+    ),
+    key(
+        "trusted_proxies",
+        "none",
+        "whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, with commas between",
+    ),
     key(
         "cors_origins",
         "none",
@@ -108,6 +146,31 @@ pub const KEYS: &[Key] = &[
     key("log_format", "text", "text or json"),
     key("log_filter", "info", "what is logged, such as info or farerush=debug,warn"),
     key("access_log", "false", "a log line for every request"),
+    Key {
+        secret: true,
+        ..key("webhook_url", "none", "where webhooks are posted: http://host[:port]/path or https://...")
+    },
+    Key {
+        secret: true,
+        ..key(
+            "webhook_secret",
+            "none",
+            "what webhooks are signed with, 32 to 256 characters; needed with webhook_url",
+        )
+    },
+    key(
+        "webhook_events",
+        "all",
+        "which webhooks are sent: all, or some of order.held, order.confirmed, order.expired, order.cancelled, \
+         order.changed, flight.sold_out, with commas between",
+    ),
+    key("webhook_timeout_ms", "10000", "how long the receiver of webhooks may take for one"),
+    key(
+        "webhook_lag_events_max",
+        "5000000",
+        "most events of a flight that the journal keeps for webhooks alone while their receiver is away; beyond it \
+         they are lost, and the receiver is told which",
+    ),
     key("otlp_endpoint", "none", "where traces go, OTLP over HTTP, such as http://127.0.0.1:4318"),
     key(
         "trace_sample_ratio",
@@ -123,6 +186,7 @@ pub const KEYS: &[Key] = &[
     key("idle_timeout_ms", "75000", "how long a connection may stay open without a request"),
     key("body_timeout_ms", "10000", "how long a client may take for a request's body"),
     key("body_bytes_max", "65536", "largest request body, in bytes"),
+    key("import_bytes_max", "16777216", "largest file of flights that is imported, in bytes"),
     key("header_bytes_max", "32768", "largest request line with headers, in bytes"),
     key("permits_per_flight", "16384", "commands of one flight in flight at once; beyond it OVERLOADED"),
     key("permits_overall", "32768", "commands of all flights in flight at once; beyond it OVERLOADED"),

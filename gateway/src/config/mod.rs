@@ -1,6 +1,7 @@
 //! The settings: where each value came from, and what it means once it is checked.
 //! Never opens, starts or creates anything.
 
+mod identity;
 mod keys;
 mod sources;
 
@@ -12,7 +13,10 @@ use std::time::Duration;
 use farerush_engine::journal::Durability;
 
 use crate::cors::Origins;
+use crate::rate::{Proxies, RateLimits};
+use crate::webhooks::WebhookSettings;
 
+pub use identity::{CustomerAuth, JwtKey, JwtSettings};
 pub use keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX};
 pub use sources::{Sources, Value, Values};
 
@@ -157,6 +161,12 @@ pub struct Settings {
     pub durability: Durability,
     /// The admin's token; `None`: the one in `<data_dir>/admin.token`.
     pub admin_token: Option<Secret>,
+    /// How customers show who they are.
+    pub customer_auth: CustomerAuth,
+    /// Whether others may reach a server that believes everybody.
+    pub allow_open: bool,
+    /// How often anybody may ask.
+    pub rate_limits: RateLimits,
     /// Whether an empty system starts with a few flights on sale.
     pub demo: bool,
     /// Whose web pages may use this server, if any.
@@ -173,6 +183,8 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// Which share of requests is traced, 0 to 1.
     pub trace_sample_ratio: f64,
+    /// Webhooks, if any are wanted.
+    pub webhooks: Option<WebhookSettings>,
     /// How long a request may wait for its outcome.
     pub request_timeout: Duration,
     /// How long a client may take for the headers.
@@ -183,6 +195,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
+    /// Largest file of flights that is imported, in bytes.
+    pub import_bytes_max: usize,
     /// Largest request head, in bytes.
     pub header_bytes_max: usize,
     /// Most commands of one flight in flight.
@@ -213,17 +227,6 @@ impl Settings {
         let journal = values.parse("journal", |text| journal_target(text, &data_dir))?;
         let store = values.parse("store", |text| store_target(text, &data_dir))?;
         let on_mysql = matches!(store, Some(StoreTarget::MySql(_)));
-        values.parse("customer_auth", |text| match text {
-            "open" => Ok(()),
-            "jwt" => Err("this version cannot do jwt yet; leave it at open".to_owned()),
-            _ => Err("must be open or jwt".to_owned()),
-        })?;
-        for later in ["rate_limit_per_customer", "rate_limit_per_address"] {
-            values.parse(later, |text| match text {
-                "none" => Ok(()),
-                _ => Err("this version cannot do that yet; leave the setting away".to_owned()),
-            })?;
-        }
         let stop_timeout = values.parse("stop_timeout_ms", millis)?;
         let embedded = values.is_default("journal") && values.is_default("store");
         Ok(Self {
@@ -254,6 +257,14 @@ impl Settings {
                 None => None,
                 Some(_) => Some(values.parse("admin_token", admin_token)?),
             },
+            customer_auth: identity::customer_auth(values, &data_dir)?,
+            allow_open: values.parse("allow_open", yes_or_no)?,
+            rate_limits: RateLimits {
+                per_customer: values.parse("rate_limit_per_customer", identity::rate)?,
+                per_address: values.parse("rate_limit_per_address", identity::rate)?,
+                per_token: values.parse("rate_limit_per_token", identity::rate)?,
+                trusted_proxies: values.parse("trusted_proxies", Proxies::parse)?,
+            },
             demo: match values.text("demo") {
                 None => embedded,
                 Some(_) => values.parse("demo", yes_or_no)?,
@@ -275,11 +286,13 @@ impl Settings {
                 _ => crate::traces::endpoint(text).map(Some),
             })?,
             trace_sample_ratio: values.parse("trace_sample_ratio", ratio)?,
+            webhooks: WebhookSettings::from_values(values)?,
             request_timeout: values.parse("request_timeout_ms", millis)?,
             header_timeout: values.parse("header_timeout_ms", millis)?,
             idle_timeout: values.parse("idle_timeout_ms", millis)?,
             body_timeout: values.parse("body_timeout_ms", millis)?,
             body_bytes_max: values.parse("body_bytes_max", |text| whole(text, 1024, 64 << 20))? as usize,
+            import_bytes_max: values.parse("import_bytes_max", |text| whole(text, 1024, 256 << 20))? as usize,
             header_bytes_max: values.parse("header_bytes_max", |text| whole(text, 8192, 1 << 20))? as usize,
             permits_per_flight: values.parse("permits_per_flight", |text| whole(text, 1, 1_000_000))?,
             permits_overall: values.parse("permits_overall", |text| whole(text, 1, 1_000_000))?,

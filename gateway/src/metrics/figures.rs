@@ -8,6 +8,7 @@ use farerush_engine::journal::Condition;
 use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 
 use super::text::{Kind, Page};
+use super::webhooks;
 use crate::app::App;
 
 /// Writes all of them.
@@ -31,6 +32,7 @@ pub(super) fn write(page: &mut Page, app: &App) {
     write_journal(page, &status, &census);
     write_store(page, app, &behind);
     write_recoveries(page, app);
+    webhooks::write(page, app);
     page.gauge("farerush_live_readers", "Clients that follow a flight live.", app.live.readers());
     page.gauge("farerush_live_flights", "Flights that are followed live.", app.live.flights());
     page.counter(

@@ -6,6 +6,7 @@ mod figures;
 mod process;
 mod requests;
 mod text;
+mod webhooks;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

@@ -4,10 +4,13 @@
 use serde_json::{Value, json};
 use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::OneOfBuilder;
 
-use super::customers::{a_flight, flight, order_filters, order_page};
-use super::operation::{Answer, Operation, body, json as answer, page, segment};
-use super::shape::{object, one_of_words};
+use super::customers::{a_flight, flight};
+use super::operation::{
+    Answer, Operation, body, json as answer, key_of_change, optional_body, page, segment,
+};
+use super::shape::{named, object, one_of_words};
 use crate::docs_pages::UI_FILES;
 use crate::problem::Code;
 
@@ -18,6 +21,10 @@ fn operation(
     summary: &'static str,
     description: &'static str,
 ) -> Operation {
+    let parameters = match method {
+        HttpMethod::Get => vec![flight("DEMO4")],
+        _ => vec![flight("DEMO4"), key_of_change()],
+    };
     Operation {
         method,
         path,
@@ -27,14 +34,19 @@ fn operation(
         description,
         for_admins: true,
         reads_body: true,
-        parameters: vec![flight("DEMO4")],
+        parameters,
         body: None,
         answers: vec![answer(200, "Flight", "The flight as it is now.", a_flight())],
         codes: &[Code::FlightNotFound, Code::Overloaded, Code::OutcomeUnknown],
     }
 }
 
-fn post(path: &'static str, id: &'static str, summary: &'static str, description: &'static str) -> Operation {
+pub(super) fn post(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    description: &'static str,
+) -> Operation {
     operation(HttpMethod::Post, path, id, summary, description)
 }
 
@@ -71,12 +83,13 @@ fn new_flights() -> RequestBody {
 
 fn flights() -> Vec<Operation> {
     let created = Answer { headers: &["Location"], ..answer(201, "Flight", "The new flight.", a_flight()) };
+    let again = answer(200, "Flight", "The flight that was created before, under the same key.", a_flight());
     let rules = json!({"closes_at": "2027-02-01T00:00:00Z", "max_seats_per_customer": 4});
     vec![
         Operation {
-            parameters: Vec::new(),
+            parameters: vec![key_of_change()],
             body: Some(new_flights()),
-            answers: vec![created],
+            answers: vec![created, again],
             codes: &[Code::FlightExists, Code::Overloaded, Code::OutcomeUnknown],
             ..post(
                 "/v1/admin/flights",
@@ -107,12 +120,22 @@ fn flights() -> Vec<Operation> {
             "Pause the sale, now",
             "Until it is opened.",
         ),
-        post(
-            "/v1/admin/flights/{flight_id}/close",
-            "closeSale",
-            "Close the sale, now",
-            "Until it is opened.",
-        ),
+        Operation {
+            body: Some(optional_body(
+                "Close",
+                &[("all", "Cancel all orders, too", json!({"cancel_orders": true}))],
+            )),
+            answers: vec![Answer {
+                shape: OneOfBuilder::new().item(named("Flight")).item(named("ClosedForGood")).into(),
+                ..answer(200, "Flight", "The flight as it is now, or what its orders get back.", a_flight())
+            }],
+            ..post(
+                "/v1/admin/flights/{flight_id}/close",
+                "closeSale",
+                "Close the sale, now",
+                "Until it is opened. With `cancel_orders`, all held and confirmed orders end as well.",
+            )
+        },
     ]
 }
 
@@ -158,6 +181,7 @@ fn cabins() -> Vec<Operation> {
             )
         },
         Operation {
+            parameters: vec![flight("DEMO4")],
             answers: vec![answer(200, "Restarted", "It was recovered and is served again.", restarted)],
             codes: &[Code::FlightNotFound, Code::Overloaded],
             ..post(
@@ -177,6 +201,7 @@ fn a_status() -> Value {
         "store": {"where": "sqlite:./data/farerush.db", "state": "up"},
         "write_behind": {"backlog_events": 0, "backlog_bytes": 0, "flights_behind": 0, "reread_events": 0,
                          "last_error": null, "stuck": []},
+        "webhooks": null,
         "flights": [{"flight_id": "DEMO1", "seq": 2, "durable_seq": 2, "stored_seq": 2, "epoch": 1, "queue": 0,
                      "holds": 0, "recovered": null}],
         "flights_elsewhere": 0, "stopped_flights": []
@@ -188,25 +213,17 @@ fn overviews() -> Vec<Operation> {
         reads_body: false,
         ..operation(HttpMethod::Get, path, id, summary, description)
     };
-    vec![
-        Operation {
-            parameters: order_filters(false),
-            answers: vec![order_page()],
-            codes: &[Code::Overloaded],
-            ..get("/v1/admin/orders", "listAllOrders", "All orders", "Newest first, from the store.")
-        },
-        Operation {
-            parameters: Vec::new(),
-            answers: vec![answer(200, "Status", "How it is doing.", a_status())],
-            codes: &[],
-            ..get(
-                "/v1/admin/status",
-                "getStatus",
-                "How journal, store and every flight are doing",
-                "How far each flight is: decided, durable, stored.",
-            )
-        },
-    ]
+    vec![Operation {
+        parameters: Vec::new(),
+        answers: vec![answer(200, "Status", "How it is doing.", a_status())],
+        codes: &[],
+        ..get(
+            "/v1/admin/status",
+            "getStatus",
+            "How journal, store and every flight are doing",
+            "How far each flight is: decided, durable, stored.",
+        )
+    }]
 }
 
 fn operators() -> Vec<Operation> {

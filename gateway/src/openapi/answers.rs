@@ -31,7 +31,7 @@ pub(super) fn order_states() -> [&'static str; 4] {
         .map(OrderStatus::as_str)
 }
 
-fn durability() -> Shape {
+pub(super) fn durability() -> Shape {
     one_of_words([Durability::Memory, Durability::Journal, Durability::Store].map(Durability::as_str)).into()
 }
 
@@ -39,7 +39,7 @@ fn row_numbers() -> Shape {
     list(whole(1, ROW_MAX.into())).min_items(Some(2)).max_items(Some(2)).into()
 }
 
-fn next_cursor() -> Member {
+pub(super) fn next_cursor() -> Member {
     ("next_cursor", Must, or_null(string()), "The `cursor` of the next page; null on the last one.")
 }
 
@@ -170,6 +170,7 @@ fn orders() -> Vec<(&'static str, Shape)> {
             ("seats", Must, list(named("Ticket")).into(), ""),
             ("total", Must, named("Fare"), "What all seats cost together."),
             ("hold_expires_at", Must, or_null(moment()), "Until when it must be confirmed, if it is held."),
+            ("payment_begun_at", Must, or_null(moment()), "When its payment began, if it was said so."),
             ("created_at", Must, moment().into(), ""),
             ("updated_at", Must, moment().into(), ""),
             ("client_reference", May, string().into(), "The client's own reference, if it gave one."),
@@ -262,6 +263,34 @@ fn operators() -> Vec<(&'static str, Shape)> {
             ("stuck", Must, stopped(), "Flights whose events the store does not take."),
         ],
     );
+    let webhooks = object(
+        "How webhooks are doing; null if none are sent.",
+        vec![
+            ("receiver", Must, string().into(), "Its host."),
+            ("state", Must, one_of_words(["delivering", "failing", "away"]).into(), ""),
+            ("failing_ms", Must, count().into(), "For how long it has taken nothing."),
+            ("last_error", Must, or_null(string()), ""),
+            ("lag_events", Must, count().into(), "Events whose webhooks were not delivered yet."),
+            ("flights_behind", Must, count().into(), "Flights they belong to."),
+            ("oldest", Must, or_null(moment()), "When the oldest of them happened, about."),
+            ("lost_events", Must, count().into(), "Events whose webhooks are lost."),
+            (
+                "deliveries",
+                Must,
+                object(
+                    "Attempts since the start, by what came of them.",
+                    vec![
+                        ("delivered", Must, count().into(), ""),
+                        ("refused", Must, count().into(), "Answered, but not with 2xx."),
+                        ("unreachable", Must, count().into(), ""),
+                        ("timed_out", Must, count().into(), ""),
+                    ],
+                )
+                .into(),
+                "",
+            ),
+        ],
+    );
     let status = object(
         "How journal, store and every flight are doing.",
         vec![
@@ -274,6 +303,7 @@ fn operators() -> Vec<(&'static str, Shape)> {
             ("journal", Must, named("JournalState"), ""),
             ("store", Must, named("StoreState"), ""),
             ("write_behind", Must, write_behind.into(), ""),
+            ("webhooks", Must, or_null(webhooks), ""),
             ("flights", Must, list(flight).into(), ""),
             ("flights_elsewhere", Must, count().into(), "Served by other processes."),
             ("stopped_flights", Must, stopped(), "Flights that could not be recovered, and why."),

@@ -6,7 +6,9 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{HttpMethod, Parameter, ParameterIn};
 
 use super::answers::{order_id, order_states, sale_states};
-use super::operation::{Answer, Operation, body, json as answer, page, parameter, query, segment};
+use super::operation::{
+    Answer, KEY, Operation, body, json as answer, key_of_change, page, parameter, query, segment,
+};
 use super::requests::{
     airport, cursor, customer_id, day, flight_id, idempotency_key, limit, request_timeout,
 };
@@ -25,7 +27,7 @@ pub(super) fn flight(example: &str) -> Parameter {
     segment("flight_id", flight_id(), "The flight's id.", Some(example.into()))
 }
 
-fn timeout() -> Parameter {
+pub(super) fn timeout() -> Parameter {
     let meaning = "After how many seconds the client does not wait any more, such as `2` or `0.75`. A request whose \
                    turn comes later is put aside: nothing is done, and the answer is OVERLOADED.";
     parameter("Request-Timeout", ParameterIn::Header, Required::False, request_timeout(), meaning, None)
@@ -44,7 +46,7 @@ pub(super) fn a_flight() -> Value {
                     "fare": {"amount": 99_900, "currency": "TWD"}, "capacity": 180, "available": 178}],
         "capacity": 180, "available": 178, "seq": 2,
         "sale": {"state": "open", "opens_at": null, "closes_at": null, "max_seats_per_order": 9,
-                 "max_seats_per_customer": 9, "hold_seconds": 0}
+                 "max_seats_per_customer": 9, "hold_seconds": 0, "payment_grace_seconds": 120}
     })
 }
 
@@ -56,10 +58,17 @@ fn an_order(status: &str) -> Value {
                    "passenger": {"name": "Lin Mei"}},
                   {"seat": "1B", "cabin_class": "economy", "fare": {"amount": 99_900, "currency": "TWD"},
                    "passenger": null}],
-        "total": {"amount": 199_800, "currency": "TWD"}, "hold_expires_at": null,
+        "total": {"amount": 199_800, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
         "created_at": "2026-12-03T08:00:00.000Z", "updated_at": "2026-12-03T08:00:00.000Z", "seq": 2,
         "durability": "journal"
     })
+}
+
+fn a_held_order() -> Value {
+    let mut order = an_order("held");
+    order["hold_expires_at"] = "2026-12-03T08:02:30.000Z".into();
+    order["payment_begun_at"] = "2026-12-03T08:00:30.000Z".into();
+    order
 }
 
 fn flights() -> Vec<Operation> {
@@ -140,7 +149,7 @@ fn last_event_id() -> Parameter {
 
 fn grab() -> Operation {
     let key = parameter(
-        "Idempotency-Key",
+        KEY,
         ParameterIn::Header,
         Required::False,
         idempotency_key(),
@@ -182,11 +191,7 @@ fn grab() -> Operation {
         body: Some(body("Grab", &examples)),
         answers: vec![
             placed(201, "The order that was placed.", &["Location"]),
-            placed(
-                200,
-                "The order that was placed before, under the same Idempotency-Key.",
-                &["Location", "Idempotency-Replayed"],
-            ),
+            placed(200, "The order that was placed before, under the same Idempotency-Key.", &["Location"]),
         ],
         codes: &[
             Code::NoSuchSeat,
@@ -199,7 +204,6 @@ fn grab() -> Operation {
             Code::SalePaused,
             Code::SaleClosed,
             Code::LimitExceeded,
-            Code::IdempotencyKeyReused,
             Code::Overloaded,
             Code::OutcomeUnknown,
         ],
@@ -235,7 +239,7 @@ fn orders() -> Vec<Operation> {
         description,
         for_admins: false,
         reads_body: true,
-        parameters: vec![order(), timeout()],
+        parameters: vec![order(), key_of_change(), timeout()],
         body: None,
         answers: vec![answer(200, "Order", "The order as it is now.", an_order("confirmed"))],
         codes: &[Code::OrderNotFound, Code::Overloaded, Code::OutcomeUnknown],
@@ -264,6 +268,7 @@ fn orders() -> Vec<Operation> {
         },
         Operation {
             reads_body: false,
+            parameters: vec![order(), timeout()],
             codes: &[Code::OrderNotFound, Code::Overloaded],
             ..about(HttpMethod::Get, one, "getOrder", "One order", "As its flight has it now.")
         },
@@ -301,6 +306,7 @@ fn orders() -> Vec<Operation> {
             codes: &[
                 Code::OrderNotFound,
                 Code::HoldExpired,
+                Code::LimitExceeded,
                 Code::OrderNotChangeable,
                 Code::Overloaded,
                 Code::OutcomeUnknown,
@@ -310,7 +316,26 @@ fn orders() -> Vec<Operation> {
                 "/v1/orders/{order_id}/confirm",
                 "confirmOrder",
                 "Confirm a held order",
-                "Repeating it with the same payment is harmless.",
+                "Repeating it with the same payment is harmless. An order that has expired is confirmed all the same, \
+                 as long as all of its seats are still free and the sale is not closed.",
+            )
+        },
+        Operation {
+            answers: vec![answer(200, "Order", "The order as it is now.", a_held_order())],
+            codes: &[
+                Code::OrderNotFound,
+                Code::HoldExpired,
+                Code::OrderNotChangeable,
+                Code::Overloaded,
+                Code::OutcomeUnknown,
+            ],
+            ..about(
+                HttpMethod::Post,
+                "/v1/orders/{order_id}/pay",
+                "beginPayment",
+                "Keep a held order while it is being paid",
+                "Its deadline becomes the flight's `payment_grace_seconds` from now, unless it is later than that \
+                 already. Only once: repeating it changes nothing.",
             )
         },
         Operation {

@@ -1,13 +1,16 @@
 //! The OpenAPI document: every address, what it takes and what it answers, with the bounds that the code itself
 //! checks by. Never answers a request but with the document.
 
+mod admin_reads;
 mod admins;
 mod answers;
 mod customers;
 mod operation;
 mod problems;
 mod requests;
+mod seat_plan;
 mod shape;
+mod waitlist;
 
 use std::sync::LazyLock;
 
@@ -56,7 +59,13 @@ pub async fn show(raw_query: String) -> Result<Response, Problem> {
 
 fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
-    for operation in customers::operations().into_iter().chain(admins::operations()) {
+    for operation in customers::operations()
+        .into_iter()
+        .chain(waitlist::operations())
+        .chain(seat_plan::operations())
+        .chain(admins::operations())
+        .chain(admin_reads::operations())
+    {
         let (method, path, operation) = operation.build();
         paths = paths.path(path, PathItem::new(method, operation));
     }
@@ -71,7 +80,11 @@ fn document() -> OpenApi {
     let tags = [
         ("flights", "What is on sale."),
         ("orders", "Grabbing seats, and what becomes of them."),
-        ("admin", "With the admin's token, `Authorization: Bearer <token>`."),
+        ("waitlist", "Waiting for seats that come back."),
+        (
+            "admin",
+            "With an admin's token, `Authorization: Bearer <token>`: to read with the role viewer, to run the sale with the role operator, for all else with the role admin.",
+        ),
         ("operators", "For those who run it, and this documentation."),
     ];
     let tags = tags.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
@@ -87,12 +100,29 @@ fn document() -> OpenApi {
 fn components() -> Components {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The setting `admin_token`, or else what stands in `<data_dir>/admin.token`."))
+        .description(Some(
+            "A token of `farerush token create`, whose role says what it is good for; the setting `admin_token`; or \
+             what stands in `<data_dir>/admin.token`.",
+        ))
+        .build();
+    let of_customer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(
+            "Asked for where the setting `customer_auth` is `jwt`: its `sub` is the customer, its `exp` must be given.",
+        ))
         .build();
     let mut components = ComponentsBuilder::new()
         .security_scheme(operation::ADMIN, SecurityScheme::Http(token))
+        .security_scheme(operation::CUSTOMER, SecurityScheme::Http(of_customer))
         .parameter("x-request-id", customers::request_id());
-    for (name, shape) in requests::schemas().into_iter().chain(answers::schemas()) {
+    for (name, shape) in requests::schemas()
+        .into_iter()
+        .chain(answers::schemas())
+        .chain(waitlist::schemas())
+        .chain(seat_plan::schemas())
+        .chain(admin_reads::schemas())
+    {
         components = components.schema(name, shape);
     }
     for (name, shape) in problems::schemas() {

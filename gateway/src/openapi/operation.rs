@@ -15,17 +15,28 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::problems::schema_name;
+use super::requests::idempotency_key;
 use super::shape::{Shape, count, named, string};
 use crate::problem::Code;
 
-/// The name of the admin's security scheme.
+/// The name of the admins' security scheme.
 pub(super) const ADMIN: &str = "admin_token";
+/// The name of the customers' security scheme.
+pub(super) const CUSTOMER: &str = "customer_token";
 
 /// What may happen to every request before anybody looks at what it asks for.
 const ALWAYS: &[Code] =
     &[Code::InvalidRequest, Code::RequestTimeout, Code::UriTooLong, Code::HeadersTooLarge, Code::Internal];
 /// What may happen to a request that may have a body, too.
 const WITH_BODY: &[Code] = &[Code::PayloadTooLarge, Code::UnsupportedMediaType];
+
+/// What may happen to a request that may come under a key, too.
+const WITH_KEY: &[Code] = &[Code::IdempotencyKeyReused];
+
+/// The header with a request's key.
+pub(super) const KEY: &str = "Idempotency-Key";
+/// The header that tells a repeated request.
+const REPLAYED: &str = "Idempotency-Replayed";
 
 /// A success (or, for those who watch, a failure) that is not a problem.
 pub(super) struct Answer {
@@ -108,6 +119,13 @@ pub(super) fn parameter(
         .build()
 }
 
+/// The key under which a request that was sent before changes nothing more.
+pub(super) fn key_of_change() -> Parameter {
+    let meaning = "Made up by the client, for this one request. Sent again with the same body, within 24 hours, it changes \
+                   nothing more: the answer is 200 and shows how things are then. With anything else to do it is refused.";
+    parameter(KEY, ParameterIn::Header, Required::False, idempotency_key(), meaning, None)
+}
+
 /// A JSON body, with requests that work.
 pub(super) fn body(name: &str, examples: &[(&str, &str, Value)]) -> RequestBody {
     let examples = examples.iter().map(|(key, summary, value)| {
@@ -117,6 +135,13 @@ pub(super) fn body(name: &str, examples: &[(&str, &str, Value)]) -> RequestBody 
     RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build()
 }
 
+/// The same for a body that may be left away.
+pub(super) fn optional_body(name: &str, examples: &[(&str, &str, Value)]) -> RequestBody {
+    let mut optional = body(name, examples);
+    optional.required = Some(Required::False);
+    optional
+}
+
 /// All headers of answers, by name.
 pub(super) fn headers() -> Vec<(&'static str, Header)> {
     let header = |shape: Shape, meaning: &str, example: Value| {
@@ -124,19 +149,17 @@ pub(super) fn headers() -> Vec<(&'static str, Header)> {
     };
     let request_id =
         "The request's id: the client's own, if it can be used, else one made here. It is in the log.";
-    let replayed = "`true`: the order was placed before, under the same Idempotency-Key.";
+    let replayed =
+        "`true`: the same was granted before, under the same Idempotency-Key, and nothing more was done.";
     vec![
         ("x-request-id", header(string().into(), request_id, "9f86d081-00000000002a".into())),
         (
             "Location",
             header(string().into(), "The address of what was made.", "/v1/flights/FR707-20270301".into()),
         ),
-        ("Idempotency-Replayed", header(string().into(), replayed, "true".into())),
+        (REPLAYED, header(string().into(), replayed, "true".into())),
         ("Retry-After", header(count().into(), "Seconds to wait before it is sent again.", 1.into())),
-        (
-            "WWW-Authenticate",
-            header(string().into(), "What to send.", "Bearer realm=\"farerush admin\"".into()),
-        ),
+        ("WWW-Authenticate", header(string().into(), "What to send.", "Bearer realm=\"farerush\"".into())),
     ]
 }
 
@@ -163,7 +186,7 @@ fn refusal(codes: &[Code]) -> ResponseBuilder {
     });
     let content: Content = ContentBuilder::new().schema(Some(shape)).examples_from_iter(examples).build();
     let names: &[&str] = match codes.first().map(|code| code.status().as_u16()) {
-        Some(503) => &["Retry-After"],
+        Some(429 | 503) => &["Retry-After"],
         Some(401) => &["WWW-Authenticate"],
         _ => &[],
     };
@@ -174,13 +197,37 @@ fn refusal(codes: &[Code]) -> ResponseBuilder {
 
 impl Operation {
     fn by_status(&self) -> BTreeMap<u16, Vec<Code>> {
-        let of_admins: &[Code] = if self.for_admins { &[Code::Unauthorized] } else { &[] };
+        let of_tokens: &[Code] = if self.for_admins || self.for_customers() {
+            &[Code::Unauthorized, Code::Forbidden]
+        } else {
+            &[]
+        };
+        let of_rates: &[Code] = if self.is_of_watchers() { &[] } else { &[Code::RateLimited] };
         let of_bodies = if self.reads_body { WITH_BODY } else { &[] };
+        let of_keys = if self.takes_key() { WITH_KEY } else { &[] };
         let mut found: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-        for code in ALWAYS.iter().chain(of_bodies).chain(of_admins).chain(self.codes) {
+        for code in
+            ALWAYS.iter().chain(of_bodies).chain(of_tokens).chain(of_rates).chain(of_keys).chain(self.codes)
+        {
             found.entry(code.status().as_u16()).or_default().push(*code);
         }
         found
+    }
+
+    /// Whether it is about one customer, who may have to show who they are.
+    fn for_customers(&self) -> bool {
+        self.path.starts_with("/v1/orders")
+            || self.path.starts_with("/v1/waitlist")
+            || (self.path.starts_with("/v1/flights/") && matches!(self.method, HttpMethod::Post))
+    }
+
+    /// Whether it is for those who watch over the server, who are never turned away.
+    fn is_of_watchers(&self) -> bool {
+        ["/livez", "/readyz", "/metrics"].contains(&self.path)
+    }
+
+    fn takes_key(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == KEY)
     }
 
     /// The operation, as the document has it.
@@ -197,13 +244,24 @@ impl Operation {
         built = built.parameter_ref(Ref::new("#/components/parameters/x-request-id"));
         if self.for_admins {
             built = built.security(SecurityRequirement::new::<_, [&str; 0], _>(ADMIN, []));
+        } else if self.for_customers() {
+            // Under `customer_auth = open` nothing is shown; an admin's token does for every customer.
+            built = built.security(SecurityRequirement::default());
+            for scheme in [CUSTOMER, ADMIN] {
+                built = built.security(SecurityRequirement::new::<_, [&str; 0], _>(scheme, []));
+            }
         }
         let by_status = self.by_status();
+        let takes_key = self.takes_key();
         let mut answered: BTreeMap<u16, ResponseBuilder> = BTreeMap::new();
         for answer in self.answers {
             let content = ContentBuilder::new().schema(Some(answer.shape)).example(answer.example).build();
             let begun = answered.remove(&answer.status).unwrap_or_else(|| {
-                with_headers(ResponseBuilder::new().description(answer.meaning), answer.headers)
+                let response = ResponseBuilder::new().description(answer.meaning);
+                match answer.status {
+                    200 if takes_key => with_headers(response, &[answer.headers, &[REPLAYED]].concat()),
+                    _ => with_headers(response, answer.headers),
+                }
             });
             answered.insert(answer.status, begun.content(answer.media_type, content));
         }

@@ -7,6 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 
 use super::shape::{May, Member, Must, Shape, count, list, moment, object, one_of_words, string, whole};
+use crate::auth::Role;
 use crate::problem::{Code, Problem};
 
 /// The name of a code's schema: `ProblemSoldOut`.
@@ -24,16 +25,20 @@ fn extras(code: Code) -> Vec<Member> {
             let error = object(
                 "",
                 vec![
+                    ("line", May, count().into(), "In which line of a file, if it is about one."),
                     ("field", Must, string().into(), "Such as `quantity` or `cabins[0].layout`."),
                     ("message", Must, string().into(), "What is wrong with it."),
                 ],
             );
-            vec![(
-                "errors",
-                May,
-                list(error).min_items(Some(1)).into(),
-                "Every bad field, if it is about fields.",
-            )]
+            vec![
+                (
+                    "errors",
+                    May,
+                    list(error).min_items(Some(1)).into(),
+                    "Every bad field, if it is about fields.",
+                ),
+                ("further_errors", May, count().into(), "How many more mistakes a file has than are named."),
+            ]
         }
         Code::NotEnoughSeats => vec![("available", Must, count().into(), "How many are left.")],
         Code::SeatTaken | Code::NoSuchSeat => {
@@ -82,14 +87,18 @@ pub fn example(code: Code) -> Problem {
     match code {
         Code::InvalidRequest => Problem::invalid_field("quantity", "must be a whole number from 1 to 10000"),
         Code::Unauthorized => Problem::unauthorized(),
+        Code::Forbidden => Problem::role_too_little(Role::Viewer, Role::Operator),
+        Code::RateLimited => Problem::rate_limited("this customer", 5, 1),
         Code::FlightNotFound => Problem::flight_not_found(),
         Code::OrderNotFound => Problem::order_not_found(),
+        Code::WaitlistEntryNotFound => Problem::waitlist_entry_not_found(),
         Code::MethodNotAllowed => Problem::method_not_allowed("GET, HEAD"),
         Code::SoldOut => Refusal::SoldOut.into(),
         Code::NotEnoughSeats => Refusal::NotEnoughSeats { available: 3 }.into(),
         Code::SeatTaken => Refusal::SeatTaken { seats: seats(&["12A"]) }.into(),
         Code::NoSuchSeat => Refusal::NoSuchSeat { seats: seats(&["99K"]) }.into(),
         Code::NotTogether => Refusal::NotTogether.into(),
+        Code::OrdersWithoutSeats => Refusal::OrdersWithoutSeats { orders: 2 }.into(),
         Code::SaleNotOpen => Refusal::SaleNotOpen { opens_at }.into(),
         Code::SalePaused => Refusal::SalePaused.into(),
         Code::SaleClosed => Refusal::SaleClosed.into(),
@@ -118,7 +127,6 @@ pub fn example(code: Code) -> Problem {
             Problem::new(code, "No address of this server is called so. GET /v1/flights is one that is.")
         }
         Code::Internal => Problem::new(code, "Something unforeseen happened here, and its log says more."),
-        _ => Problem::new(code, "Nothing was done."),
     }
 }
 

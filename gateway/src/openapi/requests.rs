@@ -13,8 +13,8 @@ use farerush_engine::flight::{CabinClass, aircraft::AIRCRAFT};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder};
 
 use super::shape::{
-    May, Member, Must, Shape, list, moment, named, nothing, one_of_words, or_null, strict, string, text,
-    whole,
+    May, Member, Must, Shape, boolean, list, moment, named, nothing, one_of_words, or_null, strict, string,
+    text, whole,
 };
 use crate::query::{CURSOR_CHARS_MAX, PAGE_DEFAULT, PAGE_MAX};
 
@@ -72,11 +72,11 @@ pub(super) fn cursor(pattern: &str) -> ObjectBuilder {
     text(2, CURSOR_CHARS_MAX, pattern)
 }
 
-fn a_moment() -> ObjectBuilder {
+pub(super) fn a_moment() -> ObjectBuilder {
     moment().pattern(Some(format!("^{DAY}{TIME}$")))
 }
 
-fn reference() -> ObjectBuilder {
+pub(super) fn reference() -> ObjectBuilder {
     text(1, REFERENCE_CHARS_MAX, PLAIN)
 }
 
@@ -85,7 +85,7 @@ pub(super) fn cabin_class() -> ObjectBuilder {
 }
 
 /// How many they may be, the flight and the body's size decide.
-fn seats() -> Shape {
+pub(super) fn seats() -> Shape {
     list(text(2, 4, SEAT)).min_items(Some(1)).unique_items(true).into()
 }
 
@@ -261,6 +261,14 @@ fn parts() -> Vec<(&'static str, Shape)> {
             )
             .into(),
         ),
+        (
+            "Close",
+            strict(
+                "What closing takes with it.",
+                vec![("cancel_orders", May, boolean().into(), "True: all live orders are cancelled.")],
+            )
+            .into(),
+        ),
         ("SeatList", strict("Some seats.", vec![("seats", Must, seats(), "Each such as `12A`.")]).into()),
         (
             "PolicyChange",
@@ -302,26 +310,35 @@ fn new_flight(seats: Vec<Member>, description: &str) -> ObjectBuilder {
     strict(description, members)
 }
 
-fn flights() -> Vec<(&'static str, Shape)> {
+/// The seats of a named type of aircraft; `fares` says what happens to a class it does not name.
+pub(super) fn of_aircraft(fares: &'static str) -> Vec<Member> {
     let templates = one_of_words(AIRCRAFT.iter().map(|aircraft| aircraft.name));
     let by_class = CabinClass::ALL
         .map(|class| (class.as_str(), May, or_null(named("Fare")), ""))
         .into_iter()
         .collect::<Vec<Member>>();
-    let of_aircraft = vec![
+    vec![
         ("aircraft", Must, templates.into(), "A named type of aircraft, for its cabins."),
         ("fare", May, or_null(named("Fare")), "The fare of every cabin that `fares` does not name."),
-        ("fares", May, or_null(strict("", by_class)), "Fares by class; with no `fare`, all classes."),
+        ("fares", May, or_null(strict("", by_class)), fares),
         ("cabins", May, nothing().into(), ""),
-    ];
+    ]
+}
+
+/// The seats of cabins of its own.
+pub(super) fn of_cabins() -> Vec<Member> {
     let cabins = list(named("NewCabin")).min_items(Some(1)).max_items(Some(CABINS_PER_FLIGHT_MAX));
-    let seats_max = format!("Its cabins; at most {SEATS_PER_FLIGHT_MAX} seats together.");
-    let of_cabins = vec![
+    vec![
         ("cabins", Must, cabins.into(), "They have their own fares."),
         ("aircraft", May, nothing().into(), ""),
         ("fare", May, nothing().into(), ""),
         ("fares", May, nothing().into(), ""),
-    ];
+    ]
+}
+
+fn flights() -> Vec<(&'static str, Shape)> {
+    let of_aircraft = of_aircraft("Fares by class; with no `fare`, all classes.");
+    let seats_max = format!("Its cabins; at most {SEATS_PER_FLIGHT_MAX} seats together.");
     vec![
         (
             "NewFlight",
@@ -331,7 +348,7 @@ fn flights() -> Vec<(&'static str, Shape)> {
             "NewFlightOfAircraft",
             new_flight(of_aircraft, "A flight with the cabins of a named type of aircraft.").into(),
         ),
-        ("NewFlightOfCabins", new_flight(of_cabins, &seats_max).into()),
+        ("NewFlightOfCabins", new_flight(of_cabins(), &seats_max).into()),
     ]
 }
 

@@ -21,6 +21,7 @@ use super::long_body::LongBody;
 use super::plain::{self, Express, Left};
 use super::socket::Socket;
 use super::{Limits, Stop};
+use crate::rate::Peer;
 
 /// What the parts of a connection tell one another.
 #[derive(Debug, Default)]
@@ -97,7 +98,9 @@ where
         let Self { service, express, limits, stop } = self;
         let vitals = Arc::new(Vitals { heard: AtomicBool::new(true), ..Vitals::default() });
         let (ids, observer) = (express.ids.clone(), express.observer.clone());
-        let mut front = Front::new(service, vitals.clone(), ids, observer, stop.clone());
+        let peer = if express.names_peers { stream.peer_addr().ok() } else { None };
+        let peer = peer.map(|address| Peer(address.ip()));
+        let mut front = Front::new(service, vitals.clone(), ids, observer, stop.clone(), peer);
         let plain = plain::serve(&mut stream, &mut front, &express, &stop, plain::Limits::of(&limits)).await;
         let Left::Other(bytes) = plain else { return };
         vitals.heard.store(true, Ordering::Relaxed);

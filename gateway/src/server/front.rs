@@ -19,6 +19,7 @@ use warp::hyper::body::Incoming;
 use super::Stop;
 use super::connection::Vitals;
 use super::long_body::LongBody;
+use crate::rate::Peer;
 use crate::traces::{Observer, Scope};
 
 /// The header that carries a request's id, both ways.
@@ -142,6 +143,7 @@ pub(super) struct Front<S> {
     ids: Arc<RequestIds>,
     observer: Option<Arc<Observer>>,
     stop: Arc<Stop>,
+    peer: Option<Peer>,
 }
 
 impl<S> Front<S> {
@@ -151,8 +153,9 @@ impl<S> Front<S> {
         ids: Arc<RequestIds>,
         observer: Option<Arc<Observer>>,
         stop: Arc<Stop>,
+        peer: Option<Peer>,
     ) -> Self {
-        Self { inner: RefCell::new(inner), vitals, ids, observer, stop }
+        Self { inner: RefCell::new(inner), vitals, ids, observer, stop, peer }
     }
 }
 
@@ -180,6 +183,9 @@ impl<S> Front<S> {
         if request.method() == Method::HEAD {
             // hyper remembers what was asked and leaves the body away.
             *request.method_mut() = Method::GET;
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
         }
         self.vitals.requests.fetch_add(1, Ordering::Relaxed);
         self.vitals.unanswered.fetch_add(1, Ordering::Relaxed);

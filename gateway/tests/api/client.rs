@@ -1,6 +1,7 @@
 //! A server to test, and a client of a few lines. Never interprets what it gets beyond HTTP's framing.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,14 @@ impl TestServer {
     /// Starts one with settings of its own.
     pub(crate) async fn with(changes: &[(&'static str, &str)]) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
+        let running = serve::start(settings(&data_dir, changes)).await.unwrap();
+        Self { address: running.address, running, data_dir }
+    }
+
+    /// Starts one on a data directory that something was put into before.
+    pub(crate) async fn prepared(changes: &[(&'static str, &str)], prepare: impl FnOnce(&Path)) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        prepare(data_dir.path());
         let running = serve::start(settings(&data_dir, changes)).await.unwrap();
         Self { address: running.address, running, data_dir }
     }

@@ -87,7 +87,7 @@ async fn a_grab_gives_an_order_that_can_be_read_and_listed() {
                 {"seat": "1B", "cabin_class": "economy", "fare": {"amount": 99900, "currency": "TWD"},
                  "passenger": null},
             ],
-            "total": {"amount": 199800, "currency": "TWD"}, "hold_expires_at": null,
+            "total": {"amount": 199800, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
             "created_at": order["created_at"], "updated_at": order["created_at"],
             "client_reference": "cart-7", "seq": 3, "durability": "journal"
         })

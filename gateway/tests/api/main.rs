@@ -2,9 +2,15 @@
 //! own, and a client that only knows sockets.
 
 mod admin;
+mod admin_reads;
+mod authorization;
 mod client;
 mod connections;
 mod customers;
 mod journal;
+mod lifecycle;
 mod live;
+mod rates;
 mod refusals;
+mod seat_plan;
+mod tokens;

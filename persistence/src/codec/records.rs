@@ -4,14 +4,16 @@
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
-    AdminName, Cause, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot, IdempotencyKey, Order,
-    OrderExtras, OrderNo, OrderPlaced, OrderStatus, Reference, Sale, Seq, Timestamp,
+    AdminName, CabinsChange, Cause, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot, IdempotencyKey,
+    Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Reference, Request, Sale, Seq, Timestamp,
+    WaitlistNo,
 };
 
 use super::parts::{
     CabinRecord, DefinitionRecord, PassengersRecord, PolicyRecord, Restored, SeatsRecord, switch_from_byte,
     switch_to_byte,
 };
+use super::waitlist::{WaitlistRecord, WishRecord, reason_from_byte, reason_to_byte};
 
 /// Variants are numbered by their place: add at the end only.
 #[derive(Encode, BorrowDecode)]
@@ -46,6 +48,82 @@ pub(super) enum EventRecord<'a> {
     },
     /// Not an event, but what the event behind it followed from.
     Caused(CauseRecord<'a>),
+    PaymentBegun {
+        order: u64,
+        hold_expires_at: i64,
+    },
+    OrderRevived {
+        order: u64,
+        seats: SeatsRecord,
+        payment_reference: Option<&'a str>,
+    },
+    CabinsChanged(CabinsChangeRecord<'a>),
+    WaitlistJoined(WishRecord<'a>),
+    WaitlistLeft {
+        entry: u64,
+        reason: u8,
+    },
+    WaitlistServed {
+        entry: u64,
+        placed: PlacedRecord<'a>,
+    },
+}
+
+/// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
+/// was such a thing end with their orders. Variants are numbered by their place: add at the end only.
+#[derive(Encode, BorrowDecode)]
+pub(super) enum RestRecord<'a> {
+    /// A payment of an order that stands in front of it.
+    PaymentBegun { order: u64, at: i64 },
+    /// A request whose key is remembered.
+    Request { key: &'a str, fingerprint: u64, seq: u64, at: i64, order: Option<u64> },
+    /// An entry of the waitlist.
+    Waiting(WaitlistRecord<'a>),
+}
+
+impl<'a> RestRecord<'a> {
+    /// All that follows a snapshot's orders.
+    pub(super) fn all_of(snapshot: &'a FlightSnapshot) -> impl Iterator<Item = Self> {
+        let payments = snapshot.orders.iter().filter_map(|order| {
+            let at = order.payment_begun_at()?.as_millis();
+            Some(Self::PaymentBegun { order: order.no.0, at })
+        });
+        let requests = snapshot.requests.iter().map(|request| Self::Request {
+            key: request.key.as_str(),
+            fingerprint: request.fingerprint.0,
+            seq: request.seq.0,
+            at: request.at.as_millis(),
+            order: request.order.map(|order| order.0),
+        });
+        let waitlist = snapshot.waitlist.iter().map(|entry| Self::Waiting(WaitlistRecord::from(entry)));
+        payments.chain(requests).chain(waitlist)
+    }
+
+    /// Puts it where it belongs.
+    pub(super) fn restore_into(self, snapshot: &mut FlightSnapshot) -> Restored<()> {
+        match self {
+            Self::PaymentBegun { order, at } => {
+                let orders = &mut snapshot.orders;
+                // Orders stand by rising number; a snapshot whose orders do not is looked through.
+                let place = orders
+                    .binary_search_by_key(&order, |known| known.no.0)
+                    .ok()
+                    .or_else(|| orders.iter().position(|known| known.no.0 == order))
+                    .ok_or_else(|| format!("the payment of order {order}, which is not there"))?;
+                let extras = orders[place].extras.get_or_insert_default();
+                extras.payment_begun_at = Some(Timestamp::from_millis(at));
+            }
+            Self::Request { key, fingerprint, seq, at, order } => snapshot.requests.push(Request {
+                key: IdempotencyKey::new(key)?,
+                fingerprint: Fingerprint(fingerprint),
+                seq: Seq(seq),
+                at: Timestamp::from_millis(at),
+                order: order.map(OrderNo),
+            }),
+            Self::Waiting(entry) => snapshot.waitlist.push(entry.restore()?),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -86,7 +164,15 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
             Event::SeatsBlocked { seats } => Self::SeatsBlocked(SeatsRecord(seats.clone())),
             Event::SeatsUnblocked { seats } => Self::SeatsUnblocked(SeatsRecord(seats.clone())),
             Event::RowsAdded { cabin } => Self::RowsAdded(CabinRecord::from(&**cabin)),
+            Event::CabinsChanged(change) => Self::CabinsChanged(CabinsChangeRecord::from(&**change)),
             Event::OrderPlaced(placed) => Self::OrderPlaced(PlacedRecord::from(&**placed)),
+            Event::WaitlistJoined(wish) => Self::WaitlistJoined(WishRecord::from(&**wish)),
+            Event::WaitlistLeft { entry, reason } => {
+                Self::WaitlistLeft { entry: entry.0, reason: reason_to_byte(*reason) }
+            }
+            Event::WaitlistServed { entry, placed } => {
+                Self::WaitlistServed { entry: entry.0, placed: PlacedRecord::from(&**placed) }
+            }
             Event::OrderConfirmed { order, payment_reference, seats } => Self::OrderConfirmed {
                 order: order.0,
                 payment_reference: payment_reference.as_ref().map(Reference::as_str),
@@ -105,6 +191,14 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
                 held: *held,
                 total: *total,
                 passengers: passengers.as_ref().map(PassengersRecord::from),
+            },
+            Event::PaymentBegun { order, hold_expires_at } => {
+                Self::PaymentBegun { order: order.0, hold_expires_at: hold_expires_at.as_millis() }
+            }
+            Event::OrderRevived { order, seats, payment_reference } => Self::OrderRevived {
+                order: order.0,
+                seats: SeatsRecord(seats.clone()),
+                payment_reference: payment_reference.as_ref().map(Reference::as_str),
             },
         }
     }
@@ -128,7 +222,15 @@ impl EventRecord<'_> {
                 check_cabins(std::slice::from_ref(&cabin))?;
                 Event::RowsAdded { cabin: Box::new(cabin) }
             }
+            Self::CabinsChanged(change) => Event::CabinsChanged(Box::new(change.restore()?)),
             Self::OrderPlaced(placed) => Event::OrderPlaced(Box::new(placed.restore()?)),
+            Self::WaitlistJoined(wish) => Event::WaitlistJoined(Box::new(wish.restore()?)),
+            Self::WaitlistLeft { entry, reason } => {
+                Event::WaitlistLeft { entry: WaitlistNo(entry), reason: reason_from_byte(reason)? }
+            }
+            Self::WaitlistServed { entry, placed } => {
+                Event::WaitlistServed { entry: WaitlistNo(entry), placed: Box::new(placed.restore()?) }
+            }
             Self::OrderConfirmed { order, payment_reference, seats } => Event::OrderConfirmed {
                 order: OrderNo(order),
                 payment_reference: payment_reference.map(Reference::new).transpose()?,
@@ -148,7 +250,51 @@ impl EventRecord<'_> {
                 total,
                 passengers: passengers.map(PassengersRecord::restore).transpose()?,
             },
+            Self::PaymentBegun { order, hold_expires_at } => Event::PaymentBegun {
+                order: OrderNo(order),
+                hold_expires_at: Timestamp::from_millis(hold_expires_at),
+            },
+            Self::OrderRevived { order, seats, payment_reference } => Event::OrderRevived {
+                order: OrderNo(order),
+                seats: seats.0,
+                payment_reference: payment_reference.map(Reference::new).transpose()?,
+            },
             Self::Caused(_) => return Err("a cause without an event".into()),
+        })
+    }
+}
+
+#[derive(Encode, BorrowDecode)]
+pub(super) struct CabinsChangeRecord<'a> {
+    aircraft: Option<&'a str>,
+    cabins: Vec<CabinRecord<'a>>,
+    blocked: SeatsRecord,
+    seated: Vec<(u64, SeatsRecord)>,
+    cancelled: Vec<u64>,
+}
+
+impl<'a> From<&'a CabinsChange> for CabinsChangeRecord<'a> {
+    fn from(change: &'a CabinsChange) -> Self {
+        Self {
+            aircraft: change.aircraft.as_deref(),
+            cabins: change.cabins.iter().map(CabinRecord::from).collect(),
+            blocked: SeatsRecord(change.blocked.clone()),
+            seated: change.seated.iter().map(|(no, seats)| (no.0, SeatsRecord(seats.clone()))).collect(),
+            cancelled: change.cancelled.iter().map(|no| no.0).collect(),
+        }
+    }
+}
+
+impl CabinsChangeRecord<'_> {
+    fn restore(self) -> Restored<CabinsChange> {
+        let cabins = self.cabins.into_iter().map(CabinRecord::restore).collect::<Restored<Vec<_>>>()?;
+        check_cabins(&cabins)?;
+        Ok(CabinsChange {
+            aircraft: self.aircraft.map(Into::into),
+            cabins,
+            blocked: self.blocked.0,
+            seated: self.seated.into_iter().map(|(no, seats)| (OrderNo(no), seats.0)).collect(),
+            cancelled: self.cancelled.into_iter().map(OrderNo).collect(),
         })
     }
 }
@@ -313,6 +459,8 @@ impl SnapshotRecord<'_> {
             last_at: Timestamp::from_millis(self.last_at),
             blocked: self.blocked.0,
             orders: Vec::new(),
+            requests: Vec::new(),
+            waitlist: Vec::new(),
         })
     }
 }

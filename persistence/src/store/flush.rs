@@ -8,10 +8,13 @@ use farerush_engine::flight::{Epoch, FlightId, Order, OrderNo, Recorded, Seq, Ti
 use farerush_engine::journal::{Batch, Claim};
 
 use super::error::StoreError;
-use super::plan::{Plan, Rows, orders_needed};
+use super::plan::{Plan, Rows, orders_needed, waitlist_needed};
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
-use super::table::{AUDIT, CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement, TICKETS};
+use super::table::{
+    AUDIT, CURSORS, FLIGHTS, NO_LOCK, ORDERS, REFUNDS, REQUESTS, Statement, TICKETS, WAITLIST,
+};
 use super::value::Value;
+use super::waitlist::{StoredWaitlistEntry, decode_waitlisted};
 use super::{Cursor, Flushed, Store, Transaction};
 
 /// Most claims or batches whose keys are looked up; a bound for the memory of one call.
@@ -241,12 +244,28 @@ async fn plan(
             }
         }
     }
+    let mut keys: Vec<Vec<Value>> = Vec::new();
+    for work in works.iter() {
+        let needed = waitlist_needed(work.events.iter().copied());
+        keys.extend(needed.iter().map(|no| vec![work.from.flight_id.as_str().into(), no.0.into()]));
+    }
+    let mut waitlists: HashMap<String, Vec<StoredWaitlistEntry>> = HashMap::new();
+    for statement in WAITLIST.lookups(NO_LOCK, keys) {
+        for row in transaction.fetch("reading waitlists", statement).await? {
+            let (id, name) = (text_of(row.first()), name_of(&row));
+            match decode_waitlisted(row) {
+                Ok(stored) => waitlists.entry(id).or_default().push(stored),
+                Err(error) => drop(misfits.insert(id, format!("waitlist {name}: {error}"))),
+            }
+        }
+    }
     for work in works {
         let id = work.from.flight_id.as_str();
         work.misfit = misfits.remove(id);
         if work.misfit.is_none() {
             let (flight, orders) = (flights.remove(id), orders.remove(id).unwrap_or_default());
-            work.misfit = plan_flight(work, flight, orders, rows).err();
+            let waitlist = waitlists.remove(id).unwrap_or_default();
+            work.misfit = plan_flight(work, flight, orders, waitlist, rows).err();
         }
     }
     Ok(())
@@ -256,9 +275,11 @@ fn plan_flight(
     work: &Work<'_>,
     flight: Option<FlightRow>,
     orders: Vec<Order>,
+    waitlist: Vec<StoredWaitlistEntry>,
     rows: &mut Rows,
 ) -> Result<(), String> {
-    let mut plan = Plan::new(work.from.flight_id.clone(), flight, orders);
+    let waitlist = waitlist.into_iter().map(|stored| stored.entry);
+    let mut plan = Plan::new(work.from.flight_id.clone(), flight, orders, waitlist);
     for recorded in &work.events {
         plan.apply(recorded).map_err(|misfit| format!("event {}: {misfit}", recorded.seq))?;
     }
@@ -267,15 +288,31 @@ fn plan_flight(
 
 async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
     let dialect = transaction.dialect();
+    for flight_id in &rows.old_tickets {
+        let sql = "DELETE FROM tickets WHERE flight_id = ?";
+        let statement = Statement::new(sql, vec![flight_id.as_str().into()]);
+        transaction.execute("deleting tickets of an old seat plan", statement).await?;
+    }
     for (flight_id, cabin) in &rows.new_cabins {
         transaction.execute("writing free seats", TICKETS.free_seats(dialect, flight_id, cabin)).await?;
     }
-    for (table, rows) in
-        [(&FLIGHTS, rows.flights), (&ORDERS, rows.orders), (&TICKETS, rows.tickets), (&AUDIT, rows.audit)]
-    {
+    for (table, rows) in [
+        (&FLIGHTS, rows.flights),
+        (&ORDERS, rows.orders),
+        (&TICKETS, rows.tickets),
+        (&AUDIT, rows.audit),
+        (&REQUESTS, rows.requests),
+        (&WAITLIST, rows.waitlist),
+        (&REFUNDS, rows.refunds),
+    ] {
         for statement in table.upserts(dialect, rows) {
             transaction.execute("writing rows", statement).await?;
         }
+    }
+    for (flight_id, before) in rows.old_requests {
+        let sql = "DELETE FROM requests WHERE flight_id = ? AND at < ?";
+        let arguments = vec![flight_id.as_str().into(), before.as_millis().into()];
+        transaction.execute("deleting old requests", Statement::new(sql, arguments)).await?;
     }
     Ok(())
 }

@@ -10,10 +10,13 @@ mod migrations;
 mod mysql;
 mod plan;
 mod read;
+mod refunds;
 mod rows;
 mod sqlite;
 mod table;
 mod value;
+mod waitlist;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,11 +30,14 @@ pub use error::{Cause, StoreError};
 pub use flush::FLIGHTS_PER_CALL_MAX;
 pub use migrations::MigrationStatus;
 pub use mysql::MySqlStore;
-pub(crate) use plan::{bytes_held, passenger_on, rows_written, seats_of};
+pub(crate) use plan::{bytes_held, passenger_on, rows_written};
 pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
+pub use refunds::{AuditRow, Refund, RefundReason, StoredChange};
 pub use sqlite::SqliteStore;
 use table::{Dialect, Hints, NO_LOCK, Statement};
 use value::Row;
+pub use waitlist::StoredWaitlistEntry;
+pub use webhooks::WebhookCursor;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -163,6 +169,8 @@ pub struct StoredFlight {
     pub orders: Vec<StoredOrder>,
     /// All seats, by row and letter.
     pub tickets: Vec<Ticket>,
+    /// All entries of the waitlist, those that wait no longer, too, by rising number.
+    pub waitlist: Vec<StoredWaitlistEntry>,
 }
 
 impl Store {

@@ -3,15 +3,29 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
-    AdminName, Cabin, Event, FlightId, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Passengers,
-    Recorded, Sale, SalePolicy, SaleSwitch, Seat, Seats, Timestamp,
+    AdminName, Cabin, CabinsChange, Event, FlightId, IdempotencyKey, LeftBecause, Order, OrderExtras,
+    OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded, Reference, Request, Sale, SalePolicy,
+    SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 use serde_json::json;
 
-use super::rows::{FlightRow, boxed, encode_order, encode_ticket};
+use super::refunds::RefundReason;
+use super::rows::{FlightRow, boxed, encode_order, encode_refund, encode_request, encode_ticket};
 use super::value::Row;
+use super::waitlist::encode_waitlisted;
 use super::{Ticket, TicketStatus};
+
+/// What a confirmed order lost by an event: the order as it was before, and how much of its money goes back.
+pub(super) struct Lost {
+    pub(super) before: Order,
+    pub(super) seats: Seats,
+    pub(super) amount: i64,
+    pub(super) seq: Seq,
+    pub(super) at: Timestamp,
+    pub(super) reason: RefundReason,
+}
 
 /// Rows of one flush, by table.
 #[derive(Default)]
@@ -19,9 +33,16 @@ pub(super) struct Rows {
     pub(super) flights: Vec<Row>,
     /// Cabins that are new: each seat of them gets a ticket that says free, before any other ticket is written.
     pub(super) new_cabins: Vec<(FlightId, Cabin)>,
+    /// Flights whose tickets go, before those of new cabins come.
+    pub(super) old_tickets: Vec<FlightId>,
     pub(super) orders: Vec<Row>,
     pub(super) tickets: Vec<Row>,
     pub(super) audit: Vec<Row>,
+    pub(super) requests: Vec<Row>,
+    pub(super) waitlist: Vec<Row>,
+    pub(super) refunds: Vec<Row>,
+    /// Flights whose requests older than this moment may go.
+    pub(super) old_requests: Vec<(FlightId, Timestamp)>,
 }
 
 /// A flight's part of a flush: what is known of it, and what changed.
@@ -32,9 +53,20 @@ pub(super) struct Plan {
     orders: BTreeMap<OrderNo, Order>,
     changed_orders: BTreeSet<OrderNo>,
     new_cabins: Vec<Cabin>,
+    are_tickets_old: bool,
     seats: BTreeMap<Seat, SeatChange>,
     audit: Vec<Row>,
+    requests: BTreeMap<IdempotencyKey, Row>,
+    waitlist: BTreeMap<WaitlistNo, WaitlistEntry>,
+    changed_waitlist: BTreeSet<WaitlistNo>,
+    /// What confirmed orders lost; the row needs the flight's currency and salt, known in the end.
+    refunds: Vec<Lost>,
+    /// Requests up to this moment were, or may be, forgotten by the flight.
+    old_requests: Option<Timestamp>,
 }
+
+/// Old requests leave the store each time a flight has come this many events further.
+const REQUESTS_SWEPT_EVERY: u64 = 256;
 
 /// What a seat's ticket shall say.
 type SeatChange = (TicketStatus, Option<OrderNo>);
@@ -48,16 +80,34 @@ pub(super) fn orders_needed<'a>(events: impl Iterator<Item = &'a Recorded>) -> B
     let mut needed = BTreeSet::new();
     for recorded in events {
         match &recorded.event {
-            Event::OrderPlaced(_) => {
+            // Who is served from the waitlist gets an order exactly as by a grab.
+            Event::OrderPlaced(_) | Event::WaitlistServed { .. } => {
                 placed.insert(recorded.seq.0);
             }
-            Event::OrderConfirmed { order, .. }
-            | Event::OrderCancelled { order, .. }
-            | Event::OrderExpired { order, .. }
-            | Event::OrderChanged { order, .. }
-                if !placed.contains(&order.0) =>
+            Event::CabinsChanged(change) => {
+                let seated = change.seated.iter().map(|(no, _)| no);
+                let orders = seated.chain(&change.cancelled).filter(|no| !placed.contains(&no.0));
+                needed.extend(orders.copied());
+            }
+            event => needed.extend(event.order().filter(|order| !placed.contains(&order.0))),
+        }
+    }
+    needed
+}
+
+/// Entries of the waitlist that these events change but do not make: their rows must be known beforehand.
+pub(super) fn waitlist_needed<'a>(events: impl Iterator<Item = &'a Recorded>) -> BTreeSet<WaitlistNo> {
+    let mut joined = HashSet::new();
+    let mut needed = BTreeSet::new();
+    for recorded in events {
+        match &recorded.event {
+            Event::WaitlistJoined(_) => {
+                joined.insert(recorded.seq.0);
+            }
+            Event::WaitlistLeft { entry, .. } | Event::WaitlistServed { entry, .. }
+                if !joined.contains(&entry.0) =>
             {
-                needed.insert(*order);
+                needed.insert(*entry);
             }
             _ => {}
         }
@@ -66,11 +116,13 @@ pub(super) fn orders_needed<'a>(events: impl Iterator<Item = &'a Recorded>) -> B
 }
 
 impl Plan {
-    /// A plan for a flight of which the store holds this row and, of those needed, these orders.
+    /// A plan for a flight of which the store holds this row and, of those needed, these orders and entries of the
+    /// waitlist.
     pub(super) fn new(
         flight_id: FlightId,
         flight: Option<FlightRow>,
         orders: impl IntoIterator<Item = Order>,
+        waitlist: impl IntoIterator<Item = WaitlistEntry>,
     ) -> Self {
         Self {
             flight_id,
@@ -79,14 +131,34 @@ impl Plan {
             orders: orders.into_iter().map(|order| (order.no, order)).collect(),
             changed_orders: BTreeSet::new(),
             new_cabins: Vec::new(),
+            are_tickets_old: false,
             seats: BTreeMap::new(),
             audit: Vec::new(),
+            requests: BTreeMap::new(),
+            waitlist: waitlist.into_iter().map(|entry| (entry.no, entry)).collect(),
+            changed_waitlist: BTreeSet::new(),
+            refunds: Vec::new(),
+            old_requests: None,
         }
     }
 
     /// Takes in an event: what is written last for a row is what the row will hold.
     pub(super) fn apply(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
         self.audit.extend(audit_row(&self.flight_id, recorded));
+        if let Some((key, fingerprint)) = recorded.cause.as_ref().and_then(|cause| cause.idempotency.as_ref())
+        {
+            let request = Request {
+                key: key.clone(),
+                fingerprint: *fingerprint,
+                seq: recorded.seq,
+                at: recorded.at,
+                order: recorded.event.order(),
+            };
+            self.requests.insert(key.clone(), encode_request(&self.flight_id, &request));
+        }
+        if recorded.seq.0.is_multiple_of(REQUESTS_SWEPT_EVERY) {
+            self.old_requests = Some(recorded.at.plus_millis(-REQUEST_RETENTION_MS));
+        }
         if let Event::FlightCreated { definition, policy } = &recorded.event {
             if self.flight.is_some() {
                 return Err("the flight exists already".to_owned());
@@ -114,9 +186,28 @@ impl Plan {
                 self.flight_changed = true;
                 self.new_cabins.push((**cabin).clone());
             }
+            Event::CabinsChanged(change) => {
+                flight.definition.aircraft.clone_from(&change.aircraft);
+                flight.definition.cabins.clone_from(&change.cabins);
+                self.flight_changed = true;
+                self.seat_anew(change, recorded)?;
+            }
             Event::SeatsBlocked { seats } => self.set_seats(seats, (TicketStatus::Blocked, None)),
             Event::SeatsUnblocked { seats } => self.set_seats(seats, (TicketStatus::Free, None)),
             Event::OrderPlaced(placed) => self.place(recorded, placed),
+            Event::WaitlistJoined(wish) => self.join(recorded, wish),
+            Event::WaitlistLeft { entry, reason } => {
+                let status = match reason {
+                    LeftBecause::GivenUp => WaitlistStatus::Left,
+                    LeftBecause::Expired => WaitlistStatus::Expired,
+                };
+                self.end_waiting(*entry, status, recorded)?;
+            }
+            Event::WaitlistServed { entry, placed } => {
+                let order = OrderNo(recorded.seq.0);
+                self.end_waiting(*entry, WaitlistStatus::Served(order), recorded)?;
+                self.place(recorded, placed);
+            }
             Event::OrderConfirmed { order, payment_reference, .. } => {
                 let (no, order) = (*order, self.change(*order, recorded)?);
                 order.status = OrderStatus::Confirmed;
@@ -132,6 +223,14 @@ impl Plan {
             }
             Event::OrderExpired { order, freed } => {
                 self.end(*order, OrderStatus::Expired, freed, recorded)?;
+            }
+            Event::PaymentBegun { order, hold_expires_at } => {
+                let order = self.change(*order, recorded)?;
+                order.hold_expires_at = Some(*hold_expires_at);
+                order.extras.get_or_insert_default().payment_begun_at = Some(recorded.at);
+            }
+            Event::OrderRevived { order, seats, payment_reference } => {
+                self.revive(*order, seats, payment_reference.as_ref(), recorded)?;
             }
             Event::OrderChanged { order: no, seats, freed, held, total, passengers } => {
                 let order = self.change(*no, recorded)?;
@@ -194,9 +293,91 @@ impl Plan {
         recorded: &Recorded,
     ) -> Result<(), Misfit> {
         let order = self.change(no, recorded)?;
+        let lost = (order.status == OrderStatus::Confirmed).then(|| Lost {
+            before: order.clone(),
+            seats: order.seats.clone(),
+            amount: order.total,
+            seq: recorded.seq,
+            at: recorded.at,
+            reason: match &recorded.event {
+                Event::CabinsChanged(_) => RefundReason::SeatsLost,
+                _ => RefundReason::Cancelled,
+            },
+        });
         order.status = status;
         order.hold_expires_at = None;
+        self.refunds.extend(lost);
         self.set_seats(freed, (TicketStatus::Free, None));
+        Ok(())
+    }
+
+    fn revive(
+        &mut self,
+        no: OrderNo,
+        seats: &Seats,
+        payment: Option<&Reference>,
+        recorded: &Recorded,
+    ) -> Result<(), Misfit> {
+        let order = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Expired);
+        let order = order.ok_or_else(|| format!("there is no row of order {}, expired", no.0))?;
+        order.status = OrderStatus::Confirmed;
+        order.updated_at = recorded.at;
+        order.changed_by = recorded.seq;
+        if let Some(payment) = payment {
+            order.extras.get_or_insert_default().payment_reference = Some(payment.clone());
+        }
+        self.changed_orders.insert(no);
+        self.set_seats(seats, (TicketStatus::Sold, Some(no)));
+        Ok(())
+    }
+
+    /// All tickets are written anew: the old ones may be of seats that are gone.
+    fn seat_anew(&mut self, change: &CabinsChange, recorded: &Recorded) -> Result<(), Misfit> {
+        for no in &change.cancelled {
+            self.end(*no, OrderStatus::Cancelled, &Seats::new(), recorded)?;
+        }
+        self.are_tickets_old = true;
+        self.new_cabins.clone_from(&change.cabins);
+        self.seats.clear();
+        self.set_seats(&change.blocked, (TicketStatus::Blocked, None));
+        for (no, seats) in &change.seated {
+            let order = self.orders.get(no).ok_or_else(|| format!("there is no row of order {}", no.0))?;
+            let held = order.status == OrderStatus::Held;
+            if order.seats != *seats {
+                self.change(*no, recorded)?.seats = seats.clone();
+            }
+            let status = if held { TicketStatus::Held } else { TicketStatus::Sold };
+            self.set_seats(seats, (status, Some(*no)));
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, recorded: &Recorded, wish: &WaitlistWish) {
+        let no = WaitlistNo(recorded.seq.0);
+        let entry = WaitlistEntry {
+            no,
+            wish: wish.clone(),
+            status: WaitlistStatus::Waiting,
+            created_at: recorded.at,
+            updated_at: recorded.at,
+            changed_by: recorded.seq,
+        };
+        self.waitlist.insert(no, entry);
+        self.changed_waitlist.insert(no);
+    }
+
+    fn end_waiting(
+        &mut self,
+        no: WaitlistNo,
+        status: WaitlistStatus,
+        recorded: &Recorded,
+    ) -> Result<(), Misfit> {
+        let entry = self.waitlist.get_mut(&no).filter(|entry| entry.status == WaitlistStatus::Waiting);
+        let entry = entry.ok_or_else(|| format!("there is no row of waitlist entry {}, waiting", no.0))?;
+        entry.status = status;
+        entry.updated_at = recorded.at;
+        entry.changed_by = recorded.seq;
+        self.changed_waitlist.insert(no);
         Ok(())
     }
 
@@ -230,9 +411,16 @@ impl Plan {
                 },
             ));
         }
+        rows.old_tickets.extend(self.are_tickets_old.then(|| self.flight_id.clone()));
         rows.new_cabins.extend(self.new_cabins.into_iter().map(|cabin| (self.flight_id.clone(), cabin)));
         rows.tickets.append(&mut tickets);
         rows.audit.extend(self.audit);
+        rows.requests.extend(self.requests.into_values());
+        let waitlist = self.changed_waitlist.iter().filter_map(|no| self.waitlist.get(no));
+        rows.waitlist.extend(waitlist.map(|entry| encode_waitlisted(&self.flight_id, salt, entry)));
+        let refunds = self.refunds.iter();
+        rows.refunds.extend(refunds.map(|lost| encode_refund(&self.flight_id, salt, currency, lost)));
+        rows.old_requests.extend(self.old_requests.map(|before| (self.flight_id.clone(), before)));
         let changed = self.changed_orders.iter().filter_map(|no| self.orders.get(no));
         rows.orders.extend(changed.map(|order| encode_order(&self.flight_id, salt, currency, order)));
         if self.flight_changed {
@@ -263,6 +451,14 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         Event::PolicyChanged { policy: rules } => ("change_policy", policy(rules)),
         Event::SeatsBlocked { seats } => ("block", json!({ "seats": list(seats) })),
         Event::SeatsUnblocked { seats } => ("unblock", json!({ "seats": list(seats) })),
+        Event::CabinsChanged(change) => (
+            "change_seat_plan",
+            json!({
+                "aircraft": change.aircraft.as_deref(),
+                "blocked": list(&change.blocked),
+                "cancelled_orders": change.cancelled.iter().map(|no| no.0).collect::<Vec<_>>(),
+            }),
+        ),
         Event::RowsAdded { cabin } => (
             "add_rows",
             json!({ "rows": [cabin.first_row, cabin.last_row], "layout": cabin.layout.as_str() }),
@@ -277,12 +473,6 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         details.to_string().into(),
         recorded.cause.as_ref().and_then(|cause| cause.by.as_ref()).map(AdminName::as_str).into(),
     ])
-}
-
-/// All seats of a cabin, row by row.
-pub(crate) fn seats_of(cabin: &Cabin) -> impl Iterator<Item = Seat> {
-    (cabin.first_row..=cabin.last_row)
-        .flat_map(|row| cabin.layout.letters().iter().filter_map(move |&letter| Seat::new(row, letter).ok()))
 }
 
 /// Who sits on this seat of an order.
@@ -300,8 +490,15 @@ pub(crate) fn rows_written(event: &Event) -> usize {
         Event::SaleSwitched { .. } | Event::PolicyChanged { .. } => 1,
         Event::SeatsBlocked { seats } | Event::SeatsUnblocked { seats } => seats.len(),
         Event::RowsAdded { cabin } => 1 + cabin.capacity() as usize,
+        Event::CabinsChanged(change) => {
+            let tickets: usize = change.cabins.iter().map(|cabin| cabin.capacity() as usize).sum();
+            1 + tickets + 2 * change.seated.len() + change.cancelled.len()
+        }
         Event::OrderPlaced(placed) => 1 + placed.seats.len(),
-        Event::OrderConfirmed { seats, .. } => 1 + seats.len(),
+        Event::WaitlistJoined(_) | Event::WaitlistLeft { .. } => 1,
+        Event::WaitlistServed { placed, .. } => 2 + placed.seats.len(),
+        Event::OrderConfirmed { seats, .. } | Event::OrderRevived { seats, .. } => 1 + seats.len(),
+        Event::PaymentBegun { .. } => 1,
         Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => 1 + freed.len(),
         Event::OrderChanged { seats, freed, .. } => 1 + seats.len() + freed.len(),
     }
@@ -317,12 +514,22 @@ pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
     };
     let seats = |seats: &Seats| seats.len() * size_of::<Seat>();
     size_of::<Recorded>()
+        + recorded.cause.as_ref().map_or(0, |cause| size_of_val(&**cause) + SMALL)
         + match &recorded.event {
             Event::FlightCreated { definition, .. } => 512 + definition.cabins.len() * 256,
-            Event::SaleSwitched { .. } | Event::PolicyChanged { .. } => 0,
+            Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::PaymentBegun { .. } => 0,
             Event::SeatsBlocked { seats: s } | Event::SeatsUnblocked { seats: s } => seats(s),
             Event::RowsAdded { .. } => 256,
-            Event::OrderPlaced(placed) => {
+            Event::CabinsChanged(change) => {
+                let seated: usize = change.seated.iter().map(|(_, s)| SMALL + seats(s)).sum();
+                512 + 256 * change.cabins.len() + seated + 8 * change.cancelled.len() + seats(&change.blocked)
+            }
+            Event::WaitlistJoined(wish) => {
+                let reference = wish.client_reference.as_ref().map_or(0, |text| text.as_str().len());
+                size_of::<WaitlistWish>() + wish.customer.as_str().len() + reference
+            }
+            Event::WaitlistLeft { .. } => 0,
+            Event::OrderPlaced(placed) | Event::WaitlistServed { placed, .. } => {
                 let reference = placed.client_reference.as_ref().map_or(0, |text| text.as_str().len());
                 let key = placed.idempotency.as_ref().map_or(0, |(key, _)| key.as_str().len());
                 size_of::<OrderPlaced>()
@@ -332,7 +539,7 @@ pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
                     + reference
                     + key
             }
-            Event::OrderConfirmed { seats: s, .. } => SMALL + seats(s),
+            Event::OrderConfirmed { seats: s, .. } | Event::OrderRevived { seats: s, .. } => SMALL + seats(s),
             Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => seats(freed),
             Event::OrderChanged { seats: s, freed, passengers, .. } => {
                 seats(s) + seats(freed) + names(passengers)

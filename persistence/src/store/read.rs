@@ -2,15 +2,17 @@
 //! Never writes.
 
 use farerush_engine::flight::inventory::ENDED_ORDER_RETENTION_MS;
+use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
     CustomerId, FlightDefinition, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
 };
 
 use super::error::StoreError;
 use super::flush::order_key;
-use super::rows::{FlightRow, decode_cursor, decode_order, decode_ticket, name_of};
-use super::table::{CURSORS, FLIGHTS, NO_LOCK, ORDERS, Statement, TICKETS};
+use super::rows::{FlightRow, decode_cursor, decode_order, decode_request, decode_ticket, name_of};
+use super::table::{CURSORS, FLIGHTS, NO_LOCK, ORDERS, REQUESTS, Statement, TICKETS, WAITLIST};
 use super::value::{Row, Unreadable, Value};
+use super::waitlist::decode_waitlisted;
 use super::{Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
 
 /// Most orders of one page.
@@ -25,6 +27,12 @@ pub struct OrderFilter {
     pub flight_id: Option<FlightId>,
     /// In this status.
     pub status: Option<OrderStatus>,
+    /// With this record locator; within a flight it is unique, elsewhere several orders may have it.
+    pub record_locator: Option<String>,
+    /// Placed at this moment or later.
+    pub created_from: Option<Timestamp>,
+    /// Placed before this moment.
+    pub created_to: Option<Timestamp>,
 }
 
 /// A place in the list of orders, newest first: the order after which a page begins.
@@ -84,6 +92,16 @@ impl Store {
         let orders = transaction.fetch("reading orders", orders).await?;
         let blocked = of_flight(&TICKETS.select(), flight_id, " AND status = 'blocked'");
         let blocked = transaction.fetch("reading tickets", blocked).await?;
+        let mut requests = of_flight(&REQUESTS.select(), flight_id, " AND at >= ? ORDER BY seq");
+        requests.arguments.push(cursor.last_at.plus_millis(-REQUEST_RETENTION_MS).as_millis().into());
+        let requests = transaction.fetch("reading requests", requests).await?;
+        let mut waitlist = of_flight(
+            &WAITLIST.select(),
+            flight_id,
+            " AND (status = 'waiting' OR updated_at >= ?) ORDER BY entry_no",
+        );
+        waitlist.arguments.push(oldest.as_millis().into());
+        let waitlist = transaction.fetch("reading a waitlist", waitlist).await?;
         drop(transaction);
         let orders = decoded("orders", Some(flight_id), orders, decode_order)?;
         let blocked: Seats = decoded("tickets", Some(flight_id), blocked, decode_ticket)?
@@ -98,6 +116,11 @@ impl Store {
             last_at: cursor.last_at,
             blocked,
             orders: orders.into_iter().map(|stored| stored.order).collect(),
+            requests: decoded("requests", Some(flight_id), requests, decode_request)?,
+            waitlist: decoded("waitlist", Some(flight_id), waitlist, decode_waitlisted)?
+                .into_iter()
+                .map(|stored| stored.entry)
+                .collect(),
         };
         Ok(Some((snapshot, cursor)))
     }
@@ -121,11 +144,14 @@ impl Store {
         let orders = transaction.fetch("reading orders", orders).await?;
         let tickets = of_flight(&TICKETS.select(), flight_id, " ORDER BY row_no, letter");
         let tickets = transaction.fetch("reading tickets", tickets).await?;
+        let waitlist = of_flight(&WAITLIST.select(), flight_id, " ORDER BY entry_no");
+        let waitlist = transaction.fetch("reading a waitlist", waitlist).await?;
         drop(transaction);
         Ok(Some(StoredFlight {
             cursor,
             orders: decoded("orders", Some(flight_id), orders, decode_order)?,
             tickets: decoded("tickets", Some(flight_id), tickets, decode_ticket)?,
+            waitlist: decoded("waitlist", Some(flight_id), waitlist, decode_waitlisted)?,
         }))
     }
 
@@ -168,6 +194,18 @@ fn list(filter: &OrderFilter, after: Option<&OrderPlace>, limit: usize) -> State
         conditions.push("status = ?");
         arguments.push(status.as_str().into());
     }
+    if let Some(locator) = &filter.record_locator {
+        conditions.push("record_locator = ?");
+        arguments.push(locator.as_str().into());
+    }
+    if let Some(from) = filter.created_from {
+        conditions.push("created_at >= ?");
+        arguments.push(from.as_millis().into());
+    }
+    if let Some(to) = filter.created_to {
+        conditions.push("created_at < ?");
+        arguments.push(to.as_millis().into());
+    }
     // Within a flight the numbers rise with time, so that the primary key gives the order by itself.
     let by_number = filter.flight_id.is_some() && filter.customer.is_none();
     match after {
@@ -192,7 +230,7 @@ fn list(filter: &OrderFilter, after: Option<&OrderPlace>, limit: usize) -> State
     Statement::new(format!("{}{start}{condition} ORDER BY {sort} LIMIT ?", ORDERS.select()), arguments)
 }
 
-async fn flight_at_cursor(
+pub(super) async fn flight_at_cursor(
     transaction: &mut Transaction,
     flight_id: &FlightId,
 ) -> Result<Option<(FlightRow, Cursor)>, StoreError> {
@@ -208,11 +246,11 @@ async fn flight_at_cursor(
     Ok(Some((flight, cursor)))
 }
 
-fn of_flight(select: &str, flight_id: &FlightId, more: &str) -> Statement {
+pub(super) fn of_flight(select: &str, flight_id: &FlightId, more: &str) -> Statement {
     Statement::new(format!("{select} WHERE flight_id = ?{more}"), vec![flight_id.as_str().into()])
 }
 
-fn decoded<T>(
+pub(super) fn decoded<T>(
     table: &str,
     flight_id: Option<&FlightId>,
     rows: Vec<Row>,

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, CustomerId, Epoch, Fare, Fingerprint, FlightDefinition, FlightId,
     IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus, PassengerName, Passengers,
-    Reference, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
+    Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-use super::table::{CURSORS, FLIGHTS, ORDERS, TICKETS};
+use super::plan::Lost;
+use super::refunds::{Refund, RefundReason};
+use super::table::{CURSORS, FLIGHTS, ORDERS, REFUNDS, REQUESTS, TICKETS};
 use super::value::{Reader, Row, Unreadable, Value};
 use super::{Cursor, StoredOrder, Ticket, TicketStatus};
 
@@ -294,6 +296,70 @@ pub(super) fn decode_ticket(row: Row) -> Result<Ticket, Unreadable> {
         status: row.parsed(|name| TicketStatus::from_name(name).ok_or("no such status"))?,
         order: row.optional_int()?.map(|no| OrderNo(no.cast_unsigned())),
         passenger: row.optional_parsed(PassengerName::new)?,
+    })
+}
+
+/// A request's row.
+pub(super) fn encode_request(flight_id: &FlightId, request: &Request) -> Row {
+    vec![
+        flight_id.as_str().into(),
+        request.key.as_str().into(),
+        request.fingerprint.0.into(),
+        request.seq.0.into(),
+        request.at.as_millis().into(),
+        request.order.map(|order| order.0).into(),
+    ]
+}
+
+/// The request in this row.
+pub(super) fn decode_request(row: Row) -> Result<Request, Unreadable> {
+    let mut row = Reader::new(REQUESTS.columns, row);
+    row.text()?;
+    Ok(Request {
+        key: row.parsed(IdempotencyKey::new)?,
+        fingerprint: Fingerprint(row.bits()?),
+        seq: Seq(row.bits()?),
+        at: Timestamp::from_millis(row.int()?),
+        order: row.optional_int()?.map(|no| OrderNo(no.cast_unsigned())),
+    })
+}
+
+/// The row of what a confirmed order lost.
+pub(super) fn encode_refund(flight_id: &FlightId, salt: Salt, currency: Currency, lost: &Lost) -> Row {
+    let order = &lost.before;
+    vec![
+        flight_id.as_str().into(),
+        lost.seq.0.into(),
+        order.no.0.into(),
+        OrderId::of(flight_id, salt, order.no).to_string().into(),
+        salt.record_locator(order.no).as_str().into(),
+        order.customer.as_str().into(),
+        seats_text(&lost.seats).into(),
+        lost.amount.into(),
+        currency.as_str().into(),
+        order.payment_reference().map(Reference::as_str).into(),
+        lost.at.as_millis().into(),
+        lost.reason.as_str().into(),
+    ]
+}
+
+/// The refund in this row.
+pub(super) fn decode_refund(row: Row) -> Result<Refund, Unreadable> {
+    let mut row = Reader::new(REFUNDS.columns, row);
+    row.text()?;
+    let seq = Seq(row.bits()?);
+    row.bits()?;
+    Ok(Refund {
+        seq,
+        order_id: row.parsed(str::parse)?,
+        record_locator: row.text()?,
+        customer: row.parsed(CustomerId::new)?,
+        seats: row.parsed(seats_from_text)?,
+        amount: row.int()?,
+        currency: row.parsed(Currency::new)?,
+        payment_reference: row.optional_parsed(Reference::new)?,
+        at: Timestamp::from_millis(row.int()?),
+        reason: row.parsed(|name| RefundReason::from_name(name).ok_or("no such reason"))?,
     })
 }
 

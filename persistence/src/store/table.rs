@@ -63,6 +63,7 @@ pub(super) const FLIGHTS: Table = Table {
     ],
     key: &["flight_id"],
     changing: &[
+        "aircraft",
         "cabins",
         "sale_switch",
         "opens_at",
@@ -139,6 +140,60 @@ pub(super) const AUDIT: Table = Table {
     changing: &["details"],
 };
 
+/// Keys of requests other than grabs, for as long as the flight remembers them and a little longer.
+pub(super) const REQUESTS: Table = Table {
+    name: "requests",
+    columns: &["flight_id", "idempotency_key", "fingerprint", "seq", "at", "order_no"],
+    key: &["flight_id", "idempotency_key"],
+    // A key that was forgotten may come again.
+    changing: &["fingerprint", "seq", "at", "order_no"],
+};
+
+/// Waitlists, a row for each party, also for those that wait no longer.
+pub(super) const WAITLIST: Table = Table {
+    name: "waitlist",
+    columns: &[
+        "flight_id",
+        "entry_no",
+        "waitlist_id",
+        "customer_id",
+        "party_size",
+        "accept",
+        "at_least",
+        "cabin_class",
+        "expires_at",
+        "client_reference",
+        "status",
+        "order_no",
+        "created_at",
+        "updated_at",
+        "changed_by",
+    ],
+    key: &["flight_id", "entry_no"],
+    changing: &["status", "order_no", "updated_at", "changed_by"],
+};
+
+/// Money to be given back: orders that ended after they had been confirmed.
+pub(super) const REFUNDS: Table = Table {
+    name: "refunds",
+    columns: &[
+        "flight_id",
+        "seq",
+        "order_no",
+        "order_id",
+        "record_locator",
+        "customer_id",
+        "seats",
+        "amount",
+        "currency",
+        "payment_reference",
+        "at",
+        "reason",
+    ],
+    key: &["flight_id", "seq", "order_no"],
+    changing: &["amount"],
+};
+
 /// Owners and progress.
 pub(super) const CURSORS: Table = Table {
     name: "flight_cursor",
@@ -146,6 +201,14 @@ pub(super) const CURSORS: Table = Table {
     key: &["flight_id"],
     // Only a claim writes a whole cursor row; seq moves by compare-and-set alone.
     changing: &["epoch"],
+};
+
+/// How far webhooks were delivered.
+pub(super) const WEBHOOKS: Table = Table {
+    name: "webhook_cursor",
+    columns: &["flight_id", "seq", "free_seats"],
+    key: &["flight_id"],
+    changing: &["seq", "free_seats"],
 };
 
 /// Rows (or keys) of one statement. Any number is made up of these, so that a connection prepares each table's

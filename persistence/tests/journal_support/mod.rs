@@ -8,9 +8,11 @@ use std::hash::{BuildHasher, RandomState};
 
 use farerush_engine::flight::sale::SaleSwitch;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, CustomerId, Epoch, Event, Fare, Fingerprint, FlightDefinition, FlightId,
-    FlightSnapshot, IdempotencyKey, Layout, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus,
-    PassengerName, Passengers, Recorded, Reference, Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp,
+    Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, Currency, CustomerId, Epoch, Event, Fare,
+    Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, Layout, LeftBecause, Order,
+    OrderExtras, OrderNo, OrderPlaced, OrderStatus, PassengerName, Passengers, Recorded, Reference, Request,
+    Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus,
+    WaitlistWish,
 };
 use farerush_engine::journal::Batch;
 
@@ -117,7 +119,7 @@ pub(crate) fn random_batch(
             seq: Seq(seq),
             at: Timestamp::from_millis(rng.number()),
             event: random_event(rng, flight_id),
-            cause: None,
+            cause: rng.one_in(3).then(|| Box::new(random_cause(rng))),
         })
         .collect();
     Batch { flight_id: flight_id.clone(), salt: Salt(rng.next()), epoch, events }
@@ -125,7 +127,7 @@ pub(crate) fn random_batch(
 
 pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
     let order = OrderNo(rng.next() >> rng.below(64));
-    match rng.below(14) {
+    match rng.below(21) {
         0 => Event::FlightCreated {
             definition: Box::new(random_definition(rng, flight_id)),
             policy: random_policy(rng),
@@ -150,15 +152,62 @@ pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
             total: rng.number(),
             passengers: rng.maybe(random_passengers),
         },
-        _ => Event::OrderPlaced(Box::new(OrderPlaced {
-            customer: CustomerId::new(&random_text(rng, 128)).unwrap(),
-            seats: random_seats(rng),
-            total: rng.number(),
-            hold_expires_at: rng.maybe(random_moment),
-            passengers: rng.maybe(random_passengers),
-            client_reference: rng.maybe(random_reference),
-            idempotency: rng.maybe(random_idempotency),
+        13 => Event::CabinsChanged(Box::new(CabinsChange {
+            aircraft: rng.maybe(|_| "A321".into()),
+            cabins: vec![random_cabin(rng, 1, 9)],
+            blocked: random_seats(rng),
+            seated: (0..rng.below(4)).map(|no| (OrderNo(no as u64), random_seats(rng))).collect(),
+            cancelled: (0..rng.below(4)).map(|no| OrderNo(no as u64)).collect(),
         })),
+        14 => Event::PaymentBegun { order, hold_expires_at: random_moment(rng) },
+        15 => Event::OrderRevived {
+            order,
+            seats: random_seats(rng),
+            payment_reference: rng.maybe(random_reference),
+        },
+        18 => Event::WaitlistJoined(Box::new(random_wish(rng))),
+        19 => Event::WaitlistLeft {
+            entry: WaitlistNo(rng.next()),
+            reason: *rng.pick(&[LeftBecause::GivenUp, LeftBecause::Expired]),
+        },
+        20 => Event::WaitlistServed { entry: WaitlistNo(rng.next()), placed: Box::new(random_placed(rng)) },
+        _ => Event::OrderPlaced(Box::new(random_placed(rng))),
+    }
+}
+
+fn random_placed(rng: &mut Rng) -> OrderPlaced {
+    OrderPlaced {
+        customer: CustomerId::new(&random_text(rng, 128)).unwrap(),
+        seats: random_seats(rng),
+        total: rng.number(),
+        hold_expires_at: rng.maybe(random_moment),
+        passengers: rng.maybe(random_passengers),
+        client_reference: rng.maybe(random_reference),
+        idempotency: rng.maybe(random_idempotency),
+    }
+}
+
+fn random_wish(rng: &mut Rng) -> WaitlistWish {
+    let fewest = u16::try_from(rng.below(1 << 16)).unwrap();
+    WaitlistWish {
+        customer: CustomerId::new(&random_text(rng, 128)).unwrap(),
+        party_size: u16::try_from(rng.below(1 << 16)).unwrap(),
+        accept: *rng.pick(&[Accept::AllTogether, Accept::All, Accept::AtLeast(fewest)]),
+        cabin_class: rng.maybe(|rng| *rng.pick(&CabinClass::ALL)),
+        expires_at: rng.maybe(random_moment),
+        client_reference: rng.maybe(random_reference),
+    }
+}
+
+fn random_waitlisted(rng: &mut Rng) -> WaitlistEntry {
+    let served = WaitlistStatus::Served(OrderNo(rng.next()));
+    WaitlistEntry {
+        no: WaitlistNo(rng.next()),
+        wish: random_wish(rng),
+        status: *rng.pick(&[WaitlistStatus::Waiting, served, WaitlistStatus::Left, WaitlistStatus::Expired]),
+        created_at: random_moment(rng),
+        updated_at: random_moment(rng),
+        changed_by: Seq(rng.next()),
     }
 }
 
@@ -171,6 +220,8 @@ pub(crate) fn random_snapshot(rng: &mut Rng, flight_id: &FlightId) -> FlightSnap
         last_at: random_moment(rng),
         blocked: random_seats(rng),
         orders: (0..orders).map(|_| random_order(rng)).collect(),
+        requests: (0..rng.below(5)).map(|_| random_request(rng)).collect(),
+        waitlist: (0..rng.below(5)).map(|_| random_waitlisted(rng)).collect(),
     }
 }
 
@@ -187,7 +238,7 @@ fn random_order(rng: &mut Rng) -> Order {
         changed_by: Seq(rng.next()),
         extras: rng.maybe(|rng| {
             Box::new(OrderExtras {
-                payment_begun_at: None,
+                payment_begun_at: rng.maybe(random_moment),
                 passengers: rng.maybe(random_passengers),
                 client_reference: rng.maybe(random_reference),
                 payment_reference: rng.maybe(random_reference),
@@ -265,6 +316,22 @@ fn random_reference(rng: &mut Rng) -> Reference {
 fn random_idempotency(rng: &mut Rng) -> (IdempotencyKey, Fingerprint) {
     let key: String = (0..=rng.below(127)).map(|_| char::from(b'!' + rng.byte() % 94)).collect();
     (IdempotencyKey::new(&key).unwrap(), Fingerprint(rng.next()))
+}
+
+fn random_cause(rng: &mut Rng) -> Cause {
+    let name = |rng: &mut Rng| AdminName::new(rng.pick::<&str>(&["ann", "ops@example.com", "x"])).unwrap();
+    Cause { by: rng.maybe(name), idempotency: rng.maybe(random_idempotency) }
+}
+
+fn random_request(rng: &mut Rng) -> Request {
+    let (key, fingerprint) = random_idempotency(rng);
+    Request {
+        key,
+        fingerprint,
+        seq: Seq(rng.next() >> rng.below(64)),
+        at: random_moment(rng),
+        order: rng.maybe(|rng| OrderNo(rng.next())),
+    }
 }
 
 fn random_text(rng: &mut Rng, bytes_max: u64) -> String {

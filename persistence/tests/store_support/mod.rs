@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Epoch, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef, PassengerName, PolicyChange, Recorded,
-    Reference, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
+    Accept, AdminName, Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Epoch, Event, Fare,
+    Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef,
+    PassengerName, PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq,
+    Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
@@ -193,6 +194,26 @@ pub fn cabin(cabin_class: CabinClass, rows: [u16; 2], layout: &str, amount: i64)
     }
 }
 
+/// Another aircraft with more or fewer rows and seats abreast, or some seats withdrawn.
+fn another_seat_plan(a: u16, b: u16) -> Command {
+    let plan = if a.is_multiple_of(3) {
+        let row = 10 + b % 6;
+        SeatPlan::Without([b'A', b'D'].iter().filter_map(|&letter| Seat::new(row, letter).ok()).collect())
+    } else {
+        let cabins = vec![
+            cabin(CabinClass::Business, [1, 1 + b % 3], "AC DF", 300_000),
+            cabin(
+                CabinClass::Economy,
+                [10, 14 + a % 8],
+                if b.is_multiple_of(2) { "ABC DEF" } else { "AB DE" },
+                99_900,
+            ),
+        ];
+        SeatPlan::Aircraft { aircraft: a.is_multiple_of(2).then(|| "A321".into()), cabins }
+    };
+    Command::ChangeSeatPlan { plan, cancel_stranded: !b.is_multiple_of(4) }
+}
+
 pub fn definition(flight_id: &str, cabins: Vec<Cabin>) -> FlightDefinition {
     FlightDefinition {
         flight_id: id(flight_id),
@@ -239,12 +260,12 @@ impl Life {
     }
 
     pub fn record(&mut self, event: Event) -> Seq {
-        let recorded = Recorded {
-            seq: self.flight.seq().next(),
-            at: Timestamp::from_millis(self.now),
-            event,
-            cause: None,
-        };
+        self.record_under(event, None)
+    }
+
+    pub fn record_under(&mut self, event: Event, cause: Option<Box<Cause>>) -> Seq {
+        let recorded =
+            Recorded { seq: self.flight.seq().next(), at: Timestamp::from_millis(self.now), event, cause };
         self.flight.apply(&recorded);
         assert_eq!(self.flight.broken(), None, "{recorded:?}");
         self.events.push(recorded);
@@ -259,10 +280,74 @@ impl Life {
         match self.flight.decide(command, Timestamp::from_millis(self.now)) {
             Ok(Decision::Record(event)) => {
                 self.record(event);
+                self.serve();
                 true
             }
             _ => false,
         }
+    }
+
+    /// The same for a command that is no grab, under a key.
+    pub fn command_under(&mut self, key: &str, command: &Command) -> Result<Decision, Refusal> {
+        let (now, key) = (Timestamp::from_millis(self.now), IdempotencyKey::new(key).unwrap());
+        while let Some(expired) = self.flight.decide_expiry(now) {
+            self.record(expired);
+        }
+        let decision = self.flight.decide_under(&key, command.fingerprint(), command, now);
+        if let Ok(Decision::Record(event)) = &decision {
+            let by = AdminName::new("ann").ok();
+            let cause = Cause { by, idempotency: Some((key, command.fingerprint())) };
+            self.record_under(event.clone(), Some(Box::new(cause)));
+            self.serve();
+        }
+        decision
+    }
+
+    /// Whoever waits and fits gets seats.
+    pub fn serve(&mut self) {
+        while let Some(served) = self.flight.decide_waitlist(Timestamp::from_millis(self.now)) {
+            self.record(served);
+        }
+    }
+
+    /// A party that waits; it may be served at once.
+    pub fn join(&mut self, customer: &str, party_size: u16, accept: Accept) -> WaitlistNo {
+        let no = WaitlistNo(self.flight.seq().next().0);
+        let wish = WaitlistWish {
+            customer: CustomerId::new(customer).unwrap(),
+            party_size,
+            accept,
+            cabin_class: None,
+            expires_at: None,
+            client_reference: None,
+        };
+        assert!(self.command(&Command::JoinWaitlist(Box::new(wish))), "a party of {party_size} joins");
+        no
+    }
+
+    /// Something that may happen to a waitlist.
+    fn waitlist_step(&self, a: u16, b: u16) -> Command {
+        let known = self.flight.waitlist().nth(usize::from(a % 5));
+        if b.is_multiple_of(4)
+            && let Some(known) = known
+        {
+            return Command::LeaveWaitlist { entry: WaitlistId::of(&self.id(), SALT, known.no).entry };
+        }
+        let party_size = 1 + b % 70;
+        Command::JoinWaitlist(Box::new(WaitlistWish {
+            customer: CustomerId::new(&format!("顧客-{}", a % 6)).unwrap(),
+            party_size,
+            accept: match a % 3 {
+                0 => Accept::AllTogether,
+                1 => Accept::All,
+                _ => Accept::AtLeast(1 + party_size / 2),
+            },
+            cabin_class: a.is_multiple_of(5).then_some(CabinClass::Economy),
+            expires_at: b
+                .is_multiple_of(3)
+                .then(|| Timestamp::from_millis(self.now + 1 + i64::from(a) * 100)),
+            client_reference: a.is_multiple_of(4).then(|| Reference::new("their \"own\"").unwrap()),
+        }))
     }
 
     pub fn grab(&mut self, customer: &str, quantity: u16) -> OrderNo {
@@ -313,6 +398,8 @@ impl Life {
         let seat =
             |number: u16| Seat::new(10 + number % 10, b"ABCDEF"[usize::from(number / 10 % 6)]).unwrap();
         let command = match kind % 16 {
+            _ if kind >= 220 => Some(self.waitlist_step(a, b)),
+            _ if kind >= 212 => Some(another_seat_plan(a, b)),
             0..=4 => {
                 let wanted = Wanted::Quantity { quantity: 1 + b % 4, together: Together::Preferred };
                 let mut grab = grab(&format!("顧客-{}", a % 6), wanted);
@@ -336,6 +423,7 @@ impl Life {
                 payment_reference: (b.is_multiple_of(2))
                     .then(|| Reference::new(&format!("pay-{b}")).unwrap()),
             }),
+            9 if b.is_multiple_of(2) => order_ref.map(|order| Command::Pay { order }),
             8 | 9 => order_ref.map(|order| Command::Cancel { order }),
             10 | 11 => order.map(|order| {
                 let count = u16::try_from(order.seats.len()).unwrap();
@@ -360,8 +448,13 @@ impl Life {
             }
             _ => Some(if a.is_multiple_of(2) { Command::PauseSale } else { Command::OpenSale }),
         };
-        if let Some(command) = command {
-            self.command(&command);
+        match command {
+            Some(Command::Grab(grab)) => drop(self.command(&Command::Grab(grab))),
+            Some(command) if b.is_multiple_of(3) => {
+                drop(self.command_under(&format!("key-{}", b % 31), &command));
+            }
+            Some(command) => drop(self.command(&command)),
+            None => {}
         }
     }
 }

@@ -26,6 +26,7 @@ use self::request::{Plain, Read};
 use super::Stop;
 use super::front::{Front, RequestBody, RequestIds};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::deadline::Deadline;
 use crate::grab::{self, Granted, UnderWay};
 use crate::problem::Problem;
@@ -52,12 +53,14 @@ pub struct Express {
     app: Option<Arc<App>>,
     pub(super) ids: Arc<RequestIds>,
     pub(super) observer: Option<Arc<Observer>>,
+    /// Whether requests are to say who their connection's peer is.
+    pub(super) names_peers: bool,
 }
 
 impl Express {
-    /// The way to this app's flights; without one, all requests go the long way.
-    pub fn new(app: Option<Arc<App>>, observer: Option<Arc<Observer>>) -> Self {
-        Self { app, ids: Arc::new(RequestIds::new()), observer }
+    /// The way to this app's flights; without one, all requests go the long way, with their peer if `names_peers`.
+    pub fn new(app: Option<Arc<App>>, observer: Option<Arc<Observer>>, names_peers: bool) -> Self {
+        Self { app, ids: Arc::new(RequestIds::new()), observer, names_peers }
     }
 }
 
@@ -217,7 +220,9 @@ impl Connection<'_, '_> {
         };
         self.express.ids.write(plain.request_id, &mut self.id);
         let deadline = Deadline::after(now.into_std(), app.request_timeout);
-        match grab::begin(app, flight, plain.idempotency_key.map(Into::into), deadline, plain.body) {
+        // Only where nobody is asked who they are.
+        let key = plain.idempotency_key.map(Into::into);
+        match grab::begin(app, flight, (&Caller::Anyone, key), deadline, plain.body) {
             Ok(under_way) => {
                 self.began = now;
                 self.wait_until(deadline.answer_by.into());

@@ -1,0 +1,400 @@
+//! An order's life at its edges: payment before, at and after the deadline, revival, and keys of requests. Every moment
+//! is an argument, so nothing here waits.
+
+use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_creation};
+use farerush_engine::flight::{
+    Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
+    FlightId, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef, OrderStatus, Passengers,
+    PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together,
+    Wanted,
+};
+
+const START: i64 = 1_800_000_000_000;
+const HOLD_MS: i64 = 60_000;
+const GRACE_MS: i64 = 90_000;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(START + millis)
+}
+
+fn definition() -> FlightDefinition {
+    let fare = Fare { amount: 100, currency: Currency::new("TWD").unwrap() };
+    let layout = Layout::new("ABC DEF").unwrap();
+    FlightDefinition {
+        flight_id: FlightId::new("FR1-20261224").unwrap(),
+        flight_number: "FR1".into(),
+        origin: "TPE".into(),
+        destination: "NRT".into(),
+        departs_at: Timestamp::from_millis(2_000_000_000_000),
+        aircraft: None,
+        cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 4, layout, fare }],
+        salt: Salt(7),
+    }
+}
+
+fn policy() -> SalePolicy {
+    SalePolicy { opens_at: Some(at(0)), hold_seconds: 60, payment_grace_seconds: 90, ..SalePolicy::default() }
+}
+
+/// A flight, driven as its actor drives it: what has run out expires first.
+struct Driven {
+    flight: Flight,
+    history: Vec<Recorded>,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let event = Event::FlightCreated { definition: Box::new(definition()), policy: policy() };
+        let first = Recorded { seq: Seq(1), at: at(0), event, cause: None };
+        Self { flight: Flight::create(&first).unwrap(), history: vec![first] }
+    }
+
+    fn record(&mut self, now: Timestamp, event: Event, cause: Option<Box<Cause>>) {
+        let recorded =
+            Recorded { seq: self.flight.seq().next(), at: now.max(self.flight.last_at()), event, cause };
+        self.flight.apply(&recorded);
+        self.flight.check().unwrap();
+        self.history.push(recorded);
+    }
+
+    fn expire(&mut self, now: Timestamp) -> usize {
+        let mut expired = 0;
+        while let Some(event) = self.flight.decide_expiry(now) {
+            self.record(now, event, None);
+            expired += 1;
+        }
+        expired
+    }
+
+    fn ask(&mut self, millis: i64, command: &Command) -> Result<Decision, Refusal> {
+        let now = at(millis);
+        self.expire(now);
+        let decision = self.flight.decide(command, now)?;
+        if let Decision::Record(event) = &decision {
+            self.record(now, event.clone(), None);
+        }
+        Ok(decision)
+    }
+
+    fn ask_under(&mut self, millis: i64, key: &str, command: &Command) -> Result<Decision, Refusal> {
+        let (now, key) = (at(millis), IdempotencyKey::new(key).unwrap());
+        self.expire(now);
+        let decision = self.flight.decide_under(&key, command.fingerprint(), command, now)?;
+        if let Decision::Record(event) = &decision {
+            let idempotency = Some((key, command.fingerprint()));
+            self.record(now, event.clone(), Some(Box::new(Cause { by: None, idempotency })));
+        }
+        Ok(decision)
+    }
+
+    fn grab(&mut self, millis: i64, customer: &str, seats: &[&str]) -> OrderRef {
+        let command = Command::Grab(grab(customer, seats));
+        let Ok(Decision::Record(Event::OrderPlaced(_))) = self.ask(millis, &command) else {
+            panic!("not granted");
+        };
+        self.flight.order_id(OrderNo(self.flight.seq().0)).order
+    }
+
+    fn status(&self, order: OrderRef) -> OrderStatus {
+        self.flight.find(order).unwrap().status
+    }
+
+    fn deadline(&self, order: OrderRef) -> Option<Timestamp> {
+        self.flight.find(order).unwrap().hold_expires_at
+    }
+
+    /// Whether history and snapshot give this very state.
+    fn comes_back(&self) {
+        let mut again = Flight::create(&self.history[0]).unwrap();
+        self.history[1..].iter().for_each(|recorded| again.apply(recorded));
+        assert_eq!(again.digest(), self.flight.digest(), "replay");
+        assert_eq!(again.snapshot(), self.flight.snapshot());
+        let restored = Flight::restore(self.flight.snapshot()).unwrap();
+        assert_eq!(restored.digest(), self.flight.digest(), "snapshot");
+    }
+}
+
+fn seats(names: &[&str]) -> Seats {
+    names.iter().map(|name| name.parse::<Seat>().unwrap()).collect()
+}
+
+fn grab(customer: &str, names: &[&str]) -> Grab {
+    Grab {
+        customer: CustomerId::new(customer).unwrap(),
+        wanted: Wanted::Named(seats(names)),
+        cabin_class: None,
+        passengers: None,
+        client_reference: None,
+        idempotency_key: None,
+    }
+}
+
+fn confirm(order: OrderRef, payment: &str) -> Command {
+    Command::Confirm { order, payment_reference: Some(Reference::new(payment).unwrap()) }
+}
+
+fn is_revival(decision: &Result<Decision, Refusal>) -> bool {
+    matches!(decision, Ok(Decision::Record(Event::OrderRevived { .. })))
+}
+
+#[test]
+fn a_payment_in_the_last_millisecond_is_in_time_and_one_after_is_not() {
+    for (millis, in_time) in [(HOLD_MS - 1, true), (HOLD_MS, false), (HOLD_MS + 1, false)] {
+        let mut driven = Driven::new();
+        let order = driven.grab(0, "a", &["1A", "1B"]);
+        // Somebody is there first, once the seats are free: so a late payment has nothing to revive.
+        let taken = driven.ask(millis, &Command::Grab(grab("b", &["1B"])));
+        assert_eq!(taken.is_err(), in_time, "{millis}");
+        let paid = driven.ask(millis, &confirm(order, "pay-1"));
+        if in_time {
+            assert!(matches!(paid, Ok(Decision::Record(Event::OrderConfirmed { .. }))), "{paid:?}");
+            assert_eq!((driven.status(order), driven.deadline(order)), (OrderStatus::Confirmed, None));
+        } else {
+            assert_eq!(paid, Err(Refusal::HoldExpired), "{millis}");
+        }
+        driven.comes_back();
+    }
+}
+
+#[test]
+fn a_payment_begun_in_the_last_millisecond_moves_the_deadline_and_one_after_does_not() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A"]);
+    let begun = driven.ask(HOLD_MS - 1, &Command::Pay { order });
+    let until = at(HOLD_MS - 1 + GRACE_MS);
+    let expected = Event::PaymentBegun { order: order.no, hold_expires_at: until };
+    assert_eq!(begun, Ok(Decision::Record(expected)));
+    assert_eq!(driven.deadline(order), Some(until));
+    assert_eq!(driven.flight.find(order).unwrap().payment_begun_at(), Some(at(HOLD_MS - 1)));
+    // Once only: nobody holds seats for ever by saying again and again that they are about to pay.
+    assert_eq!(driven.ask(HOLD_MS, &Command::Pay { order }), Ok(Decision::Unchanged(Some(order.no))));
+    assert_eq!(driven.deadline(order), Some(until));
+    assert!(driven.ask(HOLD_MS + GRACE_MS - 2, &confirm(order, "p")).is_ok());
+    assert_eq!(driven.status(order), OrderStatus::Confirmed);
+    assert_eq!(
+        driven.ask(HOLD_MS + GRACE_MS, &Command::Pay { order }),
+        Ok(Decision::Unchanged(Some(order.no)))
+    );
+    driven.comes_back();
+
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A"]);
+    assert_eq!(driven.ask(HOLD_MS, &Command::Pay { order }), Err(Refusal::HoldExpired));
+    // Not even if the expiry itself is still to come.
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A"]);
+    assert_eq!(driven.flight.decide(&Command::Pay { order }, at(HOLD_MS)), Err(Refusal::HoldExpired));
+}
+
+#[test]
+fn a_payment_that_begins_early_shortens_no_hold() {
+    let mut driven = Driven::new();
+    let change = PolicyChange { payment_grace_seconds: Some(0), ..PolicyChange::default() };
+    driven.ask(0, &Command::ChangePolicy(change)).unwrap();
+    let order = driven.grab(0, "a", &["1A"]);
+    assert!(driven.ask(1, &Command::Pay { order }).is_ok());
+    assert_eq!(driven.deadline(order), Some(at(HOLD_MS)));
+    assert_eq!(driven.flight.find(order).unwrap().payment_begun_at(), Some(at(1)));
+    assert_eq!(driven.ask(2, &Command::Cancel { order }).map(|_| ()), Ok(()));
+    let refused = driven.ask(3, &Command::Pay { order });
+    assert!(matches!(refused, Err(Refusal::OrderNotChangeable { .. })), "{refused:?}");
+    let unknown = OrderRef { no: OrderNo(77), tag: 1 };
+    assert_eq!(driven.ask(3, &Command::Pay { order: unknown }), Err(Refusal::OrderNotFound));
+    driven.comes_back();
+}
+
+#[test]
+fn an_expiry_returns_its_seats_exactly_once() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    driven.grab(1, "b", &["2A"]);
+    assert_eq!(driven.flight.map().free(), 21);
+    assert_eq!(driven.expire(at(HOLD_MS - 1)), 0);
+    assert_eq!((driven.expire(at(HOLD_MS)), driven.flight.map().free()), (1, 23));
+    assert_eq!((driven.expire(at(HOLD_MS)), driven.flight.map().free()), (0, 23));
+    assert_eq!(driven.ask(HOLD_MS, &Command::Cancel { order }), Ok(Decision::Unchanged(Some(order.no))));
+    assert_eq!(driven.flight.map().free(), 23);
+    assert_eq!((driven.expire(at(10 * HOLD_MS)), driven.flight.map().free()), (1, 24));
+    let expiries =
+        driven.history.iter().filter(|recorded| matches!(recorded.event, Event::OrderExpired { .. }));
+    assert_eq!(expiries.count(), 2);
+    driven.comes_back();
+}
+
+#[test]
+fn an_expired_order_whose_seats_are_free_is_confirmed_in_one_step() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    let other = driven.grab(0, "a", &["1C"]);
+    let revived = driven.ask(5 * HOLD_MS, &confirm(order, "late"));
+    assert!(is_revival(&revived), "{revived:?}");
+    assert_eq!((driven.status(order), driven.flight.map().free()), (OrderStatus::Confirmed, 22));
+    assert_eq!(driven.status(other), OrderStatus::Expired);
+    assert_eq!(driven.flight.find(order).unwrap().payment_reference().unwrap().as_str(), "late");
+    assert_eq!(driven.ask(5 * HOLD_MS, &confirm(order, "late")), Ok(Decision::Unchanged(Some(order.no))));
+    driven.comes_back();
+    // It is an order like any other again: it is not forgotten, and it can be given up.
+    driven.ask(30 * 3_600_000, &Command::PauseSale).unwrap();
+    assert_eq!(driven.status(order), OrderStatus::Confirmed);
+    assert!(driven.flight.find(other).is_none());
+    assert!(driven.ask(30 * 3_600_000, &Command::Cancel { order }).is_ok());
+    assert_eq!(driven.flight.map().free(), 24);
+    driven.comes_back();
+}
+
+#[test]
+fn an_expired_order_stays_so_where_it_cannot_be_had_again() {
+    type Meanwhile = fn(&mut Driven);
+    let table: [(&str, Meanwhile, Refusal); 5] = [
+        ("a seat is somebody else's", |driven| _ = driven.grab(HOLD_MS, "b", &["1B"]), Refusal::HoldExpired),
+        (
+            "a seat is off sale",
+            |driven| drop(driven.ask(HOLD_MS, &Command::Block(seats(&["1A"]))).unwrap()),
+            Refusal::HoldExpired,
+        ),
+        (
+            "the sale is closed",
+            |driven| drop(driven.ask(HOLD_MS, &Command::CloseSale).unwrap()),
+            Refusal::HoldExpired,
+        ),
+        (
+            "the customer has others now",
+            |driven| _ = driven.grab(HOLD_MS, "a", &["3A", "3B", "3C", "3D", "3E", "3F", "4A", "4B"]),
+            Refusal::LimitExceeded { scope: LimitScope::Customer, limit: 9, holding: 8 },
+        ),
+        (
+            "it is forgotten",
+            |driven| drop(driven.ask(25 * 3_600_000, &Command::PauseSale).unwrap()),
+            Refusal::OrderNotFound,
+        ),
+    ];
+    for (name, meanwhile, refusal) in table {
+        let mut driven = Driven::new();
+        let order = driven.grab(0, "a", &["1A", "1B"]);
+        driven.expire(at(HOLD_MS));
+        meanwhile(&mut driven);
+        let late = HOLD_MS.max(driven.flight.last_at().as_millis() - START);
+        assert_eq!(driven.ask(late, &confirm(order, "late")), Err(refusal), "{name}");
+        driven.comes_back();
+    }
+    // A pause keeps nobody from what was theirs.
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    driven.ask(HOLD_MS, &Command::PauseSale).unwrap();
+    assert!(is_revival(&driven.ask(HOLD_MS, &confirm(order, "late"))));
+}
+
+#[test]
+fn a_key_is_one_request_whatever_it_asks_for() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A"]);
+    let pay = Command::Pay { order };
+    assert!(matches!(driven.ask_under(1, "k", &pay), Ok(Decision::Record(_))));
+    let seq = driven.flight.seq();
+    for _ in 0..3 {
+        assert_eq!(driven.ask_under(2, "k", &pay), Ok(Decision::Replayed(Some(order.no))));
+    }
+    assert_eq!(driven.flight.seq(), seq, "a repeated request records nothing");
+    // Paid meanwhile, it is the same order, as it is then.
+    driven.ask_under(3, "k2", &confirm(order, "p")).unwrap();
+    assert_eq!(driven.ask_under(4, "k", &pay), Ok(Decision::Replayed(Some(order.no))));
+    for other in [confirm(order, "p"), Command::Cancel { order }, Command::CloseSale] {
+        assert_eq!(driven.ask_under(5, "k", &other), Err(Refusal::IdempotencyKeyReused), "{other:?}");
+    }
+    assert_eq!(driven.ask_under(5, "k2", &confirm(order, "q")), Err(Refusal::IdempotencyKeyReused));
+    // A grab's keys and these are of one kind.
+    let keyed = Grab { idempotency_key: Some(IdempotencyKey::new("k").unwrap()), ..grab("b", &["2A"]) };
+    assert_eq!(driven.ask(6, &Command::Grab(keyed.clone())), Err(Refusal::IdempotencyKeyReused));
+    let keyed = Grab { idempotency_key: Some(IdempotencyKey::new("g").unwrap()), ..keyed };
+    assert!(driven.ask(6, &Command::Grab(keyed)).is_ok());
+    assert_eq!(driven.ask_under(7, "g", &Command::PauseSale), Err(Refusal::IdempotencyKeyReused));
+    assert!(matches!(driven.ask_under(8, "s", &Command::PauseSale), Ok(Decision::Record(_))));
+    assert_eq!(driven.ask_under(9, "s", &Command::PauseSale), Ok(Decision::Replayed(None)));
+    driven.comes_back();
+}
+
+#[test]
+fn what_changes_nothing_is_not_remembered_and_neither_is_a_refusal() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A"]);
+    driven.ask(1, &confirm(order, "p")).unwrap();
+    assert_eq!(driven.ask_under(2, "k", &confirm(order, "p")), Ok(Decision::Unchanged(Some(order.no))));
+    assert!(driven.ask_under(3, "k", &confirm(order, "q")).is_err());
+    assert_eq!(driven.flight.requests().count(), 0);
+    assert!(matches!(driven.ask_under(4, "k", &Command::Cancel { order }), Ok(Decision::Record(_))));
+    assert_eq!(driven.flight.requests().count(), 1);
+}
+
+#[test]
+fn a_key_is_free_again_after_a_day() {
+    let mut driven = Driven::new();
+    driven.ask_under(0, "k", &Command::PauseSale).unwrap();
+    driven.ask(REQUEST_RETENTION_MS, &Command::OpenSale).unwrap();
+    assert_eq!(
+        driven.ask_under(REQUEST_RETENTION_MS, "k", &Command::PauseSale),
+        Ok(Decision::Replayed(None)),
+        "24 hours are not over"
+    );
+    driven.comes_back();
+    driven.ask(REQUEST_RETENTION_MS + 1, &Command::CloseSale).unwrap();
+    assert_eq!(driven.flight.requests().count(), 0);
+    assert!(matches!(
+        driven.ask_under(REQUEST_RETENTION_MS + 1, "k", &Command::PauseSale),
+        Ok(Decision::Record(_))
+    ));
+    driven.comes_back();
+}
+
+#[test]
+fn fingerprints_tell_requests_apart() {
+    let (one, two) = (OrderRef { no: OrderNo(2), tag: 5 }, OrderRef { no: OrderNo(3), tag: 5 });
+    let change = |seats: Option<Seats>, passengers: Option<Passengers>| Command::Change {
+        order: one,
+        seats,
+        passengers,
+    };
+    let nobody: Passengers = [].into_iter().collect();
+    let unnamed: Passengers = [None].into_iter().collect();
+    let opens = |at| PolicyChange { opens_at: at, ..PolicyChange::default() };
+    let cabin = definition().cabins[0].clone();
+    let commands = [
+        Command::Grab(grab("a", &["1A"])),
+        Command::Grab(Grab {
+            wanted: Wanted::Quantity { quantity: 1, together: Together::Any },
+            ..grab("a", &["1A"])
+        }),
+        Command::Confirm { order: one, payment_reference: None },
+        confirm(one, "p"),
+        confirm(two, "p"),
+        Command::Cancel { order: one },
+        Command::Cancel { order: two },
+        Command::Pay { order: one },
+        change(None, Some(nobody)),
+        change(None, Some(unnamed)),
+        change(Some(seats(&["1A"])), None),
+        change(Some(seats(&["1A", "1B"])), None),
+        Command::OpenSale,
+        Command::PauseSale,
+        Command::CloseSale,
+        Command::ChangePolicy(opens(None)),
+        Command::ChangePolicy(opens(Some(None))),
+        Command::ChangePolicy(opens(Some(Some(at(0))))),
+        Command::ChangePolicy(PolicyChange { hold_seconds: Some(7), ..opens(None) }),
+        Command::ChangePolicy(PolicyChange { payment_grace_seconds: Some(7), ..opens(None) }),
+        Command::Block(seats(&["1A"])),
+        Command::Unblock(seats(&["1A"])),
+        Command::AddRows(cabin.clone()),
+        Command::AddRows(Cabin { last_row: 5, ..cabin }),
+    ];
+    for (place, command) in commands.iter().enumerate() {
+        assert_eq!(command.fingerprint(), command.clone().fingerprint());
+        for other in &commands[..place] {
+            assert_ne!(command.fingerprint(), other.fingerprint(), "{command:?} {other:?}");
+        }
+    }
+    let created = fingerprint_of_creation(&definition(), &policy(), false);
+    let salted = FlightDefinition { salt: Salt(8), ..definition() };
+    assert_eq!(created, fingerprint_of_creation(&salted, &policy(), false), "nobody asks for a salt");
+    assert_ne!(created, fingerprint_of_creation(&definition(), &policy(), true));
+    assert_ne!(created, fingerprint_of_creation(&definition(), &SalePolicy::default(), false));
+}

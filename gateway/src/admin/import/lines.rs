@@ -1,0 +1,383 @@
+//! A file of flights, as JSON lines or as CSV, understood line by line; every bad line is named.
+//! Never looks at flights that are there already, and creates none.
+
+use farerush_engine::flight::Salt;
+
+use crate::admin::flights::{NewFlight, new_flight};
+use crate::fields::Value;
+use crate::problem::{Code, LineError, Problem};
+
+/// Most flights of one file.
+pub const FLIGHTS_MAX: usize = 10_000;
+/// Most bad lines' mistakes that one answer names; the others are counted.
+pub const ERRORS_MAX: usize = 100;
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One JSON object a line, as `POST /v1/admin/flights` takes it.
+    JsonLines,
+    /// A header line with names of columns, then a line a flight.
+    Csv,
+}
+
+/// A flight and where it stands.
+#[derive(Debug)]
+pub struct Line {
+    /// Counted from 1.
+    pub number: u64,
+    /// What is to be created.
+    pub flight: NewFlight,
+}
+
+/// Everything that is wrong with a file.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    named: Vec<LineError>,
+    further: u64,
+}
+
+impl Mistakes {
+    /// Adds one.
+    pub fn add(&mut self, line: u64, field: impl Into<String>, message: impl Into<String>) {
+        if self.named.len() < ERRORS_MAX {
+            self.named.push(LineError { line, field: field.into(), message: message.into() });
+        } else {
+            self.further += 1;
+        }
+    }
+
+    /// The answer that names them, if there are any.
+    pub fn check(&mut self) -> Result<(), Problem> {
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        self.named.sort_by_key(|error| error.line);
+        Err(Problem::bad_lines(std::mem::take(&mut self.named), self.further))
+    }
+}
+
+/// Understands a file; what is wrong goes to `mistakes`. Fails if there is no flight in it, or too many.
+pub fn read(kind: Kind, file: &[u8], mistakes: &mut Mistakes) -> Result<Vec<Line>, Problem> {
+    let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file); // spreadsheets put a mark in front
+    let mut lines = Lines { found: Vec::new(), seen: 0, mistakes };
+    match kind {
+        Kind::JsonLines => json_lines(file, &mut lines)?,
+        Kind::Csv => csv_lines(file, &mut lines)?,
+    }
+    if lines.seen == 0 && lines.mistakes.named.is_empty() {
+        return Err(Problem::new(Code::InvalidRequest, "Nothing was done: the file has no flight in it."));
+    }
+    Ok(lines.found)
+}
+
+struct Lines<'m> {
+    found: Vec<Line>,
+    seen: usize,
+    mistakes: &'m mut Mistakes,
+}
+
+impl Lines<'_> {
+    /// One more line with something in it.
+    fn count(&mut self) -> Result<(), Problem> {
+        self.seen += 1;
+        if self.seen > FLIGHTS_MAX {
+            let detail = format!(
+                "Nothing was done: a file may have at most {FLIGHTS_MAX} flights. Split it, and send the parts one \
+                 after another."
+            );
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Ok(())
+    }
+
+    /// Takes a line's flight; `name` gives a field the name that it has in the file.
+    fn take(&mut self, number: u64, value: &Value, name: impl Fn(&str) -> String) -> Result<(), Problem> {
+        let salt = getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?;
+        match new_flight(value, Salt(salt)) {
+            Ok(flight) => self.found.push(Line { number, flight }),
+            Err(problem) if problem.field_errors().is_empty() => {
+                self.mistakes.add(number, "", problem.detail());
+            }
+            Err(problem) => {
+                for error in problem.field_errors() {
+                    self.mistakes.add(number, name(&error.field), error.message.as_str());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
+    for (number, line) in (1..).zip(file.split(|&byte| byte == b'\n')) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        lines.count()?;
+        match serde_json::from_slice::<Value>(line) {
+            Ok(value @ Value::Object(_)) => lines.take(number, &value, str::to_owned)?,
+            Ok(_) => lines.mistakes.add(number, "", "must be a JSON object, {...}"),
+            Err(error) => lines.mistakes.add(number, "", format!("is not JSON: {}", in_short(&error))),
+        }
+    }
+    Ok(())
+}
+
+/// Without the place within a text of one line, but for the column.
+fn in_short(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    format!("{message} at column {}", error.column())
+}
+
+/// What a column's cells hold, and where that belongs.
+#[derive(Debug, Clone, Copy)]
+enum Cell {
+    Text,
+    Json,
+    FareAmount,
+    FareCurrency,
+    SaleText,
+    SaleNumber,
+}
+
+/// All columns that a CSV file may have.
+pub const COLUMNS: [&str; 18] = [
+    "flight_id",
+    "flight_number",
+    "origin",
+    "destination",
+    "departs_at",
+    "aircraft",
+    "cabins",
+    "fare",
+    "currency",
+    "fares",
+    "opens_at",
+    "closes_at",
+    "max_seats_per_order",
+    "max_seats_per_customer",
+    "hold_seconds",
+    "payment_grace_seconds",
+    "state",
+    "comment",
+];
+
+/// What a column holds; `None`: nothing that matters here.
+fn cell(column: &str) -> Option<Cell> {
+    Some(match column {
+        "cabins" | "fares" => Cell::Json,
+        "fare" => Cell::FareAmount,
+        "currency" => Cell::FareCurrency,
+        "opens_at" | "closes_at" | "state" => Cell::SaleText,
+        "max_seats_per_order" | "max_seats_per_customer" | "hold_seconds" | "payment_grace_seconds" => {
+            Cell::SaleNumber
+        }
+        "comment" => return None,
+        _ => Cell::Text,
+    })
+}
+
+/// The column in which a field of a flight's description stands.
+fn column_of(field: &str) -> String {
+    match field {
+        "fare.amount" => "fare".to_owned(),
+        "fare.currency" => "currency".to_owned(),
+        _ => field.strip_prefix("sale.").unwrap_or(field).to_owned(),
+    }
+}
+
+fn csv_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(file);
+    let mut record = csv::StringRecord::new();
+    let mut header: Option<Vec<String>> = None;
+    let mut places = Places { file, byte: 0, line: 1 };
+    loop {
+        let start = reader.position().byte();
+        match reader.read_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(error) => {
+                let number = places.line_of(error.position().map_or(start, csv::Position::byte));
+                lines.mistakes.add(number, "", "is not UTF-8");
+                lines.count()?;
+                continue;
+            }
+        }
+        let number = places.line_of(record.position().map_or(start, csv::Position::byte));
+        let Some(columns) = &header else {
+            header = Some(checked_header(number, &record, lines.mistakes));
+            // With columns that nobody knows, every line would be wrong in the same way.
+            if !lines.mistakes.named.is_empty() {
+                return Ok(());
+            }
+            continue;
+        };
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        lines.count()?;
+        if record.len() != columns.len() {
+            let message = format!("has {} cells, and the header line has {}", record.len(), columns.len());
+            lines.mistakes.add(number, "", message);
+            continue;
+        }
+        if let Some(value) = described(number, columns, &record, lines.mistakes) {
+            lines.take(number, &value, column_of)?;
+        }
+    }
+}
+
+/// Counts lines as people do: the reader's own count is behind by one where lines end with two characters.
+struct Places<'f> {
+    file: &'f [u8],
+    byte: usize,
+    line: u64,
+}
+
+impl Places<'_> {
+    /// The line of the first thing at or behind this byte; asked for with rising places.
+    fn line_of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX).clamp(self.byte, self.file.len());
+        let ends = self.file[byte..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let passed = &self.file[self.byte..byte + ends];
+        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.byte = byte + ends;
+        self.line
+    }
+}
+
+fn checked_header(number: u64, record: &csv::StringRecord, mistakes: &mut Mistakes) -> Vec<String> {
+    let columns: Vec<String> = record.iter().map(str::to_ascii_lowercase).collect();
+    for (place, column) in columns.iter().enumerate() {
+        let shown: String = column.chars().take(64).collect();
+        if !COLUMNS.contains(&column.as_str()) {
+            mistakes.add(number, shown, format!("is no column; there are {}", COLUMNS.join(", ")));
+        } else if columns[..place].contains(column) {
+            mistakes.add(number, shown, "must not be given twice");
+        }
+    }
+    columns
+}
+
+/// A line's cells as `POST /v1/admin/flights` has them; empty ones are not there.
+fn described(
+    number: u64,
+    columns: &[String],
+    record: &csv::StringRecord,
+    mistakes: &mut Mistakes,
+) -> Option<Value> {
+    let (mut flight, mut fare, mut sale) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_good = true;
+    for (column, text) in columns.iter().zip(record) {
+        let (Some(cell), false) = (cell(column), text.is_empty()) else { continue };
+        let whole = |text: &str| {
+            text.parse::<i64>()
+                .map_or_else(|_| Value::Text(text.to_owned()), |number| Value::Whole(number.into()))
+        };
+        let named = |value: Value| (column.clone(), value);
+        match cell {
+            Cell::Text => flight.push(named(Value::Text(text.to_owned()))),
+            Cell::FareAmount => fare.push(("amount".to_owned(), whole(text))),
+            Cell::FareCurrency => fare.push(("currency".to_owned(), Value::Text(text.to_owned()))),
+            Cell::SaleText => sale.push(named(Value::Text(text.to_owned()))),
+            Cell::SaleNumber => sale.push(named(whole(text))),
+            Cell::Json => match serde_json::from_str::<Value>(text) {
+                Ok(value) => flight.push(named(value)),
+                Err(error) => {
+                    mistakes.add(number, column.as_str(), format!("is not JSON: {}", in_short(&error)));
+                    is_good = false;
+                }
+            },
+        }
+    }
+    // A currency for all lines does no harm where cabins have their own fares.
+    if fare.iter().any(|(name, _)| name == "amount") || !flight.iter().any(|(name, _)| name == "cabins") {
+        flight.extend((!fare.is_empty()).then(|| ("fare".to_owned(), Value::Object(fare))));
+    }
+    flight.extend((!sale.is_empty()).then(|| ("sale".to_owned(), Value::Object(sale))));
+    is_good.then_some(Value::Object(flight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes_of(kind: Kind, file: &str) -> Vec<(u64, String)> {
+        let mut mistakes = Mistakes::default();
+        read(kind, file.as_bytes(), &mut mistakes).unwrap();
+        mistakes.named.into_iter().map(|error| (error.line, error.field)).collect()
+    }
+
+    const HEADER: &str =
+        "flight_number,origin,destination,departs_at,aircraft,fare,currency,hold_seconds,state";
+
+    #[test]
+    fn a_csv_line_is_a_flight() {
+        let file = format!(
+            "\u{feff}{HEADER},comment\r\nFR1,tpe,NRT,2030-01-01T00:00:00Z,A320,100,TWD,600,open,=odd\r\n\r\n,,,,,,,,,\r\n"
+        );
+        let mut mistakes = Mistakes::default();
+        let lines = read(Kind::Csv, file.as_bytes(), &mut mistakes).unwrap();
+        assert!(mistakes.named.is_empty(), "{mistakes:?}");
+        let [Line { number: 2, flight }] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(flight.definition.flight_id.as_str(), "FR1-20300101");
+        assert_eq!((flight.policy.hold_seconds, flight.open), (600, true));
+        assert_eq!(flight.definition.cabins[0].fare.amount, 100);
+    }
+
+    #[test]
+    fn cells_with_json_hold_cabins() {
+        let file = "flight_number,origin,destination,departs_at,currency,cabins\n\
+                    FR1,TPE,NRT,2030-01-01T00:00:00Z,TWD,\"[{\"\"cabin_class\"\":\"\"economy\"\",\"\"rows\"\":[1,2],\
+                    \"\"layout\"\":\"\"AB CD\"\",\"\"fare\"\":{\"\"amount\"\":5,\"\"currency\"\":\"\"TWD\"\"}}]\"\n\
+                    FR2,TPE,NRT,2030-01-01T00:00:00Z,TWD,[oops\n";
+        assert_eq!(mistakes_of(Kind::Csv, file), [(3, "cabins".to_owned())]);
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_line_and_column() {
+        let good = "FR1,TPE,NRT,2030-01-01T00:00:00Z,A320,100,TWD,,";
+        let file = format!(
+            "{HEADER}\n{good}\nfr2,TPE,TPE,soon,A320,x,TWD,-1,shut\nFR3,TPE\n\"FR4\",TPE,NRT,2030-01-01T00:00:00Z,A320,1,,,\n"
+        );
+        let wanted = [
+            (3, "flight_number"),
+            (3, "departs_at"),
+            (3, "destination"),
+            (3, "fare"),
+            (3, "state"),
+            (3, "hold_seconds"),
+            (4, ""),
+            (5, "currency"),
+        ];
+        assert_eq!(mistakes_of(Kind::Csv, &file), wanted.map(|(line, field)| (line, field.to_owned())));
+        assert_eq!(mistakes_of(Kind::Csv, "flight_id,price,flight_id\n1,2,3\n").len(), 2);
+    }
+
+    #[test]
+    fn json_lines_are_counted_with_the_empty_ones() {
+        let good = r#"{"flight_number":"FR1","origin":"TPE","destination":"NRT","departs_at":"2030-01-01T00:00:00Z","aircraft":"A320","fare":{"amount":1,"currency":"TWD"}}"#;
+        let file = format!("{good}\n\n  \r\n[1]\n{{\"flight_number\":\n{{\"colour\":1}}\n");
+        let found = mistakes_of(Kind::JsonLines, &file);
+        assert_eq!(found[..2], [(4, String::new()), (5, String::new())]);
+        assert!(found[2..].iter().all(|(line, _)| *line == 6), "{found:?}");
+        assert!(found.contains(&(6, "colour".to_owned())), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_has_a_flight_and_not_too_many_and_mistakes_beyond_a_bound_are_counted() {
+        let mut mistakes = Mistakes::default();
+        for (kind, empty) in [(Kind::JsonLines, "\n\n"), (Kind::Csv, ""), (Kind::Csv, "flight_id\n")] {
+            assert!(read(kind, empty.as_bytes(), &mut mistakes).is_err());
+        }
+        let many = "{}\n".repeat(FLIGHTS_MAX + 1);
+        assert!(read(Kind::JsonLines, many.as_bytes(), &mut mistakes).is_err());
+        let mut mistakes = Mistakes::default();
+        read(Kind::JsonLines, "7\n".repeat(ERRORS_MAX + 3).as_bytes(), &mut mistakes).unwrap();
+        assert_eq!((mistakes.named.len(), mistakes.further), (ERRORS_MAX, 3));
+    }
+}
