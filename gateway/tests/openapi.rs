@@ -140,8 +140,25 @@ fn every_operation_says_what_it_is_for() {
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place}");
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{place}");
             let is_admin = path.starts_with("/v1/admin");
-            assert_eq!(operation["security"].is_array(), is_admin, "{place}");
-            assert_eq!(operation["responses"]["401"].is_object(), is_admin, "{place}");
+            let of_customers = path.starts_with("/v1/orders")
+                || path.starts_with("/v1/waitlist")
+                || (path.starts_with("/v1/flights/") && method == "post");
+            let asks_who = is_admin || of_customers;
+            assert_eq!(operation["security"].is_array(), asks_who, "{place}");
+            for status in ["401", "403"] {
+                assert_eq!(operation["responses"][status].is_object(), asks_who, "{place} {status}");
+            }
+            let schemes: Vec<&str> = operation["security"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|scheme| scheme.as_object().unwrap().keys().map(String::as_str))
+                .collect();
+            if of_customers {
+                assert_eq!(schemes, ["customer_token", "admin_token"], "{place}");
+            }
+            let is_watched = ["/livez", "/readyz", "/metrics"].contains(&path.as_str());
+            assert_eq!(operation["responses"]["429"].is_object(), !is_watched, "{place}");
             for segment in path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}')) {
                 let described =
                     operation["parameters"].as_array().unwrap().iter().any(|p| p["name"] == segment);
@@ -246,6 +263,7 @@ async fn customers(server: &TestServer, checker: &mut Checker) {
         ("PATCH /v1/orders/{order_id}", r#"{"passengers":[{"name":"A"},null]}"#),
         ("PATCH /v1/orders/{order_id}", r#"{}"#),
         ("PATCH /v1/orders/{order_id}", r#"{"seats":["99A","99B"]}"#),
+        ("POST /v1/orders/{order_id}/pay", "{}"),
         ("POST /v1/orders/{order_id}/confirm", r#"{"payment_reference":"p1"}"#),
         ("POST /v1/orders/{order_id}/confirm", r#"{"payment_reference":"p2"}"#),
         ("POST /v1/orders/{order_id}/cancel", ""),
@@ -349,11 +367,46 @@ async fn operators(server: &TestServer, checker: &mut Checker) {
     }
 }
 
+async fn waitlists(server: &TestServer, checker: &mut Checker) {
+    let join = "POST /v1/flights/{flight_id}/waitlist";
+    let mut entry = serde_json::Value::Null;
+    // The first is served at once; no row has seven seats side by side, so that the second waits.
+    for body in [
+        r#"{"customer_id":"w","party_size":2,"accept":{"at_least":1}}"#,
+        r#"{"customer_id":"x","party_size":7,"accept":"all_together","client_reference":"mine"}"#,
+    ] {
+        let reply = server.post("/v1/flights/DEMO1/waitlist", body).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        checker.check(join, &reply);
+        entry = reply.json();
+    }
+    for (flight, body, status) in [
+        ("DEMO1", r#"{"customer_id":"w","party_size":0}"#, 400),
+        ("NOPE", r#"{"customer_id":"w","party_size":1}"#, 404),
+    ] {
+        let reply = server.post(&format!("/v1/flights/{flight}/waitlist"), body).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        checker.check(join, &reply);
+    }
+    let list = "/v1/admin/flights/DEMO1/waitlist";
+    let reply = server.admin(&format!("GET {list}?limit=1"), "").await;
+    checker.check("GET /v1/admin/flights/{flight_id}/waitlist", &reply);
+    let id = entry["waitlist_id"].as_str().unwrap();
+    for (id, status) in [(id, 200), ("nonsense", 404)] {
+        for method in ["GET", "DELETE"] {
+            let reply = server.send(&format!("{method} /v1/waitlist/{id}"), &[], "").await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            checker.check(&format!("{method} /v1/waitlist/{{waitlist_id}}"), &reply);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_the_document_says() {
     let server = TestServer::start().await;
     let mut checker = Checker::new();
     customers(&server, &mut checker).await;
+    waitlists(&server, &mut checker).await;
     admins(&server, &mut checker).await;
     operators(&server, &mut checker).await;
     let all: BTreeSet<String> = checker.document["paths"]

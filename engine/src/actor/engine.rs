@@ -235,7 +235,7 @@ impl Engine {
     ) -> Result<FlightHandle, CreateError> {
         self.writer.state().admit()?;
         check_policy(&policy).map_err(CreateError::Refused)?;
-        let (flight, events) = self.first_events(definition, policy, open, cause)?;
+        let (flight, events) = self.first_events(definition, policy, open, &cause)?;
         let epoch = Epoch(1);
         let shared = self.share(&flight, epoch, Standing::Creating);
         let permit = Permit::take(&shared.overall, &shared.gauge)?;
@@ -295,7 +295,7 @@ impl Engine {
         for (place, (definition, policy, open, cause)) in wanted.into_iter().enumerate() {
             let failed = |source| CreateAllError::Flight { place, source };
             check_policy(&policy).map_err(|refusal| failed(CreateError::Refused(refusal)))?;
-            let (flight, events) = self.first_events(definition, policy, open, cause).map_err(failed)?;
+            let (flight, events) = self.first_events(definition, policy, open, &cause).map_err(failed)?;
             let shared = self.share(&flight, epoch, Standing::Creating);
             // The writer says by it which of them are durable.
             shared.durable_seq.store(0, Ordering::Release);
@@ -344,13 +344,13 @@ impl Engine {
         definition: FlightDefinition,
         policy: SalePolicy,
         open: bool,
-        cause: Cause,
+        cause: &Cause,
     ) -> Result<(Flight, Vec<Recorded>), CreateError> {
         let at = self.clock.now();
         let by = Cause { by: cause.by.clone(), idempotency: None };
         let caused = |cause: &Cause| (*cause != Cause::default()).then(|| Box::new(cause.clone()));
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: caused(&cause) }];
+        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: caused(cause) }];
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;

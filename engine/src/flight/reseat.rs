@@ -186,11 +186,11 @@ impl Flight {
 
     /// Seats of the same classes and fares for all of an order's, by place.
     fn other_seats(&self, map: &SeatMap, order: &Order) -> Option<Seats> {
-        let mut chosen: BTreeMap<Group, std::vec::IntoIter<Seat>> = BTreeMap::new();
+        let mut chosen: BTreeMap<Group, <Seats as IntoIterator>::IntoIter> = BTreeMap::new();
         for ((class, fare), quantity) in self.needs_of(order) {
             let quantity = u16::try_from(quantity).ok()?;
             let seats = seating::choose_at_fare(map, quantity, Together::Preferred, class, fare)?;
-            chosen.insert((class, fare), seats.to_vec().into_iter());
+            chosen.insert((class, fare), seats.into_iter());
         }
         order.seats.iter().map(|&seat| chosen.get_mut(&group_of(&self.map, seat)?)?.next()).collect()
     }

@@ -74,7 +74,7 @@ pub(super) fn customer_auth(values: &Values, data_dir: &Path) -> Result<Customer
             Err("must not be given together with jwt_public_key_file: one key alone says how tokens are signed".to_owned())
         })?,
         (None, None) => values.parse("customer_auth", |_| {
-            Err("jwt needs jwt_key (a secret) or jwt_public_key_file (a PEM file)".to_owned())
+            Err("jwt needs jwt_key or jwt_public_key_file".to_owned())
         })?,
     };
     Ok(CustomerAuth::Jwt(JwtSettings { key, audience, issuer }))

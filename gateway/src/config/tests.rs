@@ -90,9 +90,18 @@ fn a_bad_value_is_named_with_its_place() {
         ("redis_allow_unsafe", "yes", "must be true or false"),
         ("start_timeout_ms", "0", "from 1"),
         ("store", "sqlite:", "must be sqlite:<file>"),
-        ("customer_auth", "jwt", "cannot do jwt yet"),
+        ("customer_auth", "jwt", "needs jwt_key or jwt_public_key_file"),
+        ("jwt_key", "a-key-of-32-bytes-and-a-little-more", "has no effect unless"),
+        ("jwt_key", "short", "must have 32 to 1024 bytes"),
+        ("jwt_public_key_file", "key.pem", "has no effect unless"),
+        ("jwt_audience", "farerush", "has no effect unless"),
+        ("jwt_issuer", " x", "without a space"),
+        ("allow_open", "yes", "must be true or false"),
+        ("rate_limit_per_address", "0", "from 1 to 1000000, or none"),
+        ("rate_limit_per_token", "-1", "from 1 to 1000000, or none"),
+        ("trusted_proxies", "10.0.0.0/99", "no address or network"),
         ("customer_auth", "basic", "must be open or jwt"),
-        ("rate_limit_per_customer", "5", "cannot do that yet"),
+        ("rate_limit_per_customer", "often", "from 1 to 1000000, or none"),
         ("otlp_endpoint", "localhost:4317", "must begin with http://"),
         ("otlp_endpoint", "http://u:secret@localhost", "must not hold a password"),
         ("trace_sample_ratio", "1.5", "from 0 to 1"),
@@ -114,6 +123,23 @@ fn a_bad_value_is_named_with_its_place() {
         assert!(error.contains(&format!("FARERUSH_{}", name.to_uppercase())), "{error}");
         assert!(!error.contains("secret"), "a password must not be shown: {error}");
     }
+}
+
+#[test]
+fn one_key_alone_says_how_customers_tokens_are_signed() {
+    let mut values = Values::default();
+    values.set("customer_auth", "jwt");
+    values.set("jwt_key", "k".repeat(32));
+    let settings = Settings::from_values(&values).unwrap();
+    let CustomerAuth::Jwt(jwt) = settings.customer_auth else { panic!("not jwt") };
+    assert_eq!((jwt.key, jwt.audience), (JwtKey::Secret(Secret::new("k".repeat(32))), None));
+    values.set("jwt_public_key_file", "<data_dir>/issuer.pem");
+    let error = Settings::from_values(&values).unwrap_err().to_string();
+    assert!(error.contains("together with jwt_public_key_file"), "{error}");
+    values.set("jwt_key", "none");
+    let settings = Settings::from_values(&values).unwrap();
+    let CustomerAuth::Jwt(jwt) = settings.customer_auth else { panic!("not jwt") };
+    assert_eq!(jwt.key, JwtKey::PublicKeyFile("./data/issuer.pem".into()));
 }
 
 #[test]

@@ -209,7 +209,10 @@ impl Operation {
         for code in
             ALWAYS.iter().chain(of_bodies).chain(of_tokens).chain(of_rates).chain(of_keys).chain(self.codes)
         {
-            found.entry(code.status().as_u16()).or_default().push(*code);
+            let codes = found.entry(code.status().as_u16()).or_default();
+            if !codes.contains(code) {
+                codes.push(*code);
+            }
         }
         found
     }

@@ -1,8 +1,6 @@
 //! What is delivered, as JSON: an envelope that is the same for all, and in it the order or the flight.
 //! Never asks for anything.
 
-use std::fmt::Display;
-
 use farerush_engine::actor::FlightView;
 use farerush_engine::flight::{
     Event, FlightDefinition, FlightId, Order, OrderExtras, OrderNo, OrderStatus, Recorded, Seats, Seq,
@@ -33,7 +31,7 @@ impl Envelope<'_> {
         let mut json = Json::with_capacity(BODY_BYTES);
         json.open().key("id").text(self.id).key("type").text(self.kind.as_str());
         json.key("created_at").time(self.at);
-        json.key("flight_id").plain(self.flight_id as &dyn Display).key("seq").number(self.seq.0);
+        json.key("flight_id").plain(self.flight_id).key("seq").number(self.seq.0);
         json.key("data");
         data(&mut json);
         json.close();

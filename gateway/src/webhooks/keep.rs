@@ -120,3 +120,65 @@ impl Journal for Kept {
         self.journal.describe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use farerush_persistence::journal::MemoryJournal;
+    use farerush_persistence::store::WebhookCursor;
+
+    use super::super::lanes::{Noted, Place};
+    use super::*;
+
+    fn id() -> FlightId {
+        FlightId::new("K1").unwrap()
+    }
+
+    /// A flight of which 100 events are durable, in front of a journal that would keep nothing.
+    fn kept(lag_events_max: u64) -> Kept {
+        let shared = Arc::new(Shared::new());
+        shared.lanes.lock().note(&id(), Noted { last: Seq(100), at: None, is_new: true });
+        Kept::new(Arc::new(MemoryJournal::new()), shared, lag_events_max)
+    }
+
+    fn delivered(kept: &Kept, seq: u64) {
+        let cursor = WebhookCursor { flight_id: id(), seq: Seq(seq), free: None };
+        let mut lanes = kept.shared.lanes.lock();
+        lanes.put(&id(), Place::START, false);
+        lanes.saved(&[cursor]);
+    }
+
+    fn trimmed(kept: &Kept, stored: u64) -> Option<u64> {
+        kept.trimmable(&[(id(), Seq(stored))]).first().map(|(_, seq)| seq.0)
+    }
+
+    #[test]
+    fn nothing_is_trimmed_that_was_not_delivered_and_saved_before_the_store_was_synced() {
+        let kept = kept(1_000);
+        assert_eq!(trimmed(&kept, 50), None);
+        delivered(&kept, 40);
+        assert_eq!(trimmed(&kept, 60), None, "a power failure may still take that back");
+        assert_eq!(trimmed(&kept, 60), Some(40));
+        delivered(&kept, 90);
+        assert_eq!(trimmed(&kept, 60), None, "the same as before");
+        assert_eq!(trimmed(&kept, 60), Some(60), "never beyond the store");
+        assert!(kept.flights.lock().is_empty());
+    }
+
+    #[test]
+    fn a_flight_that_was_held_back_is_trimmed_when_another_one_is() {
+        let kept = kept(1_000);
+        assert_eq!(trimmed(&kept, 50), None);
+        delivered(&kept, 50);
+        let other = [(FlightId::new("K2").unwrap(), Seq(1))];
+        assert_eq!(kept.trimmable(&other), []);
+        assert_eq!(kept.trimmable(&other), [(id(), Seq(50))]);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_journal_may_let_go() {
+        let kept = kept(30);
+        assert_eq!(trimmed(&kept, 20), None);
+        assert_eq!(trimmed(&kept, 70), Some(40));
+        assert_eq!(trimmed(&kept, 100), Some(70));
+    }
+}

@@ -119,14 +119,7 @@ impl Webhooks {
             None => url.host_str().unwrap_or_default().to_owned(),
         };
         let post = Post::new(url, settings.secret.expose(), settings.timeout).map_err(WebhookError)?;
-        let shared = Shared {
-            intake: Mutex::default(),
-            lanes: Mutex::default(),
-            work: Notify::new(),
-            stage: watch::Sender::new(Stage::Running),
-            counts: Counts::default(),
-            trouble: Mutex::default(),
-        };
+        let shared = Shared::new();
         Ok(Self { shared: Arc::new(shared), post: Arc::new(post), settings: settings.clone(), host })
     }
 
@@ -214,6 +207,17 @@ impl Webhooks {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            intake: Mutex::default(),
+            lanes: Mutex::default(),
+            work: Notify::new(),
+            stage: watch::Sender::new(Stage::Running),
+            counts: Counts::default(),
+            trouble: Mutex::default(),
+        }
+    }
+
     /// Called by the journal's writer: notes how far flights are durable, and nothing else.
     fn hear(&self, batches: &[Batch]) {
         if batches.is_empty() {

@@ -33,6 +33,7 @@ use May::{Admins, All, Named, Own};
 use Role::{Admin, Operator, Viewer};
 
 const GRAB: &str = r#"{"customer_id":"owner","quantity":1}"#;
+const JOIN: &str = r#"{"customer_id":"owner","party_size":1}"#;
 
 /// Address, method, who may, and a body that asks for nothing that is wrong in itself (or for as little as possible).
 const TABLE: &[(&str, &str, May, &str)] = &[
@@ -41,7 +42,7 @@ const TABLE: &[(&str, &str, May, &str)] = &[
     ("/v1/flights/{}/seats", "GET", All, ""),
     ("/v1/flights/{}/live", "GET", All, ""),
     ("/v1/flights/{}/orders", "POST", Named(Operator), GRAB),
-    ("/v1/flights/{}/waitlist", "POST", Named(Operator), GRAB),
+    ("/v1/flights/{}/waitlist", "POST", Named(Operator), JOIN),
     ("/v1/waitlist/{}", "GET", Own(Viewer), ""),
     ("/v1/waitlist/{}", "DELETE", Own(Operator), ""),
     ("/v1/orders", "GET", Named(Viewer), ""),
@@ -145,6 +146,9 @@ impl World {
         let mut admins = None;
         let server =
             TestServer::prepared(settings, |data_dir| admins = Some(AdminTokens::make(data_dir))).await;
+        // A party that waits where seats are free gets them, and keeps them when its place is given back.
+        let reply = server.admin("PATCH /v1/admin/flights/DEMO1", r#"{"max_seats_per_customer":100}"#).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
         Self { server, admins: admins.unwrap() }
     }
 
@@ -166,16 +170,25 @@ impl World {
 
     /// What the customer `owner` has, made for whoever asks about it at this address.
     async fn own(&self, address: &str) -> String {
-        let (path, member) = match address {
-            address if address.starts_with("/v1/orders/") => ("orders", "order_id"),
-            address if address.starts_with("/v1/waitlist/") => ("waitlist", "waitlist_id"),
+        let (path, member, body) = match address {
+            address if address.starts_with("/v1/orders/") => ("orders", "order_id", GRAB),
+            address if address.starts_with("/v1/waitlist/") => ("waitlist", "waitlist_id", JOIN),
             _ => return String::new(),
         };
         let authorization = format!("Bearer {TOKEN}");
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-        let reply = self.server.send(&format!("POST /v1/flights/DEMO1/{path}"), &headers, GRAB).await;
+        let reply = self.server.send(&format!("POST /v1/flights/DEMO1/{path}"), &headers, body).await;
         assert_eq!(reply.status, 201, "{reply:?}");
         reply.json()[member].as_str().unwrap().to_owned()
+    }
+
+    /// Gives it back, so that no limit is reached.
+    async fn give_back(&self, address: &str, own: &str) {
+        if !own.is_empty() {
+            let path = if address.starts_with("/v1/orders/") { "orders" } else { "waitlist" };
+            let reply = self.server.admin(&format!("DELETE /v1/{path}/{own}"), "").await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+        }
     }
 
     async fn ask(&self, row: &(&str, &str, May, &str), who: Who, own: &str) -> Reply {
@@ -184,6 +197,7 @@ impl World {
             address if address.starts_with("/v1/orders/") || address.starts_with("/v1/waitlist/") => own,
             // One that nothing else is asked of, so that orders can be placed whatever is done to it.
             address if address.starts_with("/v1/admin/flights/") => "DEMO2",
+            "/v1/flights/{}/orders" | "/v1/flights/{}/waitlist" => "DEMO3",
             "/docs/ui/{}" => "swagger-ui.css",
             "/docs/errors/{}" => "FORBIDDEN",
             _ => "DEMO1",
@@ -239,6 +253,7 @@ async fn everybody_asks_everywhere(settings: &[(&'static str, &str)], customers_
         for who in EVERYBODY {
             let own = world.own(row.0).await;
             let reply = world.ask(row, who, &own).await;
+            world.give_back(row.0, &own).await;
             let (told, expect) = (told(&reply), expected(row.2, who, customers_are_known));
             if told != expect {
                 wrong.push(format!("{} {} by {who:?}: {told:?}, not {expect:?}: {reply:?}", row.1, row.0));

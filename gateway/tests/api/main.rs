@@ -14,3 +14,4 @@ mod rates;
 mod refusals;
 mod seat_plan;
 mod tokens;
+mod waitlist;

@@ -143,7 +143,11 @@ impl Store {
         let rows = self.read("reading orders", between(&ORDERS.select(), "order_no", "")).await?;
         let placed = decoded("orders", Some(flight_id), rows, decode_order)?.into_iter();
         found.extend(placed.map(|order| StoredChange::Placed(Box::new(order))));
-        let changed = between(&ORDERS.select(), "changed_by", " AND changed_by <> order_no");
+        // An event of an admin's may change many orders, and is told as one.
+        let others = " AND changed_by <> order_no AND changed_by NOT IN (SELECT seq FROM admin_audit WHERE flight_id = ?)";
+        let mut changed = between(&ORDERS.select(), "changed_by", others);
+        let limit_at = changed.arguments.len() - 1;
+        changed.arguments.insert(limit_at, flight_id.as_str().into());
         let rows = self.read("reading orders", changed).await?;
         let changed = decoded("orders", Some(flight_id), rows, decode_order)?.into_iter();
         found.extend(changed.map(|order| StoredChange::Changed(Box::new(order))));

@@ -8,7 +8,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::StoreOptions;
 use super::error::StoreError;
@@ -69,6 +69,7 @@ impl SqliteStore {
             .clone()
             .max_connections(1)
             .after_connect(|connection, _| Box::pin(stand_back(connection)))
+            .before_acquire(|connection, _| Box::pin(is_between_transactions(connection)))
             .connect_with(connect.clone().pragma("cache_size", WRITER_CACHE_KIB))
             .await
             .map_err(|error| classify("opening the SQLite file", error))?;
@@ -133,6 +134,14 @@ async fn stand_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error
     let ran = bound(Statement::new("SELECT 1", Vec::new())).execute(&mut *connection).await;
     connection.lock_handle().await?.remove_progress_handler();
     ran.map(|_| ())
+}
+
+/// Whether a connection that has been used can begin a transaction. After a full disk it cannot: SQLite has rolled back
+/// by itself, the rollback that followed failed, and sqlx still counts a transaction. Then a new connection is made.
+async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback that nobody waited for has run once this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// An open transaction; rolled back when dropped.
@@ -202,5 +211,34 @@ pub(super) fn classify(what: &'static str, error: sqlx::Error) -> StoreError {
             StoreError::Schema { what: format!("{what} failed; have all migrations been applied?"), source }
         }
         _ => StoreError::Unavailable { what, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_writes_again_once_a_full_disk_has_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { create: true, ..StoreOptions::default() };
+        let store = SqliteStore::open(&folder.path().join("full.db"), &options).await.unwrap();
+        let run = async |sql: &str| {
+            let mut transaction = store.begin_write().await?;
+            let ran = execute(&mut transaction, Statement::new(sql, Vec::new())).await;
+            ran.map_err(|error| classify("writing", error))?;
+            transaction.commit().await.map_err(|error| classify("committing", error))
+        };
+        run("CREATE TABLE t (text TEXT NOT NULL)").await.unwrap();
+        {
+            let mut connection = store.writer.acquire().await.unwrap();
+            let limit = Statement::new("PRAGMA max_page_count = 20", Vec::new());
+            fetch(&mut connection, limit).await.unwrap();
+        }
+        let much = "INSERT INTO t (text) VALUES (hex(randomblob(200000)))";
+        let failed = run(much).await.unwrap_err();
+        assert!(matches!(failed, StoreError::Unavailable { .. }), "{failed:?}");
+        // The limit was the old connection's alone, as room that somebody has made would be.
+        run(much).await.unwrap();
     }
 }

@@ -156,7 +156,7 @@ fn the_token_does_not_choose_how_it_is_checked() {
     let carried =
         json!({"alg": "HS256", "jwk": {"kty": "oct", "k": url(b"0123456789abcdef0123456789abcdef")}});
     let token = signed_with(&carried, &claims, hs256_with(b"0123456789abcdef0123456789abcdef"));
-    refused(&secret, &token, "it is");
+    refused(&secret, &token, "signature is wrong");
 }
 
 #[test]
