@@ -157,7 +157,7 @@ pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
             cabins: vec![random_cabin(rng, 1, 9)],
             blocked: random_seats(rng),
             seated: (0..rng.below(4)).map(|no| (OrderNo(no), random_seats(rng))).collect(),
-            cancelled: (0..rng.below(4)).map(|no| OrderNo(no)).collect(),
+            cancelled: (0..rng.below(4)).map(OrderNo).collect(),
         })),
         14 => Event::PaymentBegun { order, hold_expires_at: random_moment(rng) },
         15 => Event::OrderRevived {
