@@ -87,7 +87,7 @@ fn a_bad_setting_ends_the_start_and_is_named() {
         (&["--durability", "disk"][..], "setting `durability` (from the flag --durability)"),
         (&["--journal", "rediss://localhost:6379/0"], "cannot speak TLS with Redis"),
         (&["--store", "mariadb://a:b@h/d"], "written mysql://"),
-        (&["--customer-auth", "jwt"], "cannot do jwt yet"),
+        (&["--customer-auth", "jwt"], "jwt needs jwt_key or jwt_public_key_file"),
         (&["--no-such-thing", "1"], "--no-such-thing"),
         (&["laod"], "laod"),
     ] {

@@ -67,7 +67,7 @@ impl Stage {
     fn kill_rounds(name: &str, victims: Victims) {
         let mut stage = Self::new(name);
         stage.world.start();
-        for round in 1..=support::rounds(30) {
+        for round in 1..=support::rounds(16) {
             stage.world.fill_the_board();
             let until = if victims.gateway { Until::Lost } else { Until::Told };
             let load = stage.world.load(32, until);
@@ -180,7 +180,7 @@ fn an_owner_that_slept_through_a_take_over_acknowledges_nothing_more() {
     other.wait_ready(START_PATIENCE).unwrap();
     world.change_places(&mut other);
     let mut epochs = HashMap::new();
-    for round in 1..=support::rounds(20) {
+    for round in 1..=support::rounds(12) {
         world.fill_the_board();
         let plan = world.load_plan(SLEEPERS, Until::Told);
         let load_of_old = Load::start(world.runtime.handle(), &plan);

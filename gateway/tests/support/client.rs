@@ -35,6 +35,10 @@ impl<'a> Request<'a> {
         Self { method: "POST", path, key: None, body: Some(body) }
     }
 
+    pub(crate) fn delete(path: &'a str) -> Self {
+        Self { method: "DELETE", path, key: None, body: None }
+    }
+
     pub(crate) fn patch(path: &'a str, body: &'a str) -> Self {
         Self { method: "PATCH", path, key: None, body: Some(body) }
     }
