@@ -265,7 +265,7 @@ fn parts() -> Vec<(&'static str, Shape)> {
             "Close",
             strict(
                 "What closing takes with it.",
-                vec![("cancel_orders", May, boolean().into(), "True: all live orders are cancelled.")],
+                vec![("cancel_orders", May, or_null(boolean()), "True: all live orders are cancelled.")],
             )
             .into(),
         ),
