@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 use warp::http::header::{CONNECTION, HeaderName};
-use warp::http::{HeaderValue, Method, Request, Response, StatusCode};
+use warp::http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use warp::hyper::body::Incoming;
 
 use super::Stop;
@@ -178,6 +178,10 @@ impl<S> Front<S> {
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     {
+        if request.uri().path_and_query().is_none() {
+            // `CONNECT host:port`, or a host in place of a path: nothing is there, and warp's filters panic without one.
+            *request.uri_mut() = Uri::from_static("*");
+        }
         let id = self.ids.of(request.headers().get(REQUEST_ID));
         let watched = self.observer.as_ref().and_then(|observer| observer.watch(&request, &id));
         if request.method() == Method::HEAD {

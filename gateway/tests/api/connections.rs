@@ -32,6 +32,9 @@ async fn what_is_no_http_is_a_problem_too() {
         ("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: x\r\n\r\n", 400, "INVALID_REQUEST"),
         (large.as_str(), 431, "HEADERS_TOO_LARGE"),
         (many.as_str(), 431, "HEADERS_TOO_LARGE"),
+        ("CONNECT elsewhere:80 HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 404, "NOT_FOUND"),
+        ("GET elsewhere:80 HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 404, "NOT_FOUND"),
+        ("OPTIONS * HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 404, "NOT_FOUND"),
     ] {
         Reply::parse(&server.exchange(bytes.as_bytes()).await).is_problem(status, code);
     }
