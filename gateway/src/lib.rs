@@ -31,6 +31,7 @@ pub mod ops;
 pub mod ops_server;
 pub mod orders;
 pub mod outside;
+pub mod pages;
 pub mod problem;
 pub mod query;
 pub mod rate;

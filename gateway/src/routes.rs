@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use warp::filters::BoxedFilter;
-use warp::http::Method;
+use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, path};
@@ -16,9 +16,10 @@ use crate::body::received;
 use crate::csv_text::Accepts;
 use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT};
 use crate::grab::{self, GivenKey};
+use crate::pages::Page;
 use crate::problem::{Code, Problem};
 use crate::waitlist::WaitlistName;
-use crate::{admin, audit, docs_pages, flights, live, metrics, openapi, ops, orders, waitlist};
+use crate::{admin, audit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, waitlist};
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
 pub const ADDRESSES: &[(&str, &str)] = &[
@@ -60,6 +61,12 @@ pub const ADDRESSES: &[(&str, &str)] = &[
     ("/docs/errors", "GET, HEAD"),
     ("/docs/errors/{}", "GET, HEAD"),
     ("/metrics", "GET, HEAD"),
+    ("/v1/time", "GET, HEAD"),
+    ("/", "GET, HEAD"),
+    ("/flights/{}", "GET, HEAD"),
+    ("/orders", "GET, HEAD"),
+    ("/admin", "GET, HEAD"),
+    ("/assets/{}", "GET, HEAD"),
 ];
 
 type Answered = Result<Response, Problem>;
@@ -90,6 +97,8 @@ fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(for_operators(app))
         .unify()
         .or(for_readers())
+        .unify()
+        .or(for_visitors(app))
         .unify()
         .or(wrong_method())
         .unify()
@@ -308,6 +317,20 @@ fn for_readers() -> BoxedFilter<(Response,)> {
     document.or(pages).unify().map(answer).boxed()
 }
 
+/// The pages, and the clock that they count down by.
+fn for_visitors(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let shown = |which: Page| move |headers: HeaderMap| async move { pages::page(which, headers).await };
+    let read = || warp::get().and(warp::header::headers_cloned());
+    let departures = warp::path::end().and(read()).then(shown(Page::Departures));
+    let flight = path!("flights" / String).and(read()).then(|_, headers| pages::page(Page::Flight, headers));
+    let orders = path!("orders").and(read()).then(shown(Page::Orders));
+    let admin = path!("admin").and(read()).then(shown(Page::Admin));
+    let asset = path!("assets" / String).and(read()).then(pages::asset);
+    let time = path!("v1" / "time").and(warp::get()).and(with(app)).and(query()).then(pages::time);
+    let customers = departures.or(flight).unify().or(orders).unify();
+    customers.or(admin).unify().or(asset).unify().or(time).unify().map(answer).boxed()
+}
+
 /// A known address with a method it does not know.
 fn wrong_method() -> BoxedFilter<(Response,)> {
     let check = |path: FullPath, method: Method| async move {
@@ -408,7 +431,7 @@ mod tests {
         assert_eq!(allowed("/v1/flights/FR101/orders"), Some("POST"));
         assert_eq!(allowed("/v1/orders/x"), Some("GET, HEAD, PATCH, DELETE"));
         assert_eq!(allowed("/v1/flights/x/orders/"), Some("POST"));
-        for path in ["/", "/v1/flights//", "/v1/flights//orders", "/v2/flights", ""] {
+        for path in ["//", "/v1/flights//", "/v1/flights//orders", "/v2/flights", ""] {
             assert_eq!(allowed(path), None, "{path}");
         }
     }

@@ -78,6 +78,12 @@ const TABLE: &[(&str, &str, May, &str)] = &[
     ("/docs/errors", "GET", All, ""),
     ("/docs/errors/{}", "GET", All, ""),
     ("/metrics", "GET", All, ""),
+    ("/v1/time", "GET", All, ""),
+    ("/", "GET", All, ""),
+    ("/flights/{}", "GET", All, ""),
+    ("/orders", "GET", All, ""),
+    ("/admin", "GET", All, ""),
+    ("/assets/{}", "GET", All, ""),
 ];
 
 /// Who asks.
@@ -200,6 +206,7 @@ impl World {
             "/v1/flights/{}/orders" | "/v1/flights/{}/waitlist" => "DEMO3",
             "/docs/ui/{}" => "swagger-ui.css",
             "/docs/errors/{}" => "FORBIDDEN",
+            "/assets/{}" => "base.css",
             _ => "DEMO1",
         };
         let query = if *address == "/v1/orders" { "?customer_id=owner" } else { "" };

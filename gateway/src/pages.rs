@@ -1,0 +1,166 @@
+//! The pages for customers and admins: the files of `web/`, out of the binary (in debug builds out of the folder).
+//! No page asks another host for anything. Never decides anything: a page is a client of the API like any other.
+
+use std::fmt::Write;
+
+use rust_embed::{EmbeddedFile, RustEmbed};
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, REFERRER_POLICY,
+};
+use warp::http::{HeaderMap, StatusCode};
+use warp::reply::Response;
+
+use crate::json::Json;
+use crate::problem::{Code, Problem};
+use crate::render;
+
+/// What a page may load and do: nothing of anybody else's, no script or style in the page itself, no text that becomes
+/// markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+/// Bytes of a file's digest that its entity tag shows.
+const TAG_BYTES: usize = 12;
+
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Files;
+
+/// A page, by its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// `/`: flights on sale.
+    Departures,
+    /// `/flights/{flight_id}`: the seat map and the grab. Whether there is such a flight, the page finds out.
+    Flight,
+    /// `/orders`: a customer's orders.
+    Orders,
+    /// `/admin`: the admin's day.
+    Admin,
+}
+
+impl Page {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Departures => "departures.html",
+            Self::Flight => "flight.html",
+            Self::Orders => "orders.html",
+            Self::Admin => "admin.html",
+        }
+    }
+}
+
+/// A page. Its query belongs to its script: filters are kept in the address.
+pub async fn page(page: Page, headers: HeaderMap) -> Result<Response, Problem> {
+    file(page.file(), &headers)
+}
+
+/// `GET /assets/{file}`: scripts, styles and the icon.
+pub async fn asset(name: String, headers: HeaderMap) -> Result<Response, Problem> {
+    file(&format!("assets/{name}"), &headers)
+}
+
+/// `GET /v1/time`: the clock that sales open and holds end by.
+pub async fn time(app: std::sync::Arc<crate::app::App>, raw_query: String) -> Result<Response, Problem> {
+    crate::query::Query::parse(&raw_query).finish()?;
+    let mut json = Json::default();
+    json.open().key("now").time(app.engine.clock().now()).close();
+    let mut response = render::response(StatusCode::OK, json);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let found = Files::get(name).ok_or_else(|| Problem::new(Code::NotFound, "There is no such file."))?;
+    let content_type = content_type(name);
+    let tag = tag(&found);
+    let is_known = headers
+        .get_all("if-none-match")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim().trim_start_matches("W/") == tag);
+    let mut response = if is_known {
+        let mut response = Response::new(Vec::new().into());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(found.data.into_owned().into())
+    };
+    let set = response.headers_mut();
+    set.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    set.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    set.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    set.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    set.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Asked for again each time, sent again only if it changed: a new binary brings new pages at once.
+    set.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        set.insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+fn tag(file: &EmbeddedFile) -> String {
+    let mut tag = String::from("\"");
+    for byte in file.metadata.sha256_hash().iter().take(TAG_BYTES) {
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What all pages may weigh together, in bytes.
+    const WEIGHT_MAX: usize = 150_000;
+
+    #[test]
+    fn every_file_has_a_type_and_all_together_are_light() {
+        let mut weight = 0;
+        for name in Files::iter() {
+            assert_ne!(content_type(&name), "application/octet-stream", "{name}");
+            weight += Files::get(&name).unwrap().data.len();
+        }
+        assert!(weight < WEIGHT_MAX, "the pages weigh {weight} bytes");
+    }
+
+    #[test]
+    fn no_file_names_another_host() {
+        for name in Files::iter() {
+            let file = Files::get(&name).unwrap();
+            let text = std::str::from_utf8(&file.data).unwrap();
+            for (place, _) in text.match_indices("://") {
+                let line = text[..place].rsplit('\n').next().unwrap_or_default();
+                // The name of SVG's namespace is no address.
+                assert!(text[place..].starts_with("://www.w3.org/"), "{name}: {line}://");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_known_is_not_sent_again() {
+        let first = file("departures.html", &HeaderMap::new()).unwrap();
+        assert_eq!(first.status(), StatusCode::OK);
+        let mut headers = HeaderMap::new();
+        headers.insert("if-none-match", first.headers()[ETAG].clone());
+        assert_eq!(file("departures.html", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
+        headers.insert("if-none-match", HeaderValue::from_static("\"other\""));
+        assert_eq!(file("departures.html", &headers).unwrap().status(), StatusCode::OK);
+        assert!(file("../Cargo.toml", &headers).is_err());
+    }
+}
