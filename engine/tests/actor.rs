@@ -305,7 +305,12 @@ async fn a_panicking_actor_is_recovered_alone_while_the_others_sell_on() {
     let placed = order(&flight, grab_with("a", 2, Some("key"))).await;
     assert_eq!(flight.make_it_panic().unwrap().await, Err(OutcomeUnknown));
     assert_eq!(order(&other, grab("b", 1)).await.seats.len(), 1);
-    until(|| matches!(world.engine.find(flight.flight_id()), Located::Here(_))).await;
+    // It is here until it is known to have panicked, too.
+    until(|| {
+        world.recoveries.load(Ordering::Relaxed) > 0
+            && matches!(world.engine.find(flight.flight_id()), Located::Here(_))
+    })
+    .await;
     assert_eq!(world.recoveries.load(Ordering::Relaxed), 1);
     assert_eq!(order(&flight, grab_with("a", 2, Some("key"))).await, placed);
     assert_eq!(flight.status().epoch, Epoch(2));

@@ -17,6 +17,7 @@ use farerush_persistence::write_behind::{StoreState, WriteBehind};
 
 use crate::auth::Identity;
 use crate::body::BodyLimits;
+use crate::cockpit::Cockpit;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::outside::Outside;
 use crate::problem::Problem;
 use crate::query::percent_decoded;
 use crate::recovering::Recoveries;
+use crate::rehearsal::Rehearsals;
 use crate::traces;
 use crate::webhooks::Webhooks;
 
@@ -69,6 +71,10 @@ pub struct App {
     pub live: Arc<Live>,
     /// What is measured.
     pub metrics: Metrics,
+    /// What was measured in each of the last seconds.
+    pub cockpit: Cockpit,
+    /// Rushes on shadows of flights.
+    pub rehearsals: Arc<Rehearsals>,
     /// Set once the server stops.
     pub stopping: AtomicBool,
 }

@@ -1,11 +1,19 @@
-//! The pages for customers and admins: the files of `web/`, out of the binary (in debug builds out of the folder).
-//! No page asks another host for anything. Never decides anything: a page is a client of the API like any other.
+//! The pages for customers and admins: the files of `web/`, out of the binary (in debug builds out of the folder), sent
+//! without their comments and indentation, and compressed to whoever takes that. No page asks another host for anything.
+//! Never decides anything: a page is a client of the API like any other.
 
-use std::fmt::Write;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rust_embed::{EmbeddedFile, RustEmbed};
 use warp::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    REFERRER_POLICY, VARY,
 };
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
@@ -69,25 +77,68 @@ pub async fn time(app: std::sync::Arc<crate::app::App>, raw_query: String) -> Re
     Ok(response)
 }
 
+/// A file as it is sent.
+#[derive(Debug, Clone)]
+struct Sent {
+    plain: Bytes,
+    gzip: Bytes,
+    tag: String,
+}
+
+/// All files, made ready once. Debug builds read the folder each time instead, so that an edit shows at once.
+static READY: LazyLock<HashMap<String, Sent>> =
+    LazyLock::new(|| Files::iter().filter_map(|name| Some((name.to_string(), sent(&name)?))).collect());
+
+fn sent(name: &str) -> Option<Sent> {
+    let file = Files::get(name)?;
+    let plain = lean(std::str::from_utf8(&file.data).ok()?);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(plain.as_bytes()).ok()?;
+    Some(Sent { plain: plain.into(), gzip: gzip.finish().ok()?.into(), tag: tag(&file) })
+}
+
+/// A text without indentation, empty lines and the lines that are comments. The files of `web/` are written so that nothing
+/// else depends on them: no text of several lines has a line that begins like a comment.
+fn lean(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut in_comment = false;
+    for line in text.lines().map(str::trim) {
+        let begins = !in_comment && line.starts_with("/*");
+        if begins || in_comment {
+            in_comment = !line.ends_with("*/");
+        } else if !line.is_empty() && !line.starts_with("//") {
+            short.push_str(line);
+            short.push('\n');
+        }
+    }
+    short
+}
+
 fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let found = Files::get(name).ok_or_else(|| Problem::new(Code::NotFound, "There is no such file."))?;
-    let content_type = content_type(name);
-    let tag = tag(&found);
-    let is_known = headers
-        .get_all("if-none-match")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|known| known.trim().trim_start_matches("W/") == tag);
-    let mut response = if is_known {
-        let mut response = Response::new(Vec::new().into());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        Response::new(found.data.into_owned().into())
+    let found = if cfg!(debug_assertions) { sent(name) } else { READY.get(name).cloned() };
+    let Sent { plain, gzip, tag } =
+        found.ok_or_else(|| Problem::new(Code::NotFound, "There is no such file."))?;
+    let says = |header: &str, yes: &dyn Fn(&str) -> bool| {
+        let values = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|word| yes(word.trim()))
     };
+    let is_known = says("if-none-match", &|known| known.trim_start_matches("W/") == tag);
+    // One that is refused outright (`q=0`) has a parameter, as nobody else's has.
+    let takes_gzip = says("accept-encoding", &|coding| coding == "gzip");
+    let mut response = match (is_known, takes_gzip) {
+        (true, _) => Response::new(Bytes::new().into()),
+        (false, true) => Response::new(gzip.into()),
+        (false, false) => Response::new(plain.into()),
+    };
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
     let set = response.headers_mut();
-    set.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if takes_gzip && !is_known {
+        set.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    set.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    set.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     set.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     set.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     set.insert(
@@ -134,9 +185,30 @@ mod tests {
         let mut weight = 0;
         for name in Files::iter() {
             assert_ne!(content_type(&name), "application/octet-stream", "{name}");
-            weight += Files::get(&name).unwrap().data.len();
+            weight += sent(&name).unwrap().plain.len();
         }
         assert!(weight < WEIGHT_MAX, "the pages weigh {weight} bytes");
+    }
+
+    #[test]
+    fn what_is_left_out_says_nothing() {
+        let text = "// A comment.\n\n/** Another,\n * longer one. */\nconst a = 1; // kept\n  if (a) {\n    /* short */\n    b();\n  }\n";
+        assert_eq!(lean(text), "const a = 1; // kept\nif (a) {\nb();\n}\n");
+    }
+
+    #[test]
+    fn whoever_takes_gzip_gets_the_same_in_less() {
+        let mut headers = HeaderMap::new();
+        assert!(file("departures.html", &headers).unwrap().headers().get(CONTENT_ENCODING).is_none());
+        headers.insert("accept-encoding", HeaderValue::from_static("br, gzip"));
+        assert_eq!(file("departures.html", &headers).unwrap().headers()[CONTENT_ENCODING], "gzip");
+        headers.insert("accept-encoding", HeaderValue::from_static("gzip;q=0"));
+        assert!(file("departures.html", &headers).unwrap().headers().get(CONTENT_ENCODING).is_none());
+        let Sent { plain, gzip, .. } = sent("assets/api.js").unwrap();
+        let mut read = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut read).unwrap();
+        assert_eq!(read.as_bytes(), plain);
+        assert!(gzip.len() * 2 < plain.len());
     }
 
     #[test]

@@ -19,7 +19,9 @@ use crate::grab::{self, GivenKey};
 use crate::pages::Page;
 use crate::problem::{Code, Problem};
 use crate::waitlist::WaitlistName;
-use crate::{admin, audit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, waitlist};
+use crate::{
+    admin, audit, cockpit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, rehearsal, waitlist,
+};
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
 pub const ADDRESSES: &[(&str, &str)] = &[
@@ -53,6 +55,10 @@ pub const ADDRESSES: &[(&str, &str)] = &[
     ("/v1/admin/flights/{}/waitlist", "GET, HEAD"),
     ("/v1/admin/orders", "GET, HEAD"),
     ("/v1/admin/status", "GET, HEAD"),
+    ("/v1/admin/cockpit", "GET, HEAD"),
+    ("/v1/admin/flights/{}/rehearsals", "POST"),
+    ("/v1/admin/rehearsals/{}", "GET, HEAD, DELETE"),
+    ("/v1/admin/rehearsals/{}/seats", "GET, HEAD"),
     ("/livez", "GET, HEAD"),
     ("/readyz", "GET, HEAD"),
     ("/openapi.json", "GET, HEAD"),
@@ -93,6 +99,8 @@ fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(about_waitlists(app))
         .unify()
         .or(for_admins(app))
+        .unify()
+        .or(about_rehearsals(app))
         .unify()
         .or(for_operators(app))
         .unify()
@@ -244,7 +252,13 @@ fn for_admins(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with(app))
         .and(query())
         .then(admin::status::show);
-    let one_flight = create.or(change).unify().or(list).unify().or(status).unify();
+    let cockpit = path!("v1" / "admin" / "cockpit")
+        .and(warp::get())
+        .and(auth::admin(app, Role::Viewer))
+        .and(with(app))
+        .and(query())
+        .then(cockpit::show);
+    let one_flight = create.or(change).unify().or(list).unify().or(status).unify().or(cockpit).unify();
     one_flight.map(answer).or(admin_actions(app)).unify().or(admin_reads(app)).unify().boxed()
 }
 
@@ -297,6 +311,28 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let sale = open.or(pause).unify().or(close).unify();
     let seats = block.or(unblock).unify().or(rows).unify();
     sale.or(seats).unify().or(plans).unify().or(restart).unify().map(answer).boxed()
+}
+
+/// A rush on a shadow of a flight.
+fn about_rehearsals(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+    let one = || path!("v1" / "admin" / "rehearsals" / String);
+    let start = path!("v1" / "admin" / "flights" / FlightName / "rehearsals")
+        .and(warp::post())
+        .and(auth::admin(app, Role::Operator))
+        .and(with(app))
+        .and(received(app.body))
+        .then(rehearsal::http::start);
+    let reading = || warp::get().and(auth::admin(app, Role::Viewer)).and(with(app)).and(query());
+    let show = one().and(reading()).then(rehearsal::http::show);
+    let seats = path!("v1" / "admin" / "rehearsals" / String / "seats");
+    let seats = seats.and(reading()).then(rehearsal::http::seats);
+    let stop = one()
+        .and(warp::delete())
+        .and(auth::admin(app, Role::Operator))
+        .and(with(app))
+        .and(query())
+        .then(rehearsal::http::stop);
+    start.or(show).unify().or(seats).unify().or(stop).unify().map(answer).boxed()
 }
 
 fn for_operators(app: &Arc<App>) -> BoxedFilter<(Response,)> {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::body::BodyLimits;
+use crate::cockpit::{self, Cockpit};
 use crate::config::{CustomerAuth, Settings};
 use crate::cors::Cors;
 use crate::live::Live;
@@ -23,6 +24,7 @@ use crate::ops_server::OpsServer;
 use crate::outside::Outside;
 use crate::rate::Limited;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
+use crate::rehearsal::Rehearsals;
 use crate::server::Stop;
 use crate::storage::{DataDir, StartError, open_journal};
 use crate::traces::Observer;
@@ -119,10 +121,13 @@ pub async fn start_with(
         started: Instant::now(),
         live,
         metrics,
+        cockpit: Cockpit::default(),
+        rehearsals: Arc::new(Rehearsals::default()),
         stopping: AtomicBool::new(false),
     });
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
     tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
+    tokio::spawn(cockpit::watch(Arc::downgrade(&app)));
     if !app.identity.rates.are_off() {
         tokio::spawn(rate::upkeep(Arc::downgrade(&app)));
     }
@@ -264,6 +269,8 @@ impl Running {
         let left = || until.saturating_duration_since(Instant::now());
         self.app.stopping.store(true, Ordering::Relaxed);
         self.stop.announce();
+        // Nobody needs to know how a rehearsal would have ended.
+        self.app.rehearsals.close();
         // Balancers see it at /readyz and move away, while everybody who still comes is served.
         tokio::time::sleep(self.drain_delay.min(deadline / 2)).await;
         self.stop.begin();
@@ -283,7 +290,12 @@ impl Running {
             let Some(webhooks) = webhooks else { return true };
             webhooks.stop(patience).await
         });
+        let rehearsals = self.app.rehearsals.clone();
+        let rehearsals_ended = tokio::task::spawn_blocking(move || rehearsals.wait());
         let stored = self.app.write_behind.drain(left()).await;
+        if tokio::time::timeout(left() / 2, rehearsals_ended).await.is_err() {
+            tracing::debug!("a rehearsal did not end in time");
+        }
         let webhooks_delivered = webhooks.await.unwrap_or(false);
         if let Some(traces_sent) = traces_sent {
             let _ = tokio::time::timeout(left(), traces_sent).await;

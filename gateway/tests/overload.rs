@@ -176,7 +176,7 @@ fn ten_times_as_many_as_it_takes_are_turned_away_and_the_others_are_served() {
 #[test]
 fn sigterm_under_load_answers_all_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan::embedded(folder.path()).with("demo", "true").with("drain_delay_ms", "1000");
+    let plan = Plan::embedded(folder.path()).with("demo", "true").with("drain_delay_ms", "2000");
     let gateway = started(&plan);
     // As a balancer does, its clients stay away once they are told to.
     let load = Load::start(gateway.address(), "RUSH", 32);

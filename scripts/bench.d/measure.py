@@ -13,13 +13,14 @@ import sys
 import time
 
 import machine
+import readers
 import report
 import tools
 from servers import BenchError, Farerush, Http, Nginx, UsualDesign
 from tools import CONNECTIONS, LivezProbe, Wrk
 
 CASES = ["win", "sold", "map", "mixed"]
-PARTS = [*CASES, "wide", "latency", "evalsha", "overload", "million"]
+PARTS = [*CASES, "wide", "latency", "evalsha", "overload", "million", "readers"]
 SERVERS = ["nginx", "embedded", "production", "usual"]
 WIDE_FLIGHTS = 1000
 PER_ROW, SELLING_LAYOUT, ROWS_MAX = 10, "ABC DEFG HJK", 999
@@ -60,6 +61,8 @@ class Bench:
                     data["runs"].append(self.one_run(number))
             if "million" in self.parts:
                 data["million"] = {name: self.million(name) for name in ("embedded", "production")}
+            if "readers" in self.parts and self.has_load:
+                data["readers"] = self.readers()
         finally:
             if self.nginx:
                 self.nginx.stop()
@@ -339,6 +342,34 @@ class Bench:
         finally:
             if wrk:
                 wrk.child.kill()
+            server.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- live readers
+
+    def readers(self):
+        """One flight with readers and without: at full load, and at a quarter of it; then what each of them takes."""
+        count = 1000 if self.options.quick else readers.READERS
+        folder = os.path.join(self.folder, "readers")
+        server = Farerush("embedded", self.options.farerush, folder)
+        try:
+            server.create([("LIVE", ROWS_MAX, SELLING_LAYOUT)])
+            server.settle()
+            told = {"count": count, "bytes": readers.memory_per_reader(server, "LIVE", count), "loads": []}
+            self.say(f"{count:,} live readers: {told['bytes'] / 1000:.1f} kB each")
+            rate = None
+            for some in (0, count, 0, count):
+                figures = readers.load(self.options.farerush, server, "LIVE", max(5, self.options.seconds), some, rate, folder)
+                self.commands.setdefault(f"farerush load, {some} live readers", figures.pop("command"))
+                told["loads"].append(figures)
+                last = (figures["live"] or {}).get("last_reader") or {}
+                self.say(f"{figures['grabs']:,.0f} grabs /s with {some:,} live readers, p99 {figures['p99']:.1f} ms;"
+                         f" the last one knows after {last.get('p50_us', 0) / 1000:.0f} ms, at most {last.get('max_us', 0) / 1000:.0f}")
+                if len(told["loads"]) == 2:
+                    rate = max(1, round(told["loads"][0]["grabs"] / 4))
+            told["skipped"] = server.metric("farerush_live_skipped_total")
+            return told
+        finally:
             server.stop()
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -158,6 +158,18 @@ def million(data):
     return table(["", "seats", "flights", "sold after s", "seats/s", "stored after s", "CPU s per 1,000", "resident MB"], rows)
 
 
+def readers(data):
+    told, rows = data["readers"], []
+    for load in told["loads"]:
+        last = (load["live"] or {}).get("last_reader") or {}
+        ms = lambda key: number(last[key] / 1000) if last else "-"
+        rows.append(["as many as it does" if not load["rate"] else f"{load['rate']:,} requests/s", f"{load['readers']:,}",
+                     number(load["grabs"]), number(load["p50"], 1), number(load["p99"], 1), ms("p50_us"), ms("p99_us"), ms("max_us"),
+                     number(load["live"]["events"]) if load["live"] else "-"])
+    head = ["asked for", "live readers", "grabs /s", "p50 ms", "p99 ms", "last reader p50 ms", "p99 ms", "longest ms", "events read"]
+    return f"A live reader takes {told['bytes'] / 1000:.1f} kB of resident memory.\n\n" + table(head, rows)
+
+
 def each_run(figures):
     parts = []
     for place, run in enumerate(figures.runs, 1):
@@ -223,12 +235,16 @@ def write(data, path):
         ("Full load", throughput(figures) if figures.runs else ""),
         ("Latency at half the maximum", latency(figures)),
         ("A million reservations", million(data) if data.get("million") else ""),
+        ("Live readers", readers(data) if data.get("readers") else ""),
         ("Overload", overload(figures)),
         ("Memory", memory(figures)),
     ]
     remarks = {
         "A million reservations": "Fresh flights of 1,000 seats, sold out by `wrk` with 256 connections; once, not a median. "
                                   "Both times count from the first request. The store has exactly the seats, each sold once.\n",
+        "Live readers": "All of them read one flight of 9,990 seats, and the load tool, which is every reader as well, runs on the same "
+                        "cores; `--scenario steady`, once. The last reader's time counts from the answer to the oldest "
+                        "grab that a text tells of until the last of all readers has read that text.\n",
         "Overload": "`wrk` with 5,120 connections, twenty times those of the maximum; once. Beside it `/livez` is asked every 20 ms "
                     "over a new connection, by a thread of higher priority on the same cores.\n",
         "Memory": "At the end of a run, with all its flights and orders.\n",

@@ -324,6 +324,11 @@ class Farerush(Target):
         flights = told["flights"]
         return sum(f["durable_seq"] for f in flights), sum(f["stored_seq"] for f in flights)
 
+    def metric(self, name):
+        """A figure of /metrics; 0 if it is not there."""
+        text = Http(self.port).ask("GET", "/metrics")[1].decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
     def settle(self):
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:

@@ -278,6 +278,9 @@ impl Client {
             {
                 return Err(format!("order {} is not for the customer who asked", order.order_id));
             }
+            if run.plan.live > 0 {
+                flight.deliveries.acknowledged(order.seq, now_us);
+            }
             let until_us = match known {
                 Known::Held => hold_us(flight.hold_seconds, now_us),
                 _ => u64::MAX,

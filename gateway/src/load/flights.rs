@@ -10,6 +10,7 @@ use tokio::task::LocalSet;
 
 use super::arguments::{Flights, Plan};
 use super::connection::{Connection, NoAnswer};
+use super::deliveries::Deliveries;
 use super::wire::{FlightBody, Target, code_of};
 
 /// How long a call outside the load waits for its answer.
@@ -34,6 +35,8 @@ pub struct Flight {
     pub hold_seconds: u32,
     /// Whether it was made for this run, so that nobody else sells it.
     pub made: bool,
+    /// What its live readers are told.
+    pub deliveries: Deliveries,
     sold_out: AtomicBool,
     party_refused: AtomicBool,
 }
@@ -50,6 +53,7 @@ impl Flight {
             capacity: body.capacity,
             hold_seconds: body.sale.hold_seconds,
             made,
+            deliveries: Deliveries::default(),
             sold_out: AtomicBool::new(false),
             party_refused: AtomicBool::new(false),
         }

@@ -253,6 +253,11 @@ fn settings(report: &Report, html: &mut String) -> std::fmt::Result {
         let text =
             format!("{}, {} events, cut off {} times", live.readers, grouped(live.events), live.cut_off);
         rows.push(("live readers", text));
+        if let Some(last) = &live.last_reader {
+            let ms = |us: u64| us.div_ceil(1000);
+            let text = format!("{} ms (median), {} ms (longest)", ms(last.p50_us), ms(last.max_us));
+            rows.push(("change to its last live reader", text));
+        }
     }
     html.write_str("<section><h2>Settings</h2><dl>")?;
     for (name, value) in rows {

@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod check;
 pub mod client;
 pub mod connection;
+pub mod deliveries;
 pub mod flights;
 pub mod html;
 pub mod ledger;

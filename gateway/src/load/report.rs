@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::arguments::{Flights, Plan};
 use super::check::Check;
+use super::deliveries::{LastReader, last_reader};
 use super::record::Recorder;
 use super::worker::Run;
 
@@ -84,6 +85,8 @@ pub struct LiveReport {
     pub cut_off: u64,
     /// Events they read.
     pub events: u64,
+    /// How long it took until the last of them knew of a change; not there where none was told of any.
+    pub last_reader: Option<LastReader>,
 }
 
 /// What a run was.
@@ -309,6 +312,10 @@ fn live(run: &Run) -> Option<LiveReport> {
         connected: seen.connected.load(Ordering::Relaxed),
         cut_off: seen.cut_off.load(Ordering::Relaxed),
         events: seen.events.load(Ordering::Relaxed),
+        last_reader: last_reader(
+            run.flights.iter().map(|flight| &flight.deliveries),
+            run.micros(run.counted_from),
+        ),
     })
 }
 

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Arrivals closer together than this are released together: a timer of each worker has its price, too.
-const TICK_MIN: Duration = Duration::from_micros(50);
+use crate::timer::Timer;
 
 /// How long after the end those arrivals may still be sent that fell due before it.
 const GRACE: Duration = Duration::from_millis(100);
@@ -118,61 +117,6 @@ impl Pacer {
     /// When those arrivals were due that nobody took.
     pub fn left_over(&self) -> impl Iterator<Item = Instant> {
         (self.next.get()..self.schedule.count).map(|number| self.schedule.due(number))
-    }
-}
-
-/// A timer finer than the runtime's, which counts in milliseconds.
-#[cfg(target_os = "linux")]
-struct Timer(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>);
-
-#[cfg(target_os = "linux")]
-impl Timer {
-    fn new() -> io::Result<Self> {
-        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Its successor is unsafe, for the sake of types whose descriptor may change; an owned one's never does.
-        #[allow(deprecated, reason = "sound for OwnedFd")]
-        let registered = tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)?;
-        Ok(Self(registered))
-    }
-
-    async fn wait_until(&self, at: Instant) -> io::Result<()> {
-        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        let wait = at.saturating_duration_since(Instant::now());
-        if wait.is_zero() {
-            // Others must get their turn even if everything is overdue.
-            tokio::task::yield_now().await;
-            return Ok(());
-        }
-        let wait = Timespec::try_from(wait.max(TICK_MIN)).map_err(io::Error::other)?;
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = Itimerspec { it_interval: zero, it_value: wait };
-        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
-        let mut expirations = [0; 8];
-        loop {
-            let mut ready = self.0.readable().await?;
-            match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut expirations)?)) {
-                Ok(read) => return read.map(|_| ()),
-                Err(_) => continue,
-            }
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-struct Timer;
-
-#[cfg(not(target_os = "linux"))]
-impl Timer {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn wait_until(&self, at: Instant) -> io::Result<()> {
-        let soonest = Instant::now() + TICK_MIN;
-        tokio::time::sleep_until(at.max(soonest).into()).await;
-        Ok(())
     }
 }
 

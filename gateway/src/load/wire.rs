@@ -73,6 +73,9 @@ pub struct OrderBody<'a> {
     pub status: &'a str,
     /// Its seats.
     pub seats: Vec<SeatBody<'a>>,
+    /// The number of the event that changed it last.
+    #[serde(default)]
+    pub seq: u64,
 }
 
 /// A seat of an order.

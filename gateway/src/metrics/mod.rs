@@ -1,6 +1,7 @@
 //! `GET /metrics`: what this process is doing, as Prometheus reads it.
 //! Never looks a name up for a request and never keeps a series for a flight.
 
+mod buckets;
 mod connections;
 mod figures;
 mod process;
@@ -25,7 +26,9 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::traces::Observer;
 
+pub use buckets::{Buckets, Quantiles};
 pub use connections::PerConnection;
+pub use process::Used;
 pub use requests::Outcome;
 
 use connections::Connections;
@@ -42,6 +45,9 @@ const GRAB: Measure = Measure {
     help: "How long a grab took, from its body being here to its answer being ready.",
     scale: Scale::Wait,
 };
+
+/// The engine's histogram of appended rounds.
+const APPENDS: &str = "farerush_journal_append_seconds";
 
 /// Upper bounds of buckets, in seconds.
 const WORK: &[f64] = &[
@@ -130,6 +136,42 @@ impl Metrics {
     /// Counts a request that no address took.
     pub fn count_unmatched(&self, status: StatusCode) {
         self.requests.unmatched(status);
+    }
+}
+
+/// What has been counted and measured so far, for whoever compares it with an earlier look.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// Grabs that won.
+    pub won: u64,
+    /// Grabs that had been granted before, under the same key.
+    pub replayed: u64,
+    /// Grabs answered with a problem, in the order of `Code::ALL`.
+    pub refused: Vec<u64>,
+    /// Connections that are open.
+    pub connections: u64,
+    /// How long grabs took.
+    pub grabs: Buckets,
+    /// How long the journal took to append rounds.
+    pub appends: Buckets,
+    /// What the process has used.
+    pub used: Used,
+}
+
+impl Metrics {
+    /// What has been counted so far. Reads what is there anyway; takes as long as a scrape of the histograms.
+    pub fn counted(&self) -> Counted {
+        let page = self.handle.render();
+        let (won, replayed, refused) = self.requests.grabs();
+        Counted {
+            won,
+            replayed,
+            refused,
+            connections: self.connections.counts().1,
+            grabs: Buckets::read(&page, GRAB.name),
+            appends: Buckets::read(&page, APPENDS),
+            used: process::used(),
+        }
     }
 }
 

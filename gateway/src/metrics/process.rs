@@ -2,21 +2,39 @@
 //! Leaves out what cannot be read (only Linux has `/proc`) instead of making it up.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::text::Page;
 
+/// What this process has used so far, and has now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time, user and system.
+    pub processor: Duration,
+    /// Memory that is in use; 0 where that cannot be read.
+    pub memory_bytes: u64,
+}
+
+/// What this process has used so far.
+pub(super) fn used() -> Used {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    Used { processor: processor_time(), memory_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1024 }
+}
+
+fn processor_time() -> Duration {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(cpu.tv_sec.unsigned_abs(), u32::try_from(cpu.tv_nsec).unwrap_or(0))
+}
+
 /// Writes the process's figures.
 pub(super) fn write(page: &mut Page) {
-    let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let below_a_second = u32::try_from(cpu.tv_nsec).unwrap_or(0);
-    let time = std::time::Duration::new(cpu.tv_sec.unsigned_abs(), below_a_second);
     page.counter(
         "process_cpu_seconds_total",
         "Processor time of this process, user and system, in seconds.",
-        time.as_secs_f64(),
+        processor_time().as_secs_f64(),
     );
     if let Ok(status) = fs::read_to_string("/proc/self/status") {
         let kibibytes = |name| field(&status, name).map(|value| value * 1024);

@@ -96,6 +96,12 @@ impl Requests {
         self.others[place][method][class_of(status)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Grabs so far: won, replayed, and refused in the order of `Code::ALL`.
+    pub(super) fn grabs(&self) -> (u64, u64, Vec<u64>) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.won), read(&self.replayed), self.problems.iter().map(read).collect())
+    }
+
     pub(super) fn write(&self, page: &mut Page) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (won, replayed) = (read(&self.won), read(&self.replayed));

@@ -50,6 +50,16 @@ pub(super) fn a_flight() -> Value {
     })
 }
 
+/// A seat map as it is shown.
+pub(super) fn a_seat_map() -> Value {
+    json!({
+        "flight_id": "DEMO1", "seq": 2,
+        "cabins": [{"cabin_class": "economy", "layout": "ABC DEF", "fare": {"amount": 99_900, "currency": "TWD"},
+                    "rows": [{"row": 1, "seats": [{"seat": "1A", "status": "sold"},
+                                                  {"seat": "1B", "status": "free"}]}]}]
+    })
+}
+
 fn an_order(status: &str) -> Value {
     json!({
         "order_id": "DEMO1-27sq5y1a9", "record_locator": "K7XW3M", "flight_id": "DEMO1", "customer_id": "mei",
@@ -87,12 +97,6 @@ fn flights() -> Vec<Operation> {
         codes: &[Code::FlightNotFound, Code::Overloaded],
     };
     let list = "By departure. What it shows is durable, and a moment old at most.";
-    let seats = json!({
-        "flight_id": "DEMO1", "seq": 2,
-        "cabins": [{"cabin_class": "economy", "layout": "ABC DEF", "fare": {"amount": 99_900, "currency": "TWD"},
-                    "rows": [{"row": 1, "seats": [{"seat": "1A", "status": "sold"},
-                                                  {"seat": "1B", "status": "free"}]}]}]
-    });
     vec![
         Operation {
             parameters: vec![
@@ -119,7 +123,7 @@ fn flights() -> Vec<Operation> {
         },
         Operation {
             parameters: vec![flight("DEMO1")],
-            answers: vec![answer(200, "SeatMap", "Every seat.", seats)],
+            answers: vec![answer(200, "SeatMap", "Every seat.", a_seat_map())],
             ..get("/v1/flights/{flight_id}/seats", "getSeatMap", "The seat map", "Each seat and its state.")
         },
         Operation {

@@ -4,8 +4,10 @@
 mod admin_reads;
 mod admins;
 mod answers;
+mod cockpit;
 mod customers;
 mod operation;
+mod pages;
 mod problems;
 mod requests;
 mod seat_plan;
@@ -65,6 +67,8 @@ fn document() -> OpenApi {
         .chain(seat_plan::operations())
         .chain(admins::operations())
         .chain(admin_reads::operations())
+        .chain(cockpit::operations())
+        .chain(pages::operations())
     {
         let (method, path, operation) = operation.build();
         paths = paths.path(path, PathItem::new(method, operation));
@@ -85,6 +89,7 @@ fn document() -> OpenApi {
             "admin",
             "With an admin's token, `Authorization: Bearer <token>`: to read with the role viewer, to run the sale with the role operator, for all else with the role admin.",
         ),
+        ("pages", "What people see in a browser: clients of this interface like any other."),
         ("operators", "For those who run it, and this documentation."),
     ];
     let tags = tags.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
@@ -122,6 +127,8 @@ fn components() -> Components {
         .chain(waitlist::schemas())
         .chain(seat_plan::schemas())
         .chain(admin_reads::schemas())
+        .chain(cockpit::schemas())
+        .chain(pages::schemas())
     {
         components = components.schema(name, shape);
     }

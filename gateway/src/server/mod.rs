@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 use warp::http::{Request, Response};
 
@@ -133,6 +133,18 @@ where
 {
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
     let builder = connection::builder(&limits);
+    let accepted = |stream: TcpStream, permit: OwnedSemaphorePermit| {
+        // Without it, a small response may wait for the client's delayed acknowledgement (40 ms).
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "setting TCP_NODELAY failed");
+        }
+        let connection = connection::Connection::new(service.clone(), express.clone(), limits, stop.clone());
+        let builder = builder.clone();
+        tokio::spawn(async move {
+            connection.run(stream, &builder).await;
+            drop(permit);
+        });
+    };
     let mut last_warning: Option<Instant> = None;
     loop {
         let permit = tokio::select! {
@@ -140,11 +152,11 @@ where
             permit = connections.clone().acquire_owned() => permit,
         };
         let Ok(permit) = permit else { break };
-        let accepted = tokio::select! {
+        let next = tokio::select! {
             () = stop.begun() => break,
-            accepted = listener.accept() => accepted,
+            next = listener.accept() => next,
         };
-        let stream = match accepted {
+        let stream = match next {
             Ok((stream, _)) => stream,
             Err(error) => {
                 if !is_of_one_connection(&error) {
@@ -157,18 +169,18 @@ where
                 continue;
             }
         };
-        // Without it, a small response may wait for the client's delayed acknowledgement (40 ms).
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "setting TCP_NODELAY failed");
-        }
-        let connection = connection::Connection::new(service.clone(), express.clone(), limits, stop.clone());
-        let builder = builder.clone();
-        tokio::spawn(async move {
-            connection.run(stream, &builder).await;
-            drop(permit);
-        });
+        accepted(stream, permit);
     }
-    drop(listener);
+    // Whoever has connected already is served, too: closing the socket would break off requests that have been sent.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok(permit) = connections.clone().try_acquire_owned()
+            && let Ok((stream, _)) = listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            accepted(stream, permit);
+        }
+    }
     let _all_gone = connections.acquire_many(limits.connections_max).await;
 }
 

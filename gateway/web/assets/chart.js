@@ -1,119 +1,85 @@
-// A chart of values over time, drawn as SVG: axes with units, a legend that is the readout, for mouse, touch and keys.
+// A chart of values over time, as SVG: axes with units, a legend that is the readout, for mouse, touch and keys.
 import { h, put, svg } from "./dom.js";
 import { t } from "./words.js";
 
 const HEIGHT = 150;
-const MARGIN = { left: 58, right: 8, top: 8, bottom: 22 };
-/** Widths in CSS pixels that a label of an axis wants. */
-const LABEL_EVERY = 95;
+const [LEFT, RIGHT, TOP, BOTTOM] = [60, 8, 8, 22];
+/** Width that a label of an axis wants, in CSS pixels, and how many lines a chart has across. */
+const LABEL = 90;
 const LINES = 4;
-/** What people count time in, in ms. */
-const TIMES = [50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600].map((seconds) => seconds * 1000)];
-/** Names of strokes and colours there are (`.line0` and so on in the styles). */
+/** Steps that people count time in, in ms. */
+const TIMES = [100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300].map((seconds) => seconds * 1000)];
+/** Colours and dashes there are: `.line0` and so on. */
 const STYLES = 8;
 
-const roundUp = (value) => {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 5, 10].find((step) => step * power >= value * 0.999);
-};
-
 /**
- * Makes a chart. `series` is `[{key, name}]`; `format(value)` writes a value with its unit, `time(x)` a moment; `log`
- * gives decades the same height, `stack` piles the series up. `show(points, from, to)` draws points `{x, [key]: value}`.
+ * Makes a chart. `series` is `[{key, name}]`; `format(value)` writes a value with its unit, `time(x)` a moment; `log` gives
+ * each power of ten the same height, `stack` piles the series up. `show(points, from, to)` draws points `{x, [key]: value}`.
  */
-export function chart({ title, format, time, log = false, stack = false, series = [] }) {
+export function chart({ title, format, time, log, stack, series }) {
   const plot = h("div", { class: "plot", tabindex: "0", role: "slider", "aria-label": title, "aria-valuemin": "0" });
   const legend = h("ul", { class: "legend" });
   const moment = h("span", { class: "dim mono" });
-  const figures = h("tbody");
-  const details = h("details", { ontoggle: () => list() },
-    h("summary", null, t("chart.figures")),
-    h("div", { class: "scroll" }, h("table", null,
-      h("thead", null, h("tr", null, ["name", "now", "least", "mean", "most"].map((word) =>
-        h("th", { scope: "col", class: word === "name" ? "" : "number" }, t(`chart.${word}`))))), figures)));
-  const element = h("figure", { class: "card chart" }, h("figcaption", null, h("h3", null, title), moment), plot, legend, details);
   let [points, from, to] = [[], 0, 1];
   /** The moment that is read out; null: the latest. */
   let cursor = null;
 
-  const at = () => (cursor === null ? points.length - 1 : points.findIndex((point) => point.x >= cursor));
-  const value = (point, key) => point?.[key] ?? null;
-  const said = (number) => (number === null ? "–" : format(number));
+  const at = () => (cursor === null ? points.length - 1 : points.findIndex(({ x }) => x >= cursor));
+  const said = (value) => (value == null ? "–" : format(value));
+  const values = (key) => points.map((point) => point[key]).filter((value) => value != null);
 
+  /** Where a value stands from 0 (low) to 1, and the values that get a line across. */
   function scale() {
-    const tops = points.map((point) => (stack
-      ? series.reduce((sum, { key }) => sum + (value(point, key) ?? 0), 0)
-      : Math.max(0, ...series.map(({ key }) => value(point, key) ?? 0))));
-    const high = Math.max(0, ...tops);
-    const inner = HEIGHT - MARGIN.top - MARGIN.bottom;
+    const tops = stack ? points.map((point) => series.reduce((sum, { key }) => sum + (point[key] ?? 0), 0)) : series.flatMap(({ key }) => values(key));
+    const high = Math.max(0, ...tops) || 1;
     if (log) {
-      const all = points.flatMap((point) => series.map(({ key }) => value(point, key))).filter((number) => number > 0);
-      const low = Math.floor(Math.log10(Math.min(...all, high || 1)));
-      const decades = Math.max(1, Math.ceil(Math.log10(high || 10)) - low);
-      const y = (number) => MARGIN.top + inner * (1 - Math.max(0, Math.log10(Math.max(number, 10 ** low)) - low) / decades);
-      return { y, ticks: Array.from({ length: decades + 1 }, (_, index) => 10 ** (low + index)) };
+      const low = Math.floor(Math.log10(Math.min(high, ...tops.filter((value) => value > 0))));
+      const powers = Math.max(1, Math.ceil(Math.log10(high)) - low);
+      return [(value) => Math.max(0, Math.log10(value) - low) / powers, Array.from({ length: powers + 1 }, (_, index) => 10 ** (low + index))];
     }
-    const step = roundUp((high || 1) / LINES);
-    const most = step * Math.max(1, Math.ceil(high / step - 0.001));
-    const y = (number) => MARGIN.top + inner * (1 - number / most);
-    return { y, ticks: Array.from({ length: Math.round(most / step) + 1 }, (_, index) => index * step) };
+    const power = 10 ** Math.floor(Math.log10(high / LINES));
+    const step = power * [1, 2, 5, 10].find((times) => times * power >= high / LINES * 0.999);
+    const most = step * Math.ceil(high / step - 0.001);
+    return [(value) => value / most, Array.from({ length: Math.round(most / step) + 1 }, (_, index) => index * step)];
   }
 
   function draw() {
     const width = plot.clientWidth || 400;
-    const { y, ticks } = scale();
-    const x = (moment) => MARGIN.left + ((moment - from) / (to - from)) * (width - MARGIN.left - MARGIN.right);
-    const every = TIMES.find((step) => (to - from) / step <= width / LABEL_EVERY) ?? TIMES.at(-1);
-    const marks = [];
-    for (const tick of ticks) {
-      marks.push(svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }),
-        svg("text", { x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, format(tick)));
-    }
+    const [height, lines] = scale();
+    const y = (value) => (TOP + (HEIGHT - TOP - BOTTOM) * (1 - height(value))).toFixed(1);
+    const x = (moment) => (LEFT + ((moment - from) / (to - from)) * (width - LEFT - RIGHT)).toFixed(1);
+    const every = TIMES.find((step) => (to - from) / step <= (width - LEFT) / LABEL) ?? TIMES.at(-1);
+    const marks = lines.flatMap((value) => [svg("path", { class: "grid", d: `M${LEFT} ${y(value)}H${width - RIGHT}` }),
+      svg("text", { x: LEFT - 6, y: Number(y(value)) + 4, class: "y" }, format(value))]);
     for (let tick = Math.ceil(from / every) * every; tick <= to; tick += every) {
-      marks.push(svg("text", { x: Math.min(Math.max(x(tick), MARGIN.left), width - 26), y: HEIGHT - 5, "text-anchor": "middle" }, time(tick)));
+      marks.push(svg("text", { x: Math.min(x(tick), width - 26), y: HEIGHT - 5 }, time(tick)));
     }
     const below = points.map(() => 0);
-    const paths = series.map(({ key }, place) => {
-      let line = "";
-      let isDrawing = false;
+    for (const [place, { key }] of series.entries()) {
       const back = [];
+      let d = "";
+      let pen = "M";
       points.forEach((point, index) => {
-        const number = value(point, key);
-        if (number === null && !stack) { isDrawing = false; return; }
-        if (stack) back.push(`L${x(point.x).toFixed(1)} ${y(below[index]).toFixed(1)}`);
-        const top = (below[index] += number ?? 0);
-        line += `${isDrawing ? "L" : "M"}${x(point.x).toFixed(1)} ${y(stack ? top : number).toFixed(1)}`;
-        isDrawing = true;
+        if (stack) back.unshift(`L${x(point.x)} ${y(below[index])}`);
+        else if (point[key] == null) { pen = "M"; return; }
+        below[index] = (stack ? below[index] : 0) + (point[key] ?? 0);
+        d += `${pen}${x(point.x)} ${y(below[index])}`;
+        pen = "L";
       });
-      if (!stack) below.fill(0);
-      return svg("path", { class: `line${place % STYLES} ${stack ? "area" : "line"}`, d: stack ? `${line}${back.reverse().join("")}Z` : line });
-    });
-    const point = points[at()];
-    const isRead = cursor !== null && point;
-    put(plot, svg("svg", { width, height: HEIGHT, "aria-hidden": "true" }, marks, points.length > 0 && paths,
-      isRead && svg("line", { class: "cursor", x1: x(point.x), x2: x(point.x), y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom })));
-    moment.textContent = point ? time(point.x) : "";
-    put(legend, series.map(({ key, name }, place) => h("li", null,
-      svg("svg", { width: 22, height: 10, "aria-hidden": "true" }, svg("path", { class: `line${place % STYLES} line`, d: "M1 5H21" })),
-      `${name} `, h("b", null, said(value(point, key))))));
-    plot.setAttribute("aria-valuemax", Math.max(0, points.length - 1));
-    // Said anew only when the reader moves, else a screen reader would talk every second.
-    if (isRead || !plot.hasAttribute("aria-valuetext") || document.activeElement !== plot) {
-      plot.setAttribute("aria-valuenow", Math.max(0, at()));
-      plot.setAttribute("aria-valuetext", point
-        ? `${time(point.x)}: ${series.map(({ key, name }) => `${name} ${said(value(point, key))}`).join(", ")}` : t("chart.empty"));
+      marks.push(svg("path", { class: `line${place % STYLES} ${stack ? "area" : ""}`, d: d + back.join("") }));
     }
-    list();
-  }
-
-  function list() {
-    if (!details.open) return;
-    put(figures, series.map(({ key, name }) => {
-      const all = points.map((point) => value(point, key)).filter((number) => number !== null);
-      const mean = all.reduce((sum, number) => sum + number, 0) / all.length;
-      const cells = all.length ? [value(points.at(-1), key), Math.min(...all), mean, Math.max(...all)] : [null, null, null, null];
-      return h("tr", null, h("th", { scope: "row" }, name), cells.map((number) => h("td", { class: "number" }, said(number))));
-    }));
+    const point = points[at()];
+    if (cursor !== null) marks.push(svg("path", { class: "cursor", d: `M${x(point.x)} ${TOP}V${HEIGHT - BOTTOM}` }));
+    put(plot, svg("svg", { width, height: HEIGHT, "aria-hidden": "true" }, marks));
+    moment.textContent = point ? time(point.x) : t("chart.empty");
+    put(legend, series.map(({ key, name }, place) => h("li", null,
+      svg("svg", { width: 22, height: 10, "aria-hidden": "true" }, svg("path", { class: `line${place % STYLES}`, d: "M1 5H21" })),
+      name, h("b", null, said(point?.[key] ?? (stack && point ? 0 : null))), h("small", null, t("chart.most", { value: said(values(key).length ? Math.max(...values(key)) : null) })))));
+    // Said anew only when the reader moves, else a screen reader would talk every second.
+    if (cursor === null && document.activeElement === plot && plot.hasAttribute("aria-valuetext")) return;
+    plot.setAttribute("aria-valuemax", Math.max(0, points.length - 1));
+    plot.setAttribute("aria-valuenow", Math.max(0, at()));
+    plot.setAttribute("aria-valuetext", `${moment.textContent}: ${[...legend.children].map((item) => [...item.childNodes].map((node) => node.textContent).join(" ")).join("; ")}`);
   }
 
   function read(index) {
@@ -123,28 +89,27 @@ export function chart({ title, format, time, log = false, stack = false, series 
   const release = () => { cursor = null; draw(); };
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
-    const moment = from + ((event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right)) * (to - from);
+    const moment = from + ((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * (to - from);
     const next = points.findIndex((point) => point.x >= moment);
-    read(next < 0 ? points.length - 1 : next);
+    read(next < 0 ? points.length : next);
   });
   plot.addEventListener("pointerleave", release);
   plot.addEventListener("blur", release);
   plot.addEventListener("keydown", (event) => {
-    const here = at();
-    const to = { ArrowLeft: here - 1, ArrowDown: here - 1, ArrowRight: here + 1, ArrowUp: here + 1,
-      PageUp: here - 10, PageDown: here + 10, Home: 0, End: points.length - 1 }[event.key];
+    const last = points.length - 1;
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: -10, PageDown: 10, Home: -last, End: last };
     if (event.key === "Escape") release();
-    else if (to !== undefined) read(to);
+    else if (event.key in steps) read(at() + steps[event.key]);
     else return;
     event.preventDefault();
   });
 
   return {
-    element,
-    /** Draws points between two moments; other `series` may come with them. */
+    element: h("figure", { class: "card chart" }, h("figcaption", { class: "row spread" }, h("h2", null, title), moment), plot, legend),
+    /** Draws points between two moments; other series may come with them. */
     show(newPoints, begin, end, newSeries = series) {
       [points, from, to, series] = [newPoints, begin, Math.max(end, begin + 1), newSeries];
-      if (cursor !== null && !(points.at(-1)?.x >= cursor)) cursor = null;
+      if (!(points[0]?.x <= cursor)) cursor = null;
       draw();
     },
   };

@@ -13,11 +13,14 @@ const WALL = 17;
 /** Height of what stands above a cabin's first row: its name and the letters. */
 const HEAD = 58;
 /** A narrower fuselage would not look like one. */
-const INNER_MIN = 120;
+const INNER_MIN = 190;
 /** From so many rows on, a cabin with one aisle has exits over the wing. */
 const OVERWING_ROWS = 20;
+/** A longer aircraft is painted in parts of some rows, only those in sight: ten thousand seats stay quick. */
+const ROWS_SHORT = 80;
+const ROWS_IN_PART = 40;
 /** So many seats flash when they change; more at once are a flood, not news. */
-const FLASH_MAX = 40;
+const FLASH_MAX = 12;
 /** Rows that Page Up and Page Down pass. */
 const PAGE = 10;
 
@@ -28,7 +31,7 @@ const MARKS = {
   held: `${BODY}M8 6h8M8 18h8M9 6c0 5 6 7 6 12M15 6c0 5-6 7-6 12`,
   sold: `${BODY}M12 5.5a3 3 0 1 1 0 6 3 3 0 1 1 0-6M6.5 18.5c0-6 11-6 11 0`,
   blocked: "M5 5h14v14H5ZM5 5l14 14M19 5 5 19",
-  chosen: `${BODY}M6.5 12.5l4 4 7-9`,
+  chosen: `${BODY}M18 7l-7.8 10L6 12.5`,
   mine: `${BODY}M12 5.5l1.9 4.2 4.6.5-3.4 3.1.9 4.5L12 15.5l-4 2.3.9-4.5L5.5 10.2l4.6-.5Z`,
 };
 const STATUSES = ["free", "held", "sold", "blocked"];
@@ -38,6 +41,17 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const shapeOf = (cabins) => JSON.stringify(cabins.map(({ cabin_class, layout, rows, fare }) => [cabin_class, layout, rows, fare]));
 const lettersOf = (layout) => layout.replaceAll(" ", "").length;
 const aislesOf = (layout) => layout.length - lettersOf(layout);
+
+const names = new Map();
+
+/** `12A, window, free`: words are looked up once for each kind of seat. */
+function nameOf(seat, place, look) {
+  const kind = `${place} ${look}`;
+  if (!names.has(kind)) names.set(kind, t("map.name", { place: t(`map.${place}`), status: lookWord(look) }));
+  return names.get(kind).replace("{seat}", seat);
+}
+
+const lookWord = (look) => t(look === "chosen" || look === "exit" ? `map.${look}` : `seat.${look}`);
 
 /** Where the seats and aisles of a layout are, across `inner` units. */
 function columns(layout, inner) {
@@ -125,13 +139,14 @@ class SeatMap extends HTMLElement {
     this.#count();
   }
 
-  /** Brings a seat into view and makes it the one that the tab key reaches. */
-  show(name, focus = false) {
+  /** Brings a seat into the middle, where the map scrolls, and makes it the one that the tab key reaches. */
+  show(name) {
     const seat = this.#seats.get(name);
     if (!seat) return;
     this.#reach(name);
-    if (focus) seat.path.focus({ preventScroll: true });
-    seat.path.scrollIntoView({ block: "center", inline: "nearest", behavior: still.matches ? "auto" : "smooth" });
+    const plane = this.lastChild;
+    const [inside, around] = [seat.path.getBoundingClientRect(), plane.getBoundingClientRect()];
+    plane.scrollBy({ top: inside.top - around.top - around.height / 2, behavior: still.matches ? "auto" : "smooth" });
   }
 
   #can(name) {
@@ -164,8 +179,7 @@ class SeatMap extends HTMLElement {
     path.dataset.look = look;
     path.setAttribute("aria-selected", String(look === "chosen"));
     path.setAttribute("aria-disabled", String(!this.#can(name)));
-    const word = look === "chosen" ? t("map.chosen") : t(`seat.${look}`);
-    path.setAttribute("aria-label", t("map.name", { seat: name, place: t(`map.${seat.place}`), status: word }));
+    path.setAttribute("aria-label", nameOf(name, seat.place, look));
     path.firstChild?.remove();
     return true;
   }
@@ -253,47 +267,53 @@ class SeatMap extends HTMLElement {
     this.#counts = Object.fromEntries(STATUSES.map((status) => [status, 0]));
     const inner = Math.max(INNER_MIN, ...cabins.map(({ layout }) => lettersOf(layout) * SEAT + aislesOf(layout) * AISLE));
     const width = inner + 2 * WALL;
-    const drawing = svg("g", { "aria-hidden": "true", class: "drawing" });
-    const groups = [];
-    let y = width * 0.55;
-    const nose = y;
-    for (const cabin of cabins) {
-      const { group, bottom } = this.#cabin(cabin, y, width, inner, drawing);
-      groups.push(group);
-      y = bottom;
-    }
-    drawing.append(...exits(y + 14, width));
-    const height = y + 28 + width * 0.4;
-    drawing.prepend(...fuselage(width, height, nose, y + 28));
-    const plane = svg("svg", {
-      viewBox: `0 0 ${width} ${height}`, role: "listbox", "aria-multiselectable": "true", "aria-label": t("map.title"),
+    const nose = width * 0.42;
+    const parts = [];
+    let y = nose;
+    for (const cabin of cabins) y = this.#cabin(cabin, y, width, inner, parts);
+    const end = y + 28;
+    const height = end + width * 0.4;
+    const hull = svg("svg", { class: "outside", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, fuselage(width, height, nose, end), exits(y + 14, width));
+    const plane = h("div", {
+      class: this.#rows.length > ROWS_SHORT ? "plane long" : "plane", role: "listbox", "aria-multiselectable": "true", "aria-label": t("map.title"),
       onclick: (event) => this.#click(event), onkeydown: (event) => this.#press(event), onpointerover: (event) => this.#hint(event),
-    }, drawing, groups);
+    }, hull, parts.map(({ top, name, drawing, seats }, index) => {
+      const from = index ? top : 0;
+      const tall = (parts[index + 1]?.top ?? height) - from;
+      const part = h("div", { role: "group", "aria-label": name }, svg("svg", { viewBox: `0 ${from} ${width} ${tall}`, role: "none" }, drawing, seats));
+      part.style.aspectRatio = `${width} / ${tall}`;
+      return part;
+    }));
     plane.style.setProperty("--units", width);
-    put(this, h("div", { class: "plane" }, plane), this.#legendOf());
+    put(this, this.#legendOf(), h("div", { class: "sky" }, plane));
     this.#reach(this.#seats.has(this.#current) ? this.#current : this.#rows[0]?.[0]);
     if (had) this.#seats.get(this.#current)?.path.focus();
   }
 
-  #cabin(cabin, top, width, inner, drawing) {
-    const { cabin_class: kind, layout, rows, fare } = cabin;
+  /** Draws a cabin from `top` on, in parts of some rows each; says where it ends. */
+  #cabin({ cabin_class: kind, layout, rows, fare }, top, width, inner, parts) {
     const { size, seats, aisles } = columns(layout, inner);
     const name = t(`cabin.${kind}`);
     const pitch = size + (size > SEAT ? 7 : 3);
     const scale = (size - 3) / 24;
-    drawing.append(...exits(top + 12, width),
+    const begin = (from) => parts.push({ top: from, name, drawing: svg("g", { "aria-hidden": "true" }), seats: svg("g") });
+    begin(top);
+    parts.at(-1).drawing.append(...exits(top + 12, width),
       svg("path", { class: "wall", d: `M${WALL} ${top + 30}H${width - WALL}` }),
       svg("text", { class: "cabin", x: width / 2, y: top + 17 }, fare ? `${name} · ${money(fare)}` : name),
       ...seats.map(({ letter, x }) => svg("text", { x, y: top + HEAD - 10 }, letter)));
-    if (aisles.length === 1 && rows[1] - rows[0] >= OVERWING_ROWS) {
-      drawing.append(...exits(top + HEAD + pitch * (Math.floor((rows[1] - rows[0]) / 2) + 0.5), width));
+    const count = rows[1] - rows[0] + 1;
+    if (aisles.length === 1 && count > OVERWING_ROWS) {
+      parts.at(-1).drawing.append(...exits(top + HEAD + pitch * (Math.min(count, ROWS_IN_PART) / 2 + 0.5), width));
     }
-    const group = svg("g", { role: "group", "aria-label": name });
     const model = svg("path", { class: "seat", role: "option", tabindex: "-1" });
-    let y = top + HEAD;
-    for (let row = rows[0]; row <= rows[1]; row += 1, y += pitch) {
+    for (let index = 0; index < count; index += 1) {
+      const y = top + HEAD + index * pitch;
+      if (index && index % ROWS_IN_PART === 0) begin(y - 1.5);
+      const part = parts.at(-1);
+      const row = rows[0] + index;
       const middle = y + size / 2;
-      for (const x of aisles.length ? aisles : [WALL / 2 + 1]) drawing.append(svg("text", { x, y: middle + 3.5 }, String(row)));
+      for (const x of aisles.length ? aisles : [WALL / 2 + 1]) part.drawing.append(svg("text", { x, y: middle + 3.5 }, String(row)));
       const names = [];
       for (const { letter, x, place } of seats) {
         const path = model.cloneNode();
@@ -302,11 +322,11 @@ class SeatMap extends HTMLElement {
         path.dataset.seat = seat;
         names.push(seat);
         this.#seats.set(seat, { path, row: this.#rows.length, x, place, status: "none" });
-        group.append(path);
+        part.seats.append(path);
       }
       this.#rows.push(names);
     }
-    return { group, bottom: y + 6 };
+    return top + HEAD + count * pitch + 6;
   }
 
   #legendOf() {
@@ -316,8 +336,7 @@ class SeatMap extends HTMLElement {
       const isExit = look === "exit";
       const mark = isExit ? svg("path", { class: "exit", d: EXIT, transform: "translate(9 12)" })
         : svg("path", { class: "seat", "data-look": look, d: MARKS[look] });
-      const word = t(isExit ? "map.exit" : look === "chosen" ? "map.chosen" : `seat.${look}`);
-      return [look, { number, item: h("li", null, svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, mark), word, " ", number) }];
+      return [look, { number, item: h("li", null, svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, mark), lookWord(look), " ", number) }];
     }));
     return h("ul", { class: "legend", "aria-label": t("map.legend") }, Object.values(this.#legend).map(({ item }) => item));
   }
@@ -353,7 +372,7 @@ function fuselage(width, height, nose, end) {
   }
   const hull = `M1 ${nose}C1 ${nose * 0.45} ${middle * 0.55} 1 ${middle} 1S${width - 1} ${nose * 0.45} ${width - 1} ${nose}V${end}`
     + `C${width - 1} ${end + (height - end) * 0.5} ${middle * 1.35} ${height} ${middle} ${height}S1 ${end + (height - end) * 0.5} 1 ${end}Z`;
-  const pane = (from, to) => `M${middle + from * width} ${nose * 0.4}L${middle + to * width} ${nose * 0.43}l${-Math.sign(to) * width * 0.02} ${-nose * 0.12}L${middle + from * width} ${nose * 0.26}Z`;
+  const pane = (from, to) => `M${middle + from * width} ${nose * 0.45}L${middle + to * width} ${nose * 0.5}l${-Math.sign(to) * width * 0.03} ${-nose * 0.16}L${middle + from * width} ${nose * 0.25}Z`;
   parts.push(svg("path", { class: "hull", d: hull }), svg("path", { class: "cockpit", d: pane(0.015, 0.17) + pane(-0.015, -0.17) }));
   return parts;
 }

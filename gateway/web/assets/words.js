@@ -43,6 +43,9 @@ export function t(key, values = {}) {
 /** Whether there is a text of this key. */
 export const has = (key) => key in words[language];
 
+/** All words of a language that were added so far. */
+export const dictionary = (tag) => ({ ...words[tag] });
+
 /** Writes the words into a page: `data-word` into the text, `data-label` into `aria-label`, `data-hint` into placeholders. */
 export function translate(root = document) {
   for (const element of root.querySelectorAll("[data-word]")) element.textContent = t(element.dataset.word);

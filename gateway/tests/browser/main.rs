@@ -1,0 +1,18 @@
+//! The pages in a real Chromium, without a window: what customers and admins do, as they do it, in three languages, by
+//! mouse, by keyboard and on a phone. Never trusts a page: what it shows is compared with what the API says.
+//!
+//! Needs Debian's packages chromium and chromium-driver, and axe-core (`npm ci` in this folder); `scripts/test` sees to it.
+
+mod admin;
+mod axe;
+mod browser;
+mod cutter;
+mod departures;
+mod driver;
+mod orders;
+mod pages;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+mod trouble;
+mod words;
