@@ -235,6 +235,7 @@ impl Client {
                         )
                     });
                 }
+                (Came::Unknown, answer) => self.complain_if_odd(answer.as_ref()),
                 _ => {}
             }
         }

@@ -21,15 +21,15 @@ pub struct Check {
 }
 
 /// No seat is in two orders, or in one and taken before.
-pub const NO_SEAT_TWICE: &str = "no seat sold twice";
+const NO_SEAT_TWICE: &str = "no seat sold twice";
 /// Everybody who came was told an outcome.
-pub const ALL_ANSWERED: &str = "every customer answered";
+const ALL_ANSWERED: &str = "every customer answered";
 /// Nobody was turned away while there were seats for them.
-pub const SOLD_OUT: &str = "sold out where demand sufficed";
+const SOLD_OUT: &str = "sold out where demand sufficed";
 /// Each order that somebody was told of is there, with its seats.
-pub const ALL_READABLE: &str = "every order readable";
+const ALL_READABLE: &str = "every order readable";
 /// The journal's events lead to the seats that are shown.
-pub const REPLAYS: &str = "the journal replays to the same seats";
+const REPLAYS: &str = "the journal replays to the same seats";
 /// All of them, in their order.
 pub const CHECKS: [&str; 5] = [NO_SEAT_TWICE, ALL_ANSWERED, SOLD_OUT, ALL_READABLE, REPLAYS];
 

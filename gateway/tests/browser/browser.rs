@@ -128,9 +128,14 @@ impl Browser {
 
     /// Goes to a page of the site, and waits until its bar and its heading are there.
     pub(crate) fn goes_to(&self, path: &str) {
-        self.does("/url", &json!({"url": format!("{}{path}", self.site)}));
+        self.goes_to_any(path);
         self.sees("header.bar");
         self.sees("h1");
+    }
+
+    /// Goes to an address, whatever is there.
+    pub(crate) fn goes_to_any(&self, path: &str) {
+        self.does("/url", &json!({"url": format!("{}{path}", self.site)}));
     }
 
     /// Goes to a page as this customer, as if it had been there before.
@@ -216,9 +221,11 @@ impl Browser {
         Ok(found[ELEMENT].as_str().expect("an element has an id").to_owned())
     }
 
-    /// Clicks as a mouse does: what is covered, hidden or disabled is not clicked.
+    /// Scrolls to it and clicks as a mouse does: what is covered, hidden or disabled is not clicked.
     pub(crate) fn clicks(&self, css: &str) {
         self.tries(css, |id| {
+            let element = json!({"script": "arguments[0].scrollIntoView({block: 'center'})", "args": [{ELEMENT: id}]});
+            self.command(Method::POST, "/execute/sync", Some(&element))?;
             let enabled = self.command(Method::GET, &format!("/element/{id}/enabled"), None)?;
             if enabled == false {
                 return Err(Refused::new(NOT_YET[3], &"it is disabled"));

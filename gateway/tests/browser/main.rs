@@ -6,12 +6,16 @@
 mod admin;
 mod axe;
 mod browser;
+mod connection;
 mod cutter;
 mod departures;
 mod driver;
+mod grabbing;
+mod keyboard;
 mod orders;
 mod pages;
 mod stage;
+mod states;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;

@@ -40,8 +40,9 @@ function watch(place, id, flight) {
   const [map, report, said, figures] = [h("seat-map"), h("div"), h("div"), h("dl", { class: "tiles" })];
   const [bar, state] = [h("progress", { max: "1", "aria-label": t("view.rehearse") }), h("p", { "data-test": "rehearse-state" })];
   const stop = button("rehearse.stop", () => send(said, "DELETE", path).then(() => true), said, "danger");
-  const running = h("div", { class: "stack" }, h("div", { class: "card stack no-print" }, h("div", { class: "row spread" }, state, stop), bar, said), figures);
-  put(place, report, h("div", { class: "two" }, running, h("div", { class: "preview" }, h("h3", null, t("rehearse.map")), map)));
+  put(place, h("div", { class: "two" },
+    h("div", { class: "stack" }, h("div", { class: "card stack no-print" }, h("div", { class: "row spread" }, state, stop), bar, said), report, figures),
+    h("div", { class: "preview" }, h("h3", null, t("rehearse.map")), map)));
   let [model, mapped] = [null, 0];
 
   async function seats() {

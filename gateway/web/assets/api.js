@@ -10,6 +10,9 @@ const TRIED_FOR = 45_000;
 /** How long one try may take, in ms. */
 const TRY_FOR = 12_000;
 
+/** What something on the way answers when it cannot reach the server, or not hear it. */
+const BROKEN_WAY = [502, 503, 504];
+
 /** An error of the API (RFC 9457), or of the way there (`code` is then `OFFLINE`). */
 export class Problem extends Error {
   constructor(body, status) {
@@ -72,7 +75,7 @@ async function once(method, path, { body, key, type, accept, signal, timeout = T
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   const answer = isJson && text ? JSON.parse(text) : text;
   if (response.ok) return answer;
-  const problem = new Problem(isJson ? answer : { code: "INTERNAL", detail: text.slice(0, 200) }, response.status);
+  const problem = new Problem(isJson ? answer : { code: BROKEN_WAY.includes(response.status) ? "OUTCOME_UNKNOWN" : "INTERNAL", detail: text.slice(0, 200) }, response.status);
   problem.retryAfter = Number(response.headers.get("retry-after")) || 0;
   throw problem;
 }

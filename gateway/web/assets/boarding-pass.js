@@ -59,6 +59,9 @@ class BoardingPass extends HTMLElement {
   connectedCallback() { this.#count(); }
   disconnectedCallback() { clearInterval(this.#timer); }
 
+  /** What it is about is where one goes on reading. */
+  focus(options) { this.#title.focus(options); }
+
   /** Shows an order of a flight (which may be missing). */
   show(order, flight) {
     this.#order = order;
@@ -166,7 +169,8 @@ class BoardingPass extends HTMLElement {
   /** Asks the server how the order stands. */
   async look() {
     try {
-      this.#take(await get(`/v1/orders/${encodeURIComponent(this.#order.order_id)}`));
+      const order = await get(`/v1/orders/${encodeURIComponent(this.#order.order_id)}`);
+      if (order.seq > this.#order.seq) this.#take(order);
     } catch {
       // It is looked at again, and every action says what is wrong.
     }

@@ -104,6 +104,7 @@ export function chart({ title, format, time, log, stack, series }) {
     event.preventDefault();
   });
 
+  new ResizeObserver(draw).observe(plot);
   return {
     element: h("figure", { class: "card chart" }, h("figcaption", { class: "row spread" }, h("h2", null, title), moment), plot, legend),
     /** Draws points between two moments; other series may come with them. */

@@ -49,6 +49,7 @@ function readAddress() {
     field[name].value = airport(wanted[name]);
     field[name].removeAttribute("aria-invalid");
   }
+  wanted.date = field.date.value; // A day that there is not, such as 31 February, is not taken.
   $("#wrong").hidden = true;
   $("#clear").hidden = !isFiltered();
   load();
@@ -129,9 +130,9 @@ async function doing(work) {
     await work();
     show();
   } catch (error) {
-    if (error.status === undefined) return; // Put aside for something newer.
+    if (error.name === "AbortError") return; // Put aside for something newer.
     problem = error;
-    if (!rows.size) say(problem.plain);
+    if (!rows.size) say(problem.plain ?? problem.message);
   }
   isLoading = false;
   $("#list").ariaBusy = "false";
@@ -178,7 +179,7 @@ async function refresh() {
       if (!from) return void pages.splice(place);
       Object.assign(page, from);
     }
-    const { top, bottom } = page.body.getBoundingClientRect();
+    const { top, bottom } = page.body?.getBoundingClientRect() ?? { top: 0, bottom: 0 };
     const isPast = page.next && !page.flights.length;
     if (!isMoved && (isPast || bottom < 0 || top > innerHeight)) continue;
     const { next } = page;

@@ -6,15 +6,15 @@ import "./boarding-pass.js";
 import "./seat-map.js";
 import { change, customer, get, newKey, serverNow } from "./api.js";
 import { $, announce, h, put } from "./dom.js";
+import { Waitlist } from "./flight-wait.js";
 import { at, here, left, money, number, route } from "./format.js";
-import { follow } from "./live.js";
+import { follow, modelOf } from "./live.js";
 import { t } from "./words.js";
 
 const flightId = decodeURIComponent(location.pathname.split("/")[2]);
 const PATH = `/v1/flights/${encodeURIComponent(flightId)}`;
 /** Where a grab under way is kept, with its key: a reload goes on with it. */
 const GRAB = `farerush.grab.${flightId}`;
-const WAIT = `farerush.waitlist.${flightId}`;
 /** A kept grab that is older is not sent again; if it won, its order is in the list. All in ms. */
 const GRAB_MAX_AGE = 600_000;
 /** The server gives up after 5 s by itself. */
@@ -22,7 +22,11 @@ const TRY_FOR = 7000;
 /** A refusal so shortly before the opening is a matter of clocks. */
 const CLOCKS_DIFFER = 3000;
 const TICK = 250;
-const ASK_WAITLIST_EVERY = 4000;
+/** So long after an order the button rests: the second half of a double click buys nothing. */
+const NOT_AGAIN_FOR = 1000;
+/** Who comes back to a busy server comes at a random moment of these. */
+const SPREAD = 3000;
+const MINUTE = 60;
 /** So many chosen seats are named in the button. */
 const NAMED_MAX = 4;
 const TAGS = { open: "good", scheduled: "warn", paused: "warn", sold_out: "bad", closed: "dim" };
@@ -33,9 +37,8 @@ let model;
 let isLive = false;
 let grabbing = false;
 let grabKept = JSON.parse(sessionStorage.getItem(GRAB));
-let entry;
-let wantsToWait = false;
 let wasOpen;
+let wonAt = -Infinity;
 let together = "preferred";
 let cabin = "";
 let party = 2;
@@ -47,6 +50,7 @@ const names = (seats) => seats.join(", ");
 const seatsOf = (order) => order.seats.map(({ seat }) => seat);
 const isAlive = (order) => order.status === "held" || order.status === "confirmed";
 const available = () => model?.available ?? flight.available;
+const unit = (value, name) => number(value, { style: "unit", unit: name, unitDisplay: "long" });
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 const button = (word, test, onclick, style = "") => h("button", { type: "button", class: style, "data-test": test, onclick }, word);
 const field = (label, ...inputs) => h("label", null, label, ...inputs);
@@ -59,14 +63,23 @@ function build() {
   view.left = h("strong", { "data-test": "available" });
   view.meter = h("span", { class: "meter", "aria-hidden": "true" });
   view.facts = h("dl", { class: "facts" });
-  view.party = h("input", { type: "number", id: "party-size", min: "1", inputmode: "numeric", "data-test": "party-size", onchange: () => setParty(view.party.valueAsNumber) });
+  view.party = h("input", { type: "number", id: "party-size", min: "1", inputmode: "numeric", "data-test": "party-size", oninput: () => setParty(view.party.valueAsNumber), onchange: () => {
+    setParty(view.party.valueAsNumber);
+    view.party.value = party;
+  } });
   view.together = field(t("flight.together"), choice("together", ["preferred", "required", "any"], "flight", (value) => { together = value; }));
   view.cabins = h("fieldset", { class: "cabins" });
   view.picked = h("p", { class: "dim" });
   view.say = h("div", { class: "note", "data-test": "say", hidden: true });
   view.grab = button("", "grab", () => grab(), "primary big");
   view.sum = h("p", { class: "sum", "data-test": "sum" });
-  view.wait = h("section", { class: "card stack", "data-test": "waitlist", hidden: true });
+  view.wait = new Waitlist(flightId, {
+    wish: () => ({ ...me(), party_size: party, ...(cabin && { cabin_class: cabin }) }),
+    onServed: (order) => { won(order); say(t("wait.served"), "good"); },
+    onEnded: () => say(t("wait.ended")),
+    onChange: render,
+    onProblem: (problem) => (problem.code === "UNAUTHORIZED" ? signIn() : say(problem.plain ?? problem.message, "bad")),
+  });
   view.sign = h("section", { class: "card stack", hidden: true });
   view.orders = h("section", { class: "stack", "data-test": "orders", hidden: true }, h("h2", null, t("flight.orders")));
   view.passes = h("div", { class: "stack" });
@@ -86,7 +99,7 @@ function build() {
           view.together),
         view.picked,
         h("div", { class: "go" }, view.say, view.sum, view.grab)),
-      view.sign, view.wait, view.orders),
+      view.sign, view.wait.card, view.orders),
     h("section", { class: "map card", "aria-label": t("map.title") }, map));
   document.title = `${flight.flight_number} ${route(flight)} · Farerush`;
   map.mode = "choose";
@@ -120,7 +133,7 @@ function describe() {
   const fact = (word, value) => value && h("div", null, h("dt", null, t(word)), h("dd", null, value));
   put(view.facts, fact("pass.departs", at(flight.departs_at, flight.origin, { dateStyle: "full", timeStyle: "short" })), fact("flight.aircraft", flight.aircraft),
     fact("flight.opens", sale.state === "scheduled" && sale.opens_at && here(sale.opens_at)), fact("flight.closes", sale.closes_at && here(sale.closes_at)),
-    fact("flight.hold", sale.hold_seconds > 0 && left(sale.hold_seconds * 1000)));
+    fact("flight.hold", sale.hold_seconds > 0 && (sale.hold_seconds % MINUTE ? unit(sale.hold_seconds, "second") : unit(sale.hold_seconds / MINUTE, "minute"))));
   const classes = [...new Set(flight.cabins.map(({ cabin_class: name }) => name))];
   view.counts = {};
   const options = (classes.length > 1 ? ["", ...classes] : classes).map((name) => {
@@ -145,12 +158,13 @@ const isOpen = () => sale.state === "open" || (sale.state === "scheduled" && ser
 /** What the big button says, and whether it can be pressed. */
 function offer() {
   if (grabbing) return [t("flight.trying"), true];
+  if (performance.now() - wonAt < NOT_AGAIN_FOR) return ["✓", false];
   if (grabKept?.unsure) return [t("flight.find"), true];
   const wait = opensAt() - serverNow();
   if (!isOpen()) return [sale.state !== "scheduled" ? t(`sale.${sale.state}`) : wait < Infinity ? t("flight.in", { time: left(wait) }) : t("flight.later"), false];
   if (isLive && model?.available === 0) return [t("sale.sold_out"), false];
   const { chosen } = map;
-  return [chosen.length && chosen.length <= NAMED_MAX ? t("flight.these", { seats: names(chosen) }) : t("flight.grab", { count: chosen.length || party }), true];
+  return [chosen.length && chosen.length <= NAMED_MAX ? t("flight.these", { seats: names(chosen) }) : t(map.mine.size ? "flight.again" : "flight.grab", { count: chosen.length || party }), true];
 }
 
 function sum() {
@@ -183,10 +197,10 @@ function render() {
   }
   if (wasOpen === false && open) {
     say(t("flight.open"), "good");
-    if (document.activeElement === document.body) view.grab.focus({ preventScroll: true });
+    if ([document.body, $("main")].includes(document.activeElement)) view.grab.focus({ preventScroll: true });
   }
   wasOpen = open;
-  renderWait(state);
+  view.wait.render(state === "sold_out", open, party);
 }
 
 /** Seats left by cabin are counted a few times a second at most. */
@@ -254,11 +268,14 @@ async function grab(asked = wish()) {
 }
 
 function won(order) {
+  wonAt = performance.now();
   map.chosen = [];
   const word = order.status === "held" ? "flight.won_held" : "flight.won";
-  say(t(word, { seats: names(seatsOf(order)) }), "good");
+  if (isAlive(order)) say(t(word, { seats: names(seatsOf(order)) }), "good");
+  else say("");
   take(order);
-  const pass = orders.get(order.order_id).pass;
+  const { pass } = orders.get(order.order_id);
+  pass.focus({ preventScroll: true });
   pass.scrollIntoView({ block: "nearest" });
   map.show(order.seats[0].seat);
 }
@@ -297,7 +314,7 @@ function offersFor(problem, body) {
   const anyCabin = body.cabin_class && retry(t("flight.anycabin"), { cabin_class: undefined });
   const size = body.quantity ?? body.seats.length;
   const offers = {
-    NOT_TOGETHER: () => [retry(t("flight.apart"), { together: "any" }), anyCabin],
+    NOT_TOGETHER: () => [retry(t("flight.apart"), { together: "preferred" }), anyCabin],
     NOT_ENOUGH_SEATS: () => [problem.available > 0 && retry(t("flight.rest", { count: problem.available }), { quantity: problem.available, together: "preferred" }), anyCabin],
     SOLD_OUT: () => [anyCabin],
     SEAT_TAKEN: () => {
@@ -305,7 +322,7 @@ function offersFor(problem, body) {
       return [near && retry(t("flight.near", { seats: names(near) }), { seats: near }), retry(t("flight.anyseat"), { seats: undefined, quantity: size, together: "preferred" })];
     },
   }[problem.code]?.() ?? [];
-  if (problem.code === "SOLD_OUT" || problem.code === "NOT_ENOUGH_SEATS") wantsToWait = true;
+  if (problem.code === "SOLD_OUT" || problem.code === "NOT_ENOUGH_SEATS") view.wait.wanted = true;
   return offers.filter(Boolean);
 }
 
@@ -387,75 +404,6 @@ function signIn() {
   token.focus();
 }
 
-// --- The waitlist.
-
-let accept = "all";
-
-function renderWait(state) {
-  const show = Boolean(entry) || state === "sold_out" || (wantsToWait && isOpen());
-  view.wait.hidden = !show;
-  const look = JSON.stringify([show, entry?.position, party]);
-  if (!show || view.wait.dataset.look === look) return;
-  view.wait.dataset.look = look;
-  const options = choice("accept", ["all", "all_together", "some"], "wait", (value) => { accept = value; });
-  options.value = accept;
-  put(view.wait, h("h2", null, t("wait.title")), ...(entry
-    ? [h("p", { "data-test": "position" }, t("wait.position", entry)), button(t("wait.leave"), "leave", () => waiting(leaveWait), "danger")]
-    : [h("p", { class: "dim" }, t("wait.text")), party > 1 && field(t("wait.accept"), options), button(t("wait.join", { count: party }), "join", () => waiting(joinWait))].filter(Boolean)));
-}
-
-async function waiting(work) {
-  try {
-    await work();
-  } catch (problem) {
-    if (problem.code === "UNAUTHORIZED") signIn();
-    else say(problem.plain ?? problem.message, "bad");
-  }
-}
-
-let joinKey;
-
-async function joinWait() {
-  joinKey ??= newKey();
-  const body = { ...me(), party_size: party, accept: accept === "some" ? { at_least: 1 } : accept, ...(cabin && { cabin_class: cabin }) };
-  try {
-    await waitsFor(await change("POST", `${PATH}/waitlist`, body, { key: joinKey }));
-  } finally {
-    joinKey = null;
-  }
-}
-
-async function leaveWait() {
-  await waitsFor(await change("DELETE", `/v1/waitlist/${encodeURIComponent(entry.waitlist_id)}`));
-}
-
-async function waitsFor(now) {
-  const isWaiting = now.status === "waiting";
-  entry = isWaiting ? now : null;
-  if (isWaiting) localStorage.setItem(WAIT, now.waitlist_id);
-  else {
-    localStorage.removeItem(WAIT);
-    wantsToWait = false;
-    if (now.order_id) {
-      won(await get(`/v1/orders/${encodeURIComponent(now.order_id)}`));
-      say(t("wait.served"), "good");
-    } else say(t("wait.ended"));
-  }
-  render();
-}
-
-async function askWaitlist() {
-  const id = localStorage.getItem(WAIT);
-  if (!id) return;
-  try {
-    await waitsFor(await get(`/v1/waitlist/${encodeURIComponent(id)}`));
-  } catch (problem) {
-    if (problem.code !== "WAITLIST_ENTRY_NOT_FOUND") return;
-    localStorage.removeItem(WAIT);
-    entry = null;
-  }
-}
-
 // --- The flight, as it lives.
 
 async function onSeats(now, changed) {
@@ -474,6 +422,13 @@ async function onSeats(now, changed) {
   render();
 }
 
+/** Where no live events come at all, the map is at least drawn once. */
+async function withoutLive() {
+  if (model) return;
+  const seats = await get(`${PATH}/seats`).catch(() => null);
+  if (seats && !model) onSeats(modelOf({ ...seats, available: flight.available }), null);
+}
+
 function onSale(now) {
   sale = now;
   describe();
@@ -481,6 +436,8 @@ function onSale(now) {
 }
 
 function onState(state) {
+  const isBack = state === "live" && view.live.dataset.state === "waiting" && model;
+  if (isBack) setTimeout(load, Math.random() * SPREAD);
   isLive = state === "live";
   view.live.dataset.state = state;
   write(view.live, t(`live.${state}`));
@@ -503,10 +460,9 @@ async function start() {
   write(view.live, "");
   render();
   follow(flightId, { onSeats, onSale, onState });
+  setTimeout(withoutLive, SPREAD);
   setInterval(tick, TICK);
   setInterval(count, 2 * TICK);
-  setInterval(askWaitlist, ASK_WAITLIST_EVERY);
-  askWaitlist();
   addEventListener("online", () => { if (grabKept?.unsure && !grabbing) grab(); });
   await load();
   if (!grabKept) return;

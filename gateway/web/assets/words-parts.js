@@ -3,7 +3,7 @@ import { addWords } from "./words.js";
 
 addWords({
   en: {
-    "map.title": "Seat map", "map.legend": "What the seats mean", "map.exit": "Exit", "map.row": "Row {row}",
+    "map.title": "Seat map", "map.legend": "What the seats mean", "map.exit": "Exit",
     "map.window": "window", "map.middle": "middle", "map.aisle": "aisle", "map.alone": "window and aisle", "map.chosen": "chosen",
     "map.name": "{seat}, {place}, {status}",
     "pass.title": "Boarding pass", "pass.order": "Order", "pass.locator": "Record locator", "pass.departs": "Departure (local time)", "pass.total": "Total",
@@ -17,7 +17,7 @@ addWords({
     "pass.late": "The time to pay ran out before the payment arrived, and the seats went to others. You were not charged.",
   },
   "zh-TW": {
-    "map.title": "座位圖", "map.legend": "座位圖例", "map.exit": "出口", "map.row": "第 {row} 排",
+    "map.title": "座位圖", "map.legend": "座位圖例", "map.exit": "出口",
     "map.window": "靠窗", "map.middle": "中間", "map.aisle": "靠走道", "map.alone": "靠窗也靠走道", "map.chosen": "已選",
     "map.name": "{seat}，{place}，{status}",
     "pass.title": "登機證", "pass.order": "訂單", "pass.locator": "訂位代號", "pass.departs": "起飛（當地時間）", "pass.total": "總金額",
@@ -31,7 +31,7 @@ addWords({
     "pass.late": "付款完成前保留時間已到，座位已被別人訂走。您沒有被扣款。",
   },
   "zh-CN": {
-    "map.title": "座位图", "map.legend": "座位图例", "map.exit": "出口", "map.row": "第 {row} 排",
+    "map.title": "座位图", "map.legend": "座位图例", "map.exit": "出口",
     "map.window": "靠窗", "map.middle": "中间", "map.aisle": "靠过道", "map.alone": "靠窗也靠过道", "map.chosen": "已选",
     "map.name": "{seat}，{place}，{status}",
     "pass.title": "登机牌", "pass.order": "订单", "pass.locator": "订座编号", "pass.departs": "起飞（当地时间）", "pass.total": "总价",
