@@ -20,7 +20,8 @@ use crate::pages::Page;
 use crate::problem::{Code, Problem};
 use crate::waitlist::WaitlistName;
 use crate::{
-    admin, audit, cockpit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, rehearsal, waitlist,
+    admin, audit, cockpit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, rehearsal,
+    waitlist,
 };
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
@@ -387,9 +388,13 @@ fn allowed(path: &str) -> Option<&'static str> {
 
 /// The entry of `ADDRESSES` that a path belongs to.
 pub(crate) fn address(path: &str) -> Option<&'static (&'static str, &'static str)> {
-    // As warp has it, one slash more at the end is the same address.
+    // As warp has it, one slash more at the end is the same address; the root is nothing but one.
+    let is_root = path == "/";
     let path = path.strip_suffix('/').unwrap_or(path);
     let matches = |pattern: &str| {
+        if pattern == "/" {
+            return is_root;
+        }
         let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
         loop {
             match (wanted.next(), given.next()) {
@@ -467,6 +472,7 @@ mod tests {
         assert_eq!(allowed("/v1/flights/FR101/orders"), Some("POST"));
         assert_eq!(allowed("/v1/orders/x"), Some("GET, HEAD, PATCH, DELETE"));
         assert_eq!(allowed("/v1/flights/x/orders/"), Some("POST"));
+        assert_eq!(allowed("/"), Some("GET, HEAD"));
         for path in ["//", "/v1/flights//", "/v1/flights//orders", "/v2/flights", ""] {
             assert_eq!(allowed(path), None, "{path}");
         }

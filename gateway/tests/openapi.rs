@@ -367,6 +367,49 @@ async fn operators(server: &TestServer, checker: &mut Checker) {
     }
 }
 
+async fn pages(server: &TestServer, checker: &mut Checker) {
+    for path in ["/", "/orders", "/admin", "/v1/time", "/v1/time?x=1"] {
+        let operation = format!("GET {}", path.split('?').next().unwrap());
+        checker.check(&operation, &server.get(path).await);
+    }
+    checker.check("GET /flights/{flight_id}", &server.get("/flights/DEMO1").await);
+    for file in ["base.css", "chrome.js", "icon.svg", "nothing.js"] {
+        checker.check("GET /assets/{file}", &server.get(&format!("/assets/{file}")).await);
+    }
+}
+
+async fn rehearsals(server: &TestServer, checker: &mut Checker) {
+    for query in ["", "?since=2026-12-24T08:30:00Z", "?since=then"] {
+        let reply = server.admin(&format!("GET /v1/admin/cockpit{query}"), "").await;
+        checker.check("GET /v1/admin/cockpit", &reply);
+    }
+    let operation = "POST /v1/admin/flights/{flight_id}/rehearsals";
+    let request = operation.replace("{flight_id}", "DEMO3");
+    let plan = bodies(operation).remove(0).to_string();
+    let begun = server.admin(&request, &plan).await;
+    assert_eq!(begun.status, 201, "{begun:?}");
+    checker.check(operation, &begun);
+    checker.check(operation, &server.admin(&request, r#"{"over_seconds":121}"#).await);
+    checker.check(operation, &server.admin(&request.replace("DEMO3", "NOPE"), "").await);
+    checker.check(operation, &server.send(&request, &[], "").await);
+    let id = begun.json()["rehearsal_id"].as_str().unwrap().to_owned();
+    for operation in [
+        "GET /v1/admin/rehearsals/{rehearsal_id}",
+        "GET /v1/admin/rehearsals/{rehearsal_id}/seats",
+        "DELETE /v1/admin/rehearsals/{rehearsal_id}",
+        "GET /v1/admin/rehearsals/{rehearsal_id}",
+    ] {
+        for id in [id.as_str(), "0000000000000000"] {
+            checker.check(operation, &server.admin(&operation.replace("{rehearsal_id}", id), "").await);
+        }
+    }
+    // One that runs keeps out the next.
+    let long = server.admin(&request, r#"{"customers":1,"over_seconds":120}"#).await;
+    let busy = server.admin(&request, &plan).await;
+    checker.check(operation, &busy);
+    assert_eq!((long.status, busy.status), (201, 503), "{long:?} {busy:?}");
+}
+
 async fn waitlists(server: &TestServer, checker: &mut Checker) {
     let join = "POST /v1/flights/{flight_id}/waitlist";
     let mut entry = serde_json::Value::Null;
@@ -434,6 +477,8 @@ async fn every_answer_is_as_the_document_says() {
     seat_plans(&server, &mut checker).await;
     admins(&server, &mut checker).await;
     operators(&server, &mut checker).await;
+    rehearsals(&server, &mut checker).await;
+    pages(&server, &mut checker).await;
     let all: BTreeSet<String> = checker.document["paths"]
         .as_object()
         .unwrap()

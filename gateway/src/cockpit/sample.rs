@@ -29,23 +29,23 @@ pub(super) struct Look {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sample {
     pub(super) at: Timestamp,
-    won: u64,
-    replayed: u64,
+    pub(super) won: u64,
+    pub(super) replayed: u64,
     /// By code; those that were not given are left out.
-    refused: Vec<(Code, u64)>,
-    latency: Option<Quantiles>,
-    rounds: u64,
-    events: u64,
-    append: Option<Quantiles>,
-    backlog_events: u64,
-    backlog_bytes: u64,
-    backlog_ms: u64,
-    queued: u64,
-    live_readers: u64,
-    connections: u64,
+    pub(super) refused: Vec<(Code, u64)>,
+    pub(super) latency: Option<Quantiles>,
+    pub(super) rounds: u64,
+    pub(super) events: u64,
+    pub(super) append: Option<Quantiles>,
+    pub(super) backlog_events: u64,
+    pub(super) backlog_bytes: u64,
+    pub(super) backlog_ms: u64,
+    pub(super) queued: u64,
+    pub(super) live_readers: u64,
+    pub(super) connections: u64,
     /// Processor time in tenths of a percent of one core.
-    processor_tenths: u64,
-    memory_bytes: u64,
+    pub(super) processor_tenths: u64,
+    pub(super) memory_bytes: u64,
 }
 
 impl Look {
@@ -114,7 +114,10 @@ impl Sample {
         json.key("rounds").number(self.rounds).key("events").number(self.events);
         json.key("append_us");
         write_quantiles(json, self.append);
-        json.key("backlog_events").number(self.backlog_events).key("backlog_bytes").number(self.backlog_bytes);
+        json.key("backlog_events")
+            .number(self.backlog_events)
+            .key("backlog_bytes")
+            .number(self.backlog_bytes);
         json.key("backlog_ms").number(self.backlog_ms).key("queued").number(self.queued);
         json.key("live_readers").number(self.live_readers).key("connections").number(self.connections);
         let (percent, tenths) = (self.processor_tenths / 10, self.processor_tenths % 10);

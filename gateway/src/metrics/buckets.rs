@@ -29,7 +29,8 @@ impl Buckets {
     pub(super) fn read(page: &str, name: &str) -> Self {
         let mut buckets = Self::default();
         let rows = page.lines().filter_map(|line| {
-            let (bound, count) = line.strip_prefix(name)?.strip_prefix("_bucket{le=\"")?.split_once("\"} ")?;
+            let (bound, count) =
+                line.strip_prefix(name)?.strip_prefix("_bucket{le=\"")?.split_once("\"} ")?;
             let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
             Some((bound, count.parse().ok()?))
         });
@@ -43,7 +44,8 @@ impl Buckets {
     /// Quantiles, in microseconds, of what was recorded in seconds since `earlier`; `None` if nothing was.
     pub fn since(&self, earlier: &Self) -> Option<Quantiles> {
         let before = |place: usize| earlier.counts.get(place).copied().unwrap_or(0);
-        let new: Vec<u64> = (0..).zip(&self.counts).map(|(place, count)| count.saturating_sub(before(place))).collect();
+        let new: Vec<u64> =
+            (0..).zip(&self.counts).map(|(place, count)| count.saturating_sub(before(place))).collect();
         let all = new.last().copied().filter(|all| *all > 0)?;
         let highest = new.iter().position(|count| *count == all)?;
         Some(Quantiles {
@@ -74,7 +76,11 @@ impl Buckets {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "buckets span microseconds to seconds")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "buckets span microseconds to seconds"
+)]
 fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round().max(0.0) as u64
 }

@@ -235,3 +235,27 @@ pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     response.headers_mut().insert(CONTENT_TYPE, CONTENT);
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_histogram_of_appends_is_one_that_the_engine_keeps() {
+        assert!(meters::MEASURES.iter().any(|measure| measure.name == APPENDS));
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_back() {
+        let metrics = Metrics::new(None);
+        let before = metrics.counted();
+        metrics.note_grab(Instant::now(), Outcome::Won);
+        metrics.note_grab(Instant::now(), Outcome::Problem(Code::SoldOut));
+        let now = metrics.counted();
+        assert_eq!((now.won, now.refused[Code::SoldOut as usize], before.won), (1, 1, 0));
+        let quantiles = now.grabs.since(&before.grabs).unwrap();
+        assert!(quantiles.p50 > 0 && quantiles.max >= quantiles.p50, "{quantiles:?}");
+        assert_eq!(now.appends.since(&before.appends), None);
+        assert!(now.used.processor >= before.used.processor && now.used.memory_bytes > 0);
+    }
+}

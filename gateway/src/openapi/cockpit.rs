@@ -9,8 +9,8 @@ use super::customers::{a_seat_map, flight};
 use super::operation::{Answer, Operation, json as answer, optional_body, query, segment};
 use super::requests::{a_moment, flight_id};
 use super::shape::{
-    May, Must, Shape, boolean, count, list, moment, named, object, one_of_words, or_null, strict, string, text,
-    whole,
+    May, Must, Shape, boolean, count, list, moment, named, object, one_of_words, or_null, strict, string,
+    text, whole,
 };
 use crate::problem::Code;
 use crate::rehearsal::{CHECKS, CUSTOMERS_MAX, OVER_SECONDS_MAX, StartFrom, State};
@@ -54,7 +54,12 @@ fn cockpit() -> Vec<(&'static str, Shape)> {
         ("latency_us", Must, or_null(named("Quantiles")), "How long they took; null if there was none."),
         ("rounds", Must, count().into(), "Rounds that the journal has taken in it."),
         ("events", Must, count().into(), "Events in them."),
-        ("append_us", Must, or_null(named("Quantiles")), "How long the journal took for a round; null if it took none."),
+        (
+            "append_us",
+            Must,
+            or_null(named("Quantiles")),
+            "How long the journal took for a round; null if it took none.",
+        ),
         ("backlog_events", Must, count().into(), "Events that are durable, but not in the store yet."),
         ("backlog_bytes", Must, count().into(), "What those of them take that are kept in memory."),
         ("backlog_ms", Must, count().into(), "How long ago the oldest of them happened."),
@@ -81,7 +86,12 @@ fn cockpit() -> Vec<(&'static str, Shape)> {
 fn rehearsals() -> Vec<(&'static str, Shape)> {
     let wanted = vec![
         ("customers", May, or_null(whole(1, CUSTOMERS_MAX.into())), "How many come; 10,000 without it."),
-        ("over_seconds", May, or_null(whole(1, OVER_SECONDS_MAX.into())), "Within how many seconds; 10 without it."),
+        (
+            "over_seconds",
+            May,
+            or_null(whole(1, OVER_SECONDS_MAX.into())),
+            "Within how many seconds; 10 without it.",
+        ),
         (
             "start_from",
             May,
@@ -95,7 +105,12 @@ fn rehearsals() -> Vec<(&'static str, Shape)> {
         ("sent", Must, count().into(), "Customers who came in it."),
         ("won", Must, count().into(), "Customers who were told in it that they have seats."),
         ("refused", Must, count().into(), "Customers who were told in it that they have none."),
-        ("p99_us", Must, or_null(count()), "99 of 100 of those answered had waited for less, in microseconds."),
+        (
+            "p99_us",
+            Must,
+            or_null(count()),
+            "99 of 100 of those answered had waited for less, in microseconds.",
+        ),
     ];
     let check = vec![
         ("name", Must, one_of_words(CHECKS).into(), "What must hold."),
@@ -125,7 +140,12 @@ fn rehearsals() -> Vec<(&'static str, Shape)> {
         ),
         ("sold_out_after_ms", Must, or_null(count()), "When the last seat went."),
         ("timeline", Must, list(object("An interval.", interval)).into(), "What happened when."),
-        ("checks", Must, or_null(list(object("A check.", check))), "Made at the end; null before, and if it never came."),
+        (
+            "checks",
+            Must,
+            or_null(list(object("A check.", check))),
+            "Made at the end; null before, and if it never came.",
+        ),
         ("failure", Must, or_null(string()), "Why it could not go on, if it has `failed`."),
     ];
     vec![
@@ -213,7 +233,12 @@ pub(super) fn operations() -> Vec<Operation> {
                  sale. The flight itself does not change. One rehearsal runs at a time.",
             )
         },
-        get(one, "getRehearsal", "A rehearsal's progress, and its report", "The last few are kept in memory."),
+        get(
+            one,
+            "getRehearsal",
+            "A rehearsal's progress, and its report",
+            "The last few are kept in memory.",
+        ),
         Operation {
             method: HttpMethod::Delete,
             ..get(one, "stopRehearsal", "Stop a rehearsal", "To repeat it is harmless.")

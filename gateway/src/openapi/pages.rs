@@ -4,9 +4,8 @@
 use serde_json::json;
 use utoipa::openapi::path::HttpMethod;
 
-use super::customers::flight;
 use super::operation::{Answer, Operation, json as answer, page, segment};
-use super::shape::{Must, Shape, moment, object, text};
+use super::shape::{Must, Shape, moment, object, string, text};
 use crate::problem::Code;
 
 /// What a file of the pages is called.
@@ -36,6 +35,7 @@ fn get(path: &'static str, id: &'static str, summary: &'static str, description:
 /// What can be asked.
 pub(super) fn operations() -> Vec<Operation> {
     let filters = "Its query holds the filters; the server does not look at it.";
+    let any = string().min_length(Some(1));
     let files = text(4, FILE_CHARS_MAX, FILE);
     let file = |media_type| Answer { media_type, ..page("The file.") };
     vec![
@@ -51,7 +51,7 @@ pub(super) fn operations() -> Vec<Operation> {
         },
         get("/", "showDepartures", "The flights on sale, as a page", filters),
         Operation {
-            parameters: vec![flight("DEMO1")],
+            parameters: vec![segment("flight_id", any, "The flight's id.", Some("DEMO1".into()))],
             ..get(
                 "/flights/{flight_id}",
                 "showFlight",
@@ -60,10 +60,19 @@ pub(super) fn operations() -> Vec<Operation> {
             )
         },
         get("/orders", "showOrders", "A customer's orders, as a page", filters),
-        get("/admin", "showAdmin", "The admin's page", "It asks for a token, and sends it with what it asks for."),
+        get(
+            "/admin",
+            "showAdmin",
+            "The admin's page",
+            "It asks for a token, and sends it with what it asks for.",
+        ),
         Operation {
             parameters: vec![segment("file", files, "Which file.", Some("base.css".into()))],
-            answers: vec![file("text/css; charset=utf-8"), file("text/javascript; charset=utf-8"), file("image/svg+xml")],
+            answers: vec![
+                file("text/css; charset=utf-8"),
+                file("text/javascript; charset=utf-8"),
+                file("image/svg+xml"),
+            ],
             codes: &[Code::NotFound],
             ..get(
                 "/assets/{file}",

@@ -297,7 +297,8 @@ impl Rehearsals {
         }
         let rehearsal = Rehearsal::new(format!("{id:016x}"), plan, now, FlightView::of(&began));
         let rehearsal = Arc::new(rehearsal);
-        kept.thread = Some(thread_of(&rehearsal, began, patience).map_err(|e| StartError::Broken(e.to_string()))?);
+        kept.thread =
+            Some(thread_of(&rehearsal, began, patience).map_err(|e| StartError::Broken(e.to_string()))?);
         if kept.rehearsals.len() == KEPT_MAX {
             kept.rehearsals.pop_front();
         }

@@ -58,10 +58,7 @@ struct Rush<'a> {
     told: Told,
 }
 
-async fn answer(
-    arrival: Arrival,
-    pending: PendingAnswer,
-) -> (Arrival, Result<Answer, OutcomeUnknown>) {
+async fn answer(arrival: Arrival, pending: PendingAnswer) -> (Arrival, Result<Answer, OutcomeUnknown>) {
     (arrival, pending.await)
 }
 

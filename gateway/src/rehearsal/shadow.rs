@@ -48,8 +48,7 @@ impl Shadow {
             arbiters: 1,
             runtime,
         })?;
-        let flight =
-            engine.adopt(RecoveredFlight { flight: began.clone(), epoch: Epoch(1), stored: BEGUN });
+        let flight = engine.adopt(RecoveredFlight { flight: began.clone(), epoch: Epoch(1), stored: BEGUN });
         Ok(Self { flight, began, engine, journal })
     }
 
@@ -67,7 +66,9 @@ impl Shadow {
         let Ok(events) = self.journal.read(self.flight.flight_id(), BEGUN, usize::MAX) else { return false };
         let mut flight = self.began.clone();
         events.iter().for_each(|event| flight.apply(event));
-        flight.check().is_ok() && flight.seq() == view.seq && flight.map().rows().eq(view.rows.iter().copied())
+        flight.check().is_ok()
+            && flight.seq() == view.seq
+            && flight.map().rows().eq(view.rows.iter().copied())
     }
 
     /// Ends its threads. Blocks for as long as a turn takes.

@@ -141,8 +141,7 @@ impl Tally {
 
     fn close(&mut self) {
         let ms = u64::try_from(self.end_of_present().as_millis()).unwrap_or(u64::MAX);
-        let p99_us =
-            (!self.present_latency.is_empty()).then(|| self.present_latency.value_at_quantile(0.99));
+        let p99_us = (!self.present_latency.is_empty()).then(|| self.present_latency.value_at_quantile(0.99));
         self.timeline.push(Interval { ms, p99_us, ..self.present });
         self.present = Interval::new();
         self.present_latency.reset();

@@ -15,7 +15,7 @@ const SIGN_IN: &str = "[data-test='sign.in']";
 /// Signs in, and waits for the list of flights.
 pub(crate) fn signs_in(browser: &Browser) {
     browser.goes_to("/admin");
-    browser.types("#token", TOKEN);
+    browser.types("[name=token]", TOKEN);
     browser.clicks(SIGN_IN);
     browser.sees("[data-test=tab-flights]");
 }
@@ -31,7 +31,7 @@ fn sale(stage: &Stage, flight: &str) -> Value {
 }
 
 fn says_done(browser: &Browser) {
-    browser.sees(".said .note.good");
+    browser.sees("main .note.good");
 }
 
 /// What a refused grab is told.
@@ -50,10 +50,10 @@ fn the_admins_day() {
     // A wrong token, then the right one.
     browser.expects("status of 401");
     browser.goes_to("/admin");
-    browser.types("#token", "not-the-token-at-all");
+    browser.types("[name=token]", "not-the-token-at-all");
     browser.clicks(SIGN_IN);
     browser.sees(".sign-in .note.bad");
-    browser.types("#token", TOKEN);
+    browser.types("[name=token]", TOKEN);
     browser.clicks(SIGN_IN);
     browser.sees("[data-test=tab-flights]");
 
@@ -66,7 +66,7 @@ fn the_admins_day() {
     rehearses(&stage, &browser);
     closes(&stage, &browser);
 
-    browser.clicks("[data-test=sign-out]");
+    browser.clicks("[data-test='sign.out']");
     browser.sees(SIGN_IN);
 }
 
@@ -78,7 +78,10 @@ fn creates_from_a_template(stage: &Stage, browser: &Browser) {
     browser.types("[name=origin]", "TPE");
     browser.types("[name=destination]", "FUK");
     browser.chooses("[name=aircraft]", "AT76");
-    browser.waits_for("a preview with 72 seats", "document.querySelectorAll('seat-map [data-seat]').length === 72");
+    browser.waits_for(
+        "a preview with 72 seats",
+        "document.querySelectorAll('seat-map [data-seat]').length === 72",
+    );
     browser.types("[name='fares.economy']", "499");
     browser.types("[name='sale.max_seats_per_customer']", "100");
     browser.types("[name='sale.hold_seconds']", "0");
@@ -102,29 +105,33 @@ fn blocks_seats_on_the_map(stage: &Stage, browser: &Browser) {
     for seat in ["1A", "1C"] {
         browser.clicks(&format!("[data-seat='{seat}']"));
     }
-    browser.clicks("[data-test=block]");
+    browser.clicks("[data-test='seats.block']");
     says_done(browser);
     browser.sees("[data-seat='1A'][data-status=blocked]");
     browser.sees("[data-seat='1C'][data-status=blocked]");
     let blocked = |stage: &Stage| stage.seats(DAY).iter().filter(|seat| seat.ends_with("=blocked")).count();
     assert_eq!(blocked(stage), 2);
     browser.clicks("[data-seat='1C']");
-    browser.clicks("[data-test=unblock]");
+    browser.clicks("[data-test='seats.unblock']");
     browser.sees("[data-seat='1C'][data-status=free]");
     assert_eq!(blocked(stage), 1);
 }
 
 fn opens_and_sells(stage: &Stage, browser: &Browser) {
     assert_eq!(refused(stage, DAY), "SALE_NOT_OPEN");
-    browser.clicks("[data-test=open]");
+    browser.clicks("[data-test='do.open']");
     browser.sees("[data-state=open]");
     assert_eq!(sale(stage, DAY), "open");
     for customer in ["mei", "tao", "lin"] {
-        let passenger = json!([{"name": format!("{customer} the first")}, {"name": format!("{customer} the second")}]);
+        let passenger =
+            json!([{"name": format!("{customer} the first")}, {"name": format!("{customer} the second")}]);
         stage.grabs(DAY, &json!({"customer_id": customer, "quantity": 2, "passengers": passenger}));
     }
     // The map is live.
-    browser.waits_for("six seats are sold on the map", "document.querySelectorAll('seat-map [data-status=sold]').length === 6");
+    browser.waits_for(
+        "six seats are sold on the map",
+        "document.querySelectorAll('seat-map [data-status=sold]').length === 6",
+    );
 }
 
 fn sees_it_in_the_cockpit(stage: &Stage, browser: &Browser) {
@@ -133,7 +140,8 @@ fn sees_it_in_the_cockpit(stage: &Stage, browser: &Browser) {
     browser.sees("[data-tile='tile.store'].good");
     browser.until("a grab in the cockpit", || {
         stage.grabs(DAY, &json!({"customer_id": "watched", "quantity": 1}));
-        let won = browser.value("parseFloat(document.querySelector(\"[data-tile='line.won'] dd\")?.innerText)");
+        let won =
+            browser.value("parseFloat(document.querySelector(\"[data-tile='line.won'] dd\")?.innerText)");
         won.as_f64().filter(|won| *won > 0.0)
     });
     assert_eq!(browser.count(".charts svg"), 9, "nine charts are drawn");
@@ -143,7 +151,7 @@ fn sees_it_in_the_cockpit(stage: &Stage, browser: &Browser) {
 
 fn pauses_and_adds_rows(stage: &Stage, browser: &Browser) {
     browser.clicks("[data-test=tab-flights]");
-    browser.clicks(&format!("[data-flight='{DAY}'] [data-test=pause]"));
+    browser.clicks(&format!("[data-flight='{DAY}'] [data-test='do.pause']"));
     browser.sees(&format!("[data-flight='{DAY}'] [data-state=paused]"));
     assert_eq!(refused(stage, DAY), "SALE_PAUSED");
     browser.clicks(&format!("[data-flight='{DAY}'] a"));
@@ -153,7 +161,7 @@ fn pauses_and_adds_rows(stage: &Stage, browser: &Browser) {
     browser.clicks("[data-test='rows.add']");
     browser.waits_for("the map has grown", "document.querySelectorAll('seat-map [data-seat]').length === 80");
     assert_eq!(stage.gets(&format!("/v1/flights/{DAY}"))["capacity"], 80);
-    browser.clicks("[data-test=open]");
+    browser.clicks("[data-test='do.open']");
     browser.sees("[data-state=open]");
 }
 
@@ -162,7 +170,11 @@ fn reads_the_books(stage: &Stage, browser: &Browser) {
     browser.reads("table", "mei the first");
     let manifest = stage.gets(&format!("/v1/admin/flights/{DAY}/manifest"));
     let seated = manifest["seats"].as_array().map(Vec::len);
-    assert_eq!(browser.count("tbody tr"), seated.unwrap_or_default() as u64, "a line for every seat that is taken");
+    assert_eq!(
+        browser.count("tbody tr"),
+        seated.unwrap_or_default() as u64,
+        "a line for every seat that is taken"
+    );
     opens(browser, "audit");
     browser.waits_for("all that happened", "document.querySelectorAll('tbody tr').length >= 8");
     pages::is_translated(browser);
@@ -189,21 +201,27 @@ fn rehearses(stage: &Stage, browser: &Browser) {
     browser.types("[name=over_seconds]", "2");
     browser.clicks("[data-test='rehearse.start']");
     browser.sees("[data-test=rehearse-state][data-state=running]");
-    browser.waits_for("the map fills up", "document.querySelectorAll('seat-map [data-status=sold]').length > 20");
+    browser.waits_for(
+        "the map fills up",
+        "document.querySelectorAll('seat-map [data-status=sold]').length > 20",
+    );
     browser.sees("[data-test=rehearse-state][data-state=done]");
     browser.sees("[data-test=rehearse-report]");
     browser.sees(".checks .good");
     assert_eq!(browser.count(".checks .bad"), 0, "every check holds");
-    browser.waits_for("sold out, but for the blocked seat", "document.querySelectorAll('seat-map [data-status=free], seat-map [data-status=held]').length === 0");
+    browser.waits_for(
+        "sold out, but for the blocked seat",
+        "document.querySelectorAll('seat-map [data-status=free], seat-map [data-status=held]').length === 0",
+    );
     let after = (stage.gets(&format!("/v1/flights/{DAY}")), stage.seats(DAY), stage.orders(DAY).len());
     assert_eq!(before, after, "the real flight was touched");
 }
 
 fn closes(stage: &Stage, browser: &Browser) {
-    browser.clicks("[data-test=close]");
+    browser.clicks("[data-test='do.close']");
     browser.clicks("dialog [data-test=no]");
     assert_eq!(sale(stage, DAY), "open");
-    browser.clicks("[data-test=close]");
+    browser.clicks("[data-test='do.close']");
     browser.clicks("dialog [data-test=yes]");
     browser.sees("[data-state=closed]");
     assert_eq!(sale(stage, DAY), "closed");
@@ -223,7 +241,8 @@ fn every_view_of_the_admin_can_be_used_by_everybody_in_each_language() {
         let browser = Browser::open(&stage.site(), look);
         signs_in(&browser);
         let views = ["map", "rules", "aircraft", "rehearse", "manifest", "waitlist", "refunds", "audit"];
-        let tabs = ["cockpit", "flights", "new", "import", "orders"].map(|tab| (format!("#{tab}"), format!("tab-{tab}")));
+        let tabs = ["cockpit", "flights", "new", "import", "orders"]
+            .map(|tab| (format!("#{tab}"), format!("tab-{tab}")));
         let parts = views.map(|view| (format!("#flight=VIEWS&view={view}"), format!("view-{view}")));
         for (hash, mark) in tabs.into_iter().chain(parts) {
             browser.script("location.hash = arguments[0]", &json!([hash]));
@@ -255,9 +274,9 @@ fn flights_are_imported_from_a_file_and_its_mistakes_are_shown_by_line() {
     browser.expects("status of 400");
     signs_in(&browser);
     browser.clicks("[data-test=tab-import]");
-    browser.adds("#file", bad.to_str().expect("a path"));
+    browser.adds("[data-test='import.file']", bad.to_str().expect("a path"));
     browser.reads("table", "origin");
-    browser.adds("#file", good.to_str().expect("a path"));
+    browser.adds("[data-test='import.file']", good.to_str().expect("a path"));
     browser.reads(".ids", "FR801-20300601");
     assert_eq!(stage.gets("/v1/flights")["flights"], json!([]), "it was only tried");
     browser.clicks("[data-test='import.go']");

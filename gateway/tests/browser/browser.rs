@@ -25,6 +25,8 @@ const SHOWN_CHARS: usize = 1500;
 
 /// Keys that have no letter, as the protocol writes them.
 pub(crate) mod key {
+    /// Lets go of all that are held down.
+    pub(crate) const NONE: &str = "\u{e000}";
     pub(crate) const TAB: &str = "\u{e004}";
     pub(crate) const ENTER: &str = "\u{e007}";
     pub(crate) const SHIFT: &str = "\u{e008}";
@@ -118,7 +120,8 @@ impl Browser {
     }
 
     fn does(&self, path: &str, body: &Value) -> Value {
-        self.command(Method::POST, path, Some(body)).unwrap_or_else(|refused| self.fail(&format!("{path}: {}", refused.message)))
+        self.command(Method::POST, path, Some(body))
+            .unwrap_or_else(|refused| self.fail(&format!("{path}: {}", refused.message)))
     }
 
     /// A command of Chromium's own protocol.
@@ -184,13 +187,15 @@ impl Browser {
 
     /// Waits until an element is there and can be seen.
     pub(crate) fn sees(&self, css: &str) {
-        let is_seen = format!("[...document.querySelectorAll({})].some((one) => one.checkVisibility())", json!(css));
+        let is_seen =
+            format!("[...document.querySelectorAll({})].some((one) => one.checkVisibility())", json!(css));
         self.waits_for(&format!("{css} is seen"), &is_seen);
     }
 
     /// Waits until no such element can be seen.
     pub(crate) fn sees_no(&self, css: &str) {
-        let is_gone = format!("![...document.querySelectorAll({})].some((one) => one.checkVisibility())", json!(css));
+        let is_gone =
+            format!("![...document.querySelectorAll({})].some((one) => one.checkVisibility())", json!(css));
         self.waits_for(&format!("{css} is gone"), &is_gone);
     }
 
@@ -217,14 +222,16 @@ impl Browser {
     }
 
     fn element(&self, css: &str) -> Result<String, Refused> {
-        let found = self.command(Method::POST, "/element", Some(&json!({"using": "css selector", "value": css})))?;
+        let found =
+            self.command(Method::POST, "/element", Some(&json!({"using": "css selector", "value": css})))?;
         Ok(found[ELEMENT].as_str().expect("an element has an id").to_owned())
     }
 
     /// Scrolls to it and clicks as a mouse does: what is covered, hidden or disabled is not clicked.
     pub(crate) fn clicks(&self, css: &str) {
         self.tries(css, |id| {
-            let element = json!({"script": "arguments[0].scrollIntoView({block: 'center'})", "args": [{ELEMENT: id}]});
+            let element =
+                json!({"script": "arguments[0].scrollIntoView({block: 'center'})", "args": [{ELEMENT: id}]});
             self.command(Method::POST, "/execute/sync", Some(&element))?;
             let enabled = self.command(Method::GET, &format!("/element/{id}/enabled"), None)?;
             if enabled == false {
@@ -234,15 +241,16 @@ impl Browser {
         });
     }
 
-    /// Types into a field, in the place of what is there.
+    /// Types into a field, in the place of what is there: all of it is selected first.
     pub(crate) fn types(&self, css: &str, text: &str) {
-        self.tries(css, |id| self.command(Method::POST, &format!("/element/{id}/clear"), Some(&json!({}))));
-        self.adds(css, text);
+        self.adds(css, &format!("{}a{}{text}", key::CONTROL, key::NONE));
     }
 
     /// Types into a field, behind what is there.
     pub(crate) fn adds(&self, css: &str, text: &str) {
-        self.tries(css, |id| self.command(Method::POST, &format!("/element/{id}/value"), Some(&json!({"text": text}))));
+        self.tries(css, |id| {
+            self.command(Method::POST, &format!("/element/{id}/value"), Some(&json!({"text": text})))
+        });
     }
 
     /// Chooses from a list, by the option's value.
@@ -278,7 +286,9 @@ impl Browser {
     pub(crate) fn presses(&self, keys: &[&str]) {
         let strokes: Vec<Value> = keys
             .iter()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
+            .flat_map(|key| {
+                [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+            })
             .collect();
         self.does("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]}));
     }
@@ -286,7 +296,8 @@ impl Browser {
     /// Presses a key while another one is held down.
     pub(crate) fn presses_with(&self, held: &str, key: &str) {
         let stroke = |kind: &str, key: &str| json!({"type": kind, "value": key});
-        let strokes = [stroke("keyDown", held), stroke("keyDown", key), stroke("keyUp", key), stroke("keyUp", held)];
+        let strokes =
+            [stroke("keyDown", held), stroke("keyDown", key), stroke("keyUp", key), stroke("keyUp", held)];
         self.does("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]}));
     }
 

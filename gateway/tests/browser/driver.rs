@@ -82,7 +82,8 @@ impl Driver {
         }
         let answered = request.send().and_then(|response| Ok((response.status(), response.text()?)));
         let (status, text) = answered.map_err(|error| Refused::new("no answer", &error))?;
-        let mut answer: Value = serde_json::from_str(&text).map_err(|error| Refused::new("no JSON", &error))?;
+        let mut answer: Value =
+            serde_json::from_str(&text).map_err(|error| Refused::new("no JSON", &error))?;
         let value = answer["value"].take();
         if status.is_success() {
             return Ok(value);

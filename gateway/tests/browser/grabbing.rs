@@ -19,7 +19,7 @@ pub(crate) fn map(browser: &Browser) -> Vec<String> {
 
 /// The seats that the map says are the visitor's.
 fn mine(browser: &Browser) -> BTreeSet<String> {
-    let drawn = browser.value("[...document.querySelectorAll('seat-map [data-look=mine]')].map((one) => one.dataset.seat)");
+    let drawn = browser.value("[...document.querySelectorAll('seat-map [data-seat][data-look=mine]')].map((one) => one.dataset.seat)");
     serde_json::from_value(drawn).expect("seats")
 }
 
@@ -89,18 +89,29 @@ fn two_browsers_grab_until_all_is_sold_and_their_maps_agree() {
 fn one_grabs_holds_pays_and_cancels_in_each_language() {
     let stage = Stage::empty();
     stage.flight("WHOLE", 10, &json!({"sale": {"state": "open", "hold_seconds": 600}}));
-    for (languages, held, confirmed, cancelled) in
-        [("en", "Held", "Confirmed", "Cancelled"), ("zh-TW", "保留中", "已確認", "已取消"), ("zh-CN", "保留中", "已确认", "已取消")]
-    {
+    for (languages, held, confirmed, cancelled) in [
+        ("en", "Held", "Confirmed", "Cancelled"),
+        ("zh-TW", "保留中", "已確認", "已取消"),
+        ("zh-CN", "保留中", "已确认", "已取消"),
+    ] {
         let browser = Browser::open(&stage.site(), Look::DESK.speaking(languages));
         looks_at(&browser, "WHOLE");
         pages::is_translated(&browser);
         is_party_of(&browser, 3);
         browser.clicks(GRAB);
         browser.reads("boarding-pass [data-test=order-status]", held);
-        browser.waits_for("a locator of six", "/^[A-Z0-9]{6}$/.test(document.querySelector('boarding-pass [data-test=locator]').innerText)");
-        browser.waits_for("the hold is counted down", "/0?9:[0-5]\\d/.test(document.querySelector('[data-test=hold-left]').innerText)");
-        browser.waits_for("three seats of one's own", "document.querySelectorAll('seat-map [data-look=mine]').length === 3");
+        browser.waits_for(
+            "a locator of six",
+            "/^[A-Z0-9]{6}$/.test(document.querySelector('boarding-pass [data-test=locator]').innerText)",
+        );
+        browser.waits_for(
+            "the hold is counted down",
+            "/0?9:[0-5]\\d/.test(document.querySelector('[data-test=hold-left]').innerText)",
+        );
+        browser.waits_for(
+            "three seats of one's own",
+            "document.querySelectorAll('seat-map [data-seat][data-look=mine]').length === 3",
+        );
         pages::is_translated(&browser);
         agrees(&browser, &stage, "WHOLE");
 
@@ -115,7 +126,10 @@ fn one_grabs_holds_pays_and_cancels_in_each_language() {
         pages::is_translated(&browser);
         browser.clicks("[data-test=cancelling-yes]");
         browser.reads("boarding-pass [data-test=order-status]", cancelled);
-        browser.waits_for("no seat of one's own", "document.querySelectorAll('seat-map [data-look=mine]').length === 0");
+        browser.waits_for(
+            "no seat of one's own",
+            "document.querySelectorAll('seat-map [data-seat][data-look=mine]').length === 0",
+        );
         agrees(&browser, &stage, "WHOLE");
     }
     let statuses: Vec<Value> = stage.orders("WHOLE").iter().map(|order| order["status"].clone()).collect();
@@ -132,7 +146,10 @@ fn a_hold_that_runs_out_gives_its_seats_back_before_ones_eyes() {
     browser.sees("boarding-pass[data-status=held]");
     browser.sees("boarding-pass[data-status=expired]");
     browser.sees_no("[data-test=pay]");
-    browser.waits_for("all is free again", "document.querySelectorAll('seat-map [data-status=free]').length === 12");
+    browser.waits_for(
+        "all is free again",
+        "document.querySelectorAll('seat-map [data-status=free]').length === 12",
+    );
     agrees(&browser, &stage, "SHORT");
 }
 
@@ -216,7 +233,10 @@ fn who_waits_for_seats_gets_those_that_come_back() {
     browser.reads("[data-test=position]", "1");
     stage.posts(&format!("/v1/orders/{}/cancel", order["order_id"].as_str().expect("an id")), &json!({}));
     browser.sees("boarding-pass[data-status=held]");
-    browser.waits_for("seats of one's own", "document.querySelectorAll('seat-map [data-look=mine]').length > 0");
+    browser.waits_for(
+        "seats of one's own",
+        "document.querySelectorAll('seat-map [data-seat][data-look=mine]').length > 0",
+    );
     agrees(&browser, &stage, "WAIT");
 }
 

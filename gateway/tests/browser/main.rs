@@ -14,6 +14,7 @@ mod grabbing;
 mod keyboard;
 mod orders;
 mod pages;
+mod screenshots;
 mod stage;
 mod states;
 #[path = "../support/mod.rs"]

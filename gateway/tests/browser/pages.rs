@@ -99,7 +99,8 @@ fn a_visitor_switches_the_language_and_the_light_and_both_stay() {
     let in_light = paper(&browser);
     for (tag, word) in [("zh-TW", "航班"), ("zh-CN", "我的订单"), ("en", "My orders")] {
         browser.chooses("header.bar select", tag);
-        browser.waits_for("the page starts anew", &format!("document.documentElement.lang === {}", json!(tag)));
+        browser
+            .waits_for("the page starts anew", &format!("document.documentElement.lang === {}", json!(tag)));
         browser.reads("header.bar", word);
     }
     browser.chooses("header.bar select", "zh-TW");

@@ -35,7 +35,8 @@ impl Stage {
     /// One with settings of its own.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder is made");
-        let plan = settings.iter().fold(Plan::embedded(folder.path()), |plan, (key, value)| plan.with(key, value));
+        let plan =
+            settings.iter().fold(Plan::embedded(folder.path()), |plan, (key, value)| plan.with(key, value));
         let mut gateway = plan.start();
         gateway.wait_ready(START_PATIENCE).unwrap_or_else(|error| panic!("the start failed: {error}"));
         let _ = rustls::crypto::ring::default_provider().install_default();

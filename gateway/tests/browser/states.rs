@@ -58,7 +58,10 @@ fn the_flight_page_can_be_used_by_everybody_whatever_it_shows() {
         browser.clicks("[data-test=leave]");
         browser.sees_no("[data-test=position]");
         for order in [rest, last] {
-            stage.posts(&format!("/v1/orders/{}/cancel", order["order_id"].as_str().expect("an id")), &json!({}));
+            stage.posts(
+                &format!("/v1/orders/{}/cancel", order["order_id"].as_str().expect("an id")),
+                &json!({}),
+            );
         }
     }
 }
@@ -70,7 +73,10 @@ fn the_orders_page_can_be_used_by_everybody_whatever_it_shows() {
     for number in 0..3 {
         let order = stage.grabs("STATES", &json!({"customer_id": "mei", "quantity": 2}));
         if number == 1 {
-            stage.posts(&format!("/v1/orders/{}/cancel", order["order_id"].as_str().expect("an id")), &json!({}));
+            stage.posts(
+                &format!("/v1/orders/{}/cancel", order["order_id"].as_str().expect("an id")),
+                &json!({}),
+            );
         }
     }
     for look in [Look::DESK, Look::PHONE.speaking("zh-CN")] {

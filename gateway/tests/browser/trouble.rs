@@ -36,7 +36,8 @@ pub(crate) fn requests(log: &[Value]) -> Vec<String> {
         let text = entry["message"].as_str()?;
         let event: Value = serde_json::from_str(text).ok()?;
         let event = &event["message"];
-        (event["method"] == "Network.requestWillBeSent").then(|| event["params"]["request"]["url"].as_str().map(str::to_owned))?
+        (event["method"] == "Network.requestWillBeSent")
+            .then(|| event["params"]["request"]["url"].as_str().map(str::to_owned))?
     };
     log.iter().filter_map(sent).collect()
 }

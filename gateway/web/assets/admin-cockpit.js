@@ -1,6 +1,6 @@
 // The cockpit: what the server does, second by second, over the last minutes.
 import { get } from "./api.js";
-import { choice, every, heading } from "./admin-kit.js";
+import { choice, every, heading, hint } from "./admin-kit.js";
 import { chart } from "./chart.js";
 import { h, put } from "./dom.js";
 import { here, number } from "./format.js";
@@ -73,7 +73,7 @@ export function cockpit(place) {
 
   minutes.value = 2;
   put(place, h("div", { class: "row spread" }, heading(t("tab.cockpit")), h("label", null, t("minutes"), minutes)), tiles,
-    h("p", { class: "dim" }, t("chart.says")), h("div", { class: "charts" }, drawn.map(({ element }) => element)));
+    hint("chart.says"), h("div", { class: "charts" }, drawn.map(({ element }) => element)));
   const end = every(POLL_MS, async () => {
     const since = samples.at(-1)?.at;
     const state = await get(`/v1/admin/cockpit${since ? `?since=${encodeURIComponent(since)}` : ""}`);

@@ -2,7 +2,7 @@
 import "./seat-map.js";
 import { Problem, get } from "./api.js";
 import { saleButtons } from "./admin-flights.js";
-import { adminPath, ask, book, button, departure, every, field, fieldset, form, heading, lines, link, saleTag, say, send, table, when, whole } from "./admin-kit.js";
+import { across, adminPath, ask, book, button, departure, down, every, field, form, heading, hint, lines, link, saleTag, say, send, table, when, whole } from "./admin-kit.js";
 import { cabinFields, saleRules, seatPlan, timesHint } from "./admin-new.js";
 import { rehearse } from "./admin-rehearse.js";
 import { $, h, put } from "./dom.js";
@@ -37,8 +37,8 @@ function open(place, flight, given, ends) {
   const path = adminPath(id);
   const part = Object.hasOwn(PARTS, given.get("view") ?? "") ? given.get("view") : "map";
   const [tag, live, kind, seats, seqs] = [h("span"), h("span"), h("span"), h("b"), h("span")];
-  const [deeds, said] = [h("div", { class: "row" }), h("div")];
-  const inner = h("div", { class: "stack" });
+  const [deeds, said] = [across(), h("div")];
+  const inner = down();
   const restart = button("restart", async () => {
     if (!await ask("restart", h("p", null, t("restart.says")))) return null;
     return t("restart.done", await send(said, "POST", `${path}/restart`));
@@ -107,9 +107,9 @@ function map(place, view) {
   const cabin = cabinFields("", () => before.fare.currency, { ...before, rows: ["", ""] });
   put(place, h("div", { class: "two" },
     h("div", { class: "stack" },
-      h("div", { class: "card stack sticky" }, h("p", { class: "dim" }, t("map.says")), chosen,
-        h("div", { class: "row" }, deed("block", post), deed("unblock", post), deed("withdraw", tried)), said,
-        h("div", { class: "row" }, field("first", { control: first, word: "w.first_row" }), field("last", { control: last, word: "w.last_row" }), rows)),
+      h("div", { class: "card stack sticky" }, hint("map.says"), chosen,
+        across(deed("block", post), deed("unblock", post), deed("withdraw", tried)), said,
+        across(field("first", { control: first, word: "w.first_row" }), field("last", { control: last, word: "w.last_row" }), rows)),
       h("details", { class: "card" }, h("summary", null, t("rows.add")), form("rows.add", async (said) => Boolean(await post(said, `${path}/rows`, cabin.read())), cabin.element))),
     h("div", { class: "preview" }, plan)));
   count();
@@ -136,7 +136,7 @@ async function tried(said, path, body) {
 /** The rules of the sale. */
 function rules(place, { flight, path }) {
   const controls = saleRules("", flight.sale);
-  put(place, form("save", async (said) => Boolean(await send(said, "PATCH", path, controls.read())), h("p", { class: "dim" }, t("rules.says")), controls.element, timesHint()));
+  put(place, form("save", async (said) => Boolean(await send(said, "PATCH", path, controls.read())), hint("rules.says"), controls.element, timesHint()));
 }
 
 /** Another aircraft, tried first. */
@@ -146,7 +146,7 @@ function aircraft(place, { flight, path, show }) {
     if (!await tried(said, `${path}/aircraft`, plan.body())) return null;
     show(await get(`/v1/flights/${encodeURIComponent(flight.flight_id)}`));
     return t("event.cabins_changed");
-  }, h("p", { class: "dim" }, t("aircraft.says")), plan.element), plan.preview));
+  }, hint("aircraft.says"), plan.element), plan.preview));
 }
 
 function manifest(place, { path, flight }) {
@@ -161,7 +161,7 @@ function waitlist(place, { path }) {
 }
 
 function refunds(place, { path, flight }) {
-  put(place, h("p", { class: "dim" }, t("refunds.says")), book("view.refunds", ["record_locator", "customer_id", "seats", "amount", "payment", "reason", "ended"], () => `${path}/refunds?limit=100`, "refunds", (one) =>
+  put(place, hint("refunds.says"), book("view.refunds", ["record_locator", "customer_id", "seats", "amount", "payment", "reason", "ended"], () => `${path}/refunds?limit=100`, "refunds", (one) =>
     [one.record_locator, one.customer_id, one.seats.join(" "), money(one), one.payment_reference, t(`refund.${one.reason}`), when(one.cancelled_at)], `${flight.flight_id}-refunds.csv`));
 }
 

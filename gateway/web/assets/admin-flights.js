@@ -1,12 +1,14 @@
 // All flights with their sales, live; and all orders.
 import { get } from "./api.js";
-import { adminPath, ask, book, button, choice, departure, every, field, fieldset, form, heading, link, saleTag, say, send, table, utcTime, when } from "./admin-kit.js";
+import { across, adminPath, ask, book, button, choice, departure, every, field, fieldset, form, heading, link, saleTag, say, send, table, utcTime, when } from "./admin-kit.js";
 import { h, put } from "./dom.js";
 import { money, number, route } from "./format.js";
 import { t } from "./words.js";
 
 const REFRESH_MS = 2000;
 const PAGE = 100;
+/** So many flights are looked at less often: their status is large. */
+const MANY = 1000;
 const DEEDS = { scheduled: ["open", "close"], open: ["pause", "close"], paused: ["open", "close"], closed: ["open"] };
 const any = (prefix, names) => choice([["", t("all")], ...names.map((name) => [name, t(`${prefix}.${name}`)])]);
 
@@ -52,6 +54,7 @@ export function flights(place) {
     });
     if (shown.length !== body.children.length || shown.some((row, index) => row !== body.children[index])) put(body, shown);
     if (status.stopped_flights.length) say(said, status.stopped_flights.map((one) => t("stopped", one)).join(" "), "bad");
+    return status.flights.length > MANY ? 5 * REFRESH_MS : REFRESH_MS;
   }
 
   function rowOf(flight) {
@@ -62,7 +65,7 @@ export function flights(place) {
       if (key !== `${now.sale.state} ${now.available === 0}`) {
         key = `${now.sale.state} ${now.available === 0}`;
         put(sale, saleTag(now));
-        put(deeds, h("div", { class: "row" }, saleButtons(now, said, (changed) => { now.sale = changed.sale; update(now, own); })));
+        put(deeds, across(saleButtons(now, said, (changed) => { now.sale = changed.sale; update(now, own); })));
       }
       count.textContent = `${number(now.available)} / ${number(now.capacity)}`;
       [meter.max, meter.value] = [now.capacity, now.capacity - now.available];
@@ -74,7 +77,7 @@ export function flights(place) {
   }
 
   state.addEventListener("change", load);
-  put(place, heading(t("tab.flights")), h("div", { class: "row" }, h("label", null, t("w.status"), state)), said,
+  put(place, heading(t("tab.flights")), across(h("label", null, t("w.status"), state)), said,
     h("div", { class: "cards" }, table(t("tab.flights"), ["w.flight_id", "w.route", "w.sale", "w.available", "w.seqs", "w.deeds"], body)), h("div", null, more));
   return every(REFRESH_MS, load);
 }

@@ -11,6 +11,11 @@ const CSV_PAGES_MAX = 2000;
 export const adminPath = (id) => `/v1/admin/flights/${encodeURIComponent(id)}`;
 export const link = (id, text = id) => h("a", { href: `#flight=${encodeURIComponent(id)}` }, text);
 
+/** Parts below each other, beside each other, and a line that explains. */
+export const down = (...content) => h("div", { class: "stack" }, content);
+export const across = (...content) => h("div", { class: "row" }, content);
+export const hint = (word, values) => h("p", { class: "dim" }, t(word, values));
+
 /** What is on top of a view. */
 export const heading = (text) => h("h1", { tabindex: "-1" }, text);
 
@@ -47,10 +52,12 @@ export function say(place, text, kind = "good") {
 const tell = (problem) => document.dispatchEvent(new CustomEvent("trouble", { detail: problem }));
 
 /** A message of the API about a field, in the visitor's language where it is a usual one. */
-function told(message) {
+export function told(message) {
   const range = /^must be a whole number from (\d+) to (\d+)$/.exec(message);
   if (range) return t("wrong.range", { from: range[1], to: range[2] });
-  return has(`wrong.${message}`) ? t(`wrong.${message}`) : message;
+  // Its first words tell it from others.
+  const key = `wrong.${message.split(" ").slice(0, 5).join(" ")}`;
+  return (has(key) && t(key)) || message;
 }
 
 /** Marks what is wrong at its fields, and gives what has none. */
@@ -107,7 +114,7 @@ export function form(word, work, ...children) {
   const element = h("form", { class: "stack", novalidate: true, onsubmit: (event) => {
     event.preventDefault();
     run(submit, place, work, element);
-  } }, children, h("div", { class: "row" }, submit), place);
+  } }, children, across(submit), place);
   return element;
 }
 
@@ -149,7 +156,7 @@ export function book(word, columns, path, list, cells, file) {
     if (!body.firstChild) body.append(h("tr", null, h("td", { colspan: String(heads.length) }, t("none"))));
   }, place);
   more.click();
-  return h("div", { class: "stack" }, file && h("div", null, button("csv", () => save(path(), file), place)), place, table(t(word), heads, body), h("div", null, more));
+  return down(file && h("div", null, button("csv", () => save(path(), file), place)), place, table(t(word), heads, body), h("div", null, more));
 }
 
 async function save(path, file) {
@@ -179,21 +186,22 @@ export function saleTag({ sale, available }) {
 export const departure = (flight) => at(flight.departs_at, flight.origin);
 export const when = (moment) => here(moment, { dateStyle: "short", timeStyle: "medium" });
 
-/** Does something again and again while the page is looked at, each time after the last; gives what ends it. */
+/** Does something again and again while the page is looked at, each time so long after the last, or as it says; gives what ends it. */
 export function every(ms, work) {
   let timer;
   let isOver = false;
   const turn = async () => {
+    let pause = ms;
     try {
       if (!document.hidden) {
-        await work();
+        pause = (await work()) ?? ms;
         tell(null);
       }
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       if (!isOver) tell(problem);
     } finally {
-      if (!isOver) timer = setTimeout(turn, ms);
+      if (!isOver) timer = setTimeout(turn, pause);
     }
   };
   turn();

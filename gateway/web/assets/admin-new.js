@@ -1,6 +1,6 @@
 // New flights: one by one with a preview of the seat map, or many from a file. Also the editors of seat plans and rules.
 import "./seat-map.js";
-import { button, choice, fareOf, field, fieldset, form, heading, lines, link, localTime, say, send, table, typed, utcTime, whole } from "./admin-kit.js";
+import { across, button, choice, down, fareOf, field, fieldset, form, heading, hint, lines, link, localTime, say, send, table, told, typed, utcTime, whole } from "./admin-kit.js";
 import { city, codes } from "./airports.js";
 import { h, put } from "./dom.js";
 import { number } from "./format.js";
@@ -44,7 +44,7 @@ export function cabinFields(prefix, currency, given) {
 
 /** The editor of a seat plan: a template with a fare for each class, or own cabins; with a preview. `body()` is its part of a body. */
 export function seatPlan({ aircraft: name = "A320", currency: code = "TWD" } = {}) {
-  const [map, summary, fares, rows] = [h("seat-map"), h("p", { class: "dim", role: "status" }), h("div"), h("div", { class: "stack" })];
+  const [map, summary, fares, rows] = [h("seat-map"), h("p", { class: "dim", role: "status" }), h("div"), down()];
   const aircraft = choice([...Object.keys(TEMPLATES).map((one) => [one, one]), ["", t("own.cabins")]]);
   const currency = h("input", { value: code, maxlength: "3", size: "4", class: "mono" });
   const [cabins, prices] = [[], new Map()];
@@ -56,7 +56,7 @@ export function seatPlan({ aircraft: name = "A320", currency: code = "TWD" } = {
     rows.append(cabins.at(-1).element);
     show();
   };
-  const own = h("div", { class: "stack" }, rows, h("div", { class: "row" },
+  const own = down(rows, h("div", { class: "row" },
     h("button", { type: "button", "data-test": "cabin.add", onclick: () => add({ ...cabins.at(-1).read(), rows: ["", ""], fare: null }) }, t("cabin.add")),
     h("button", { type: "button", "data-test": "cabin.remove", onclick: () => { if (cabins.length > 1) { cabins.pop(); rows.lastChild.remove(); show(); } } }, t("cabin.remove"))));
 
@@ -86,7 +86,7 @@ export function seatPlan({ aircraft: name = "A320", currency: code = "TWD" } = {
   own.addEventListener("input", show);
   choose();
   return {
-    element: h("div", { class: "stack" }, fieldset(field("aircraft", { control: aircraft }), field("currency", { control: currency })), fares, own),
+    element: down(fieldset(field("aircraft", { control: aircraft }), field("currency", { control: currency })), fares, own),
     preview: h("div", { class: "preview sticky" }, summary, map),
     body() {
       const cabinsOf = template(aircraft.value);
@@ -108,7 +108,7 @@ export function saleRules(prefix, sale) {
 }
 
 /** Says whose time is typed. */
-export const timesHint = () => h("p", { class: "dim" }, t("times", { zone: Intl.DateTimeFormat().resolvedOptions().timeZone }));
+export const timesHint = () => hint("times", { zone: Intl.DateTimeFormat().resolvedOptions().timeZone });
 
 /** `#new` */
 export function create(place) {
@@ -153,7 +153,7 @@ export function importFile(place) {
       if (!problem.errors) throw problem;
       const heads = ["w.line", "w.field", "w.message"];
       say(said, t("import.bad", { count: problem.errors.length + problem.further_errors }), "bad");
-      put(found, table(t("import.bad.lines"), heads, h("tbody", null, lines(problem.errors, heads, (one) => [one.line, one.field, h("span", { lang: "en" }, one.message)]))),
+      put(found, table(t("import.bad.lines"), heads, h("tbody", null, lines(problem.errors, heads, (one) => [one.line, one.field, told(one.message)]))),
         problem.further_errors > 0 && h("p", null, t("import.further", { count: problem.further_errors })));
       return null;
     }
@@ -162,5 +162,5 @@ export function importFile(place) {
   const drop = h("div", { class: "card drop stack", ondragover: (event) => event.preventDefault(),
     ondrop: (event) => { event.preventDefault(); choose(event.dataTransfer.files[0]); } }, h("label", null, t("import.choose"), file), name);
   put(place, heading(t("tab.import")), h("p", null, t("import.says")), drop, h("label", { class: "check" }, skip, t("import.skip")),
-    h("div", { class: "row" }, check, button("import.go", upload(false), said, "primary")), said, found);
+    across(check, button("import.go", upload(false), said, "primary")), said, found);
 }

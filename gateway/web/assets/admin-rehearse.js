@@ -1,8 +1,8 @@
 // Rehearse: a rush of simulated customers on a shadow copy of a flight, watched as it happens, and its report.
 import "./seat-map.js";
-import { get } from "./api.js";
+import { Problem, get } from "./api.js";
 import { micros, refusal, series, short, tile, total } from "./admin-cockpit.js";
-import { button, choice, every, field, fieldset, form, link, send, whole } from "./admin-kit.js";
+import { button, choice, down, every, field, fieldset, form, link, send, whole } from "./admin-kit.js";
 import { chart } from "./chart.js";
 import { announce, h, put } from "./dom.js";
 import { here, number } from "./format.js";
@@ -17,7 +17,7 @@ const seconds = (ms) => `${number(ms / 1000, { maximumFractionDigits: 2 })} s`;
 
 /** The part of a flight's view; the rehearsal that is watched stands in the address (`&run=`). */
 export function rehearse(place, { flight, path, given, ends }) {
-  const watched = h("div", { class: "stack" });
+  const watched = down();
   const start = choice(["now", "empty"].map((name) => [name, t(`start.${name}`)]));
   const [customers, time] = [h("input", whole(1, 1_000_000, 10_000)), h("input", whole(1, 120, 10))];
   let end = null;
@@ -28,7 +28,8 @@ export function rehearse(place, { flight, path, given, ends }) {
   };
   put(place, h("div", { class: "card stack no-print" }, h("p", { class: "note" }, t("rehearse.says")),
     form("rehearse.start", async (said) => {
-      const run = await send(said, "POST", `${path}/rehearsals`, { customers: Number(customers.value), over_seconds: Number(time.value), start_from: start.value }, { tryFor: 0 });
+      const run = await send(said, "POST", `${path}/rehearsals`, { customers: Number(customers.value), over_seconds: Number(time.value), start_from: start.value }, { tryFor: 0 })
+        .catch((problem) => { throw problem.code === "OVERLOADED" ? new Problem({ code: "BUSY" }, problem.status) : problem; });
       history.replaceState(null, "", `${link(flight.flight_id).hash}&view=rehearse&run=${run.rehearsal_id}`);
       open(run.rehearsal_id);
     }, fieldset(field("customers", { control: customers }), field("over_seconds", { control: time }), field("start_from", { control: start })))), watched);
@@ -41,7 +42,7 @@ function watch(place, id, flight) {
   const [bar, state] = [h("progress", { max: "1", "aria-label": t("view.rehearse") }), h("p", { "data-test": "rehearse-state" })];
   const stop = button("rehearse.stop", () => send(said, "DELETE", path).then(() => true), said, "danger");
   put(place, h("div", { class: "two" },
-    h("div", { class: "stack" }, h("div", { class: "card stack no-print" }, h("div", { class: "row spread" }, state, stop), bar, said), report, figures),
+    down(h("div", { class: "card stack no-print" }, h("div", { class: "row spread" }, state, stop), bar, said), report, figures),
     h("div", { class: "preview" }, h("h3", null, t("rehearse.map")), map)));
   let [model, mapped] = [null, 0];
 

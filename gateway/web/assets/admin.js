@@ -5,7 +5,7 @@ import { Problem, admin, get } from "./api.js";
 import { cockpit } from "./admin-cockpit.js";
 import { flight } from "./admin-flight.js";
 import { flights, orders } from "./admin-flights.js";
-import { field, form, heading, say } from "./admin-kit.js";
+import { field, form, heading, hint, say } from "./admin-kit.js";
 import { create, importFile } from "./admin-new.js";
 import { $, h, put } from "./dom.js";
 import { t } from "./words.js";
@@ -48,7 +48,7 @@ function signIn(problem) {
       throw problem.code === "UNAUTHORIZED" ? new Problem({ code: "TOKEN" }, problem.status) : problem;
     }
   }, field("token", { control: token }));
-  put(main, h("div", { class: "card sign-in stack" }, heading(t("sign.title")), h("p", { class: "dim" }, t("sign.hint")), sheet));
+  put(main, h("div", { class: "card sign-in stack" }, heading(t("sign.title")), hint("sign.hint"), sheet));
   if (problem) say($(".said", sheet), problem.plain, "bad");
   token.focus();
 }

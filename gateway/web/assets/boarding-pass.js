@@ -8,7 +8,7 @@ import { at, left, money } from "./format.js";
 import { t } from "./words.js";
 
 const TAGS = { held: "warn", confirmed: "good", cancelled: "dim", expired: "bad" };
-const PLANE = "M2 13 11 11V4.5a1.5 1.5 0 0 1 3 0V11l8 4.5v2L14 15v4l2.5 2v1.5L12.500 21.500 8.500 22.500V21l2.500-2v-4L2 15.500Z";
+const PLANE = "M2 13 11 11V4.5a1.5 1.5 0 0 1 3 0V11l8 4.5v2L14 15v4l2.5 2v1.5L12.5 21.5 8.5 22.5V21l2.5-2v-4L2 15.5Z";
 /** How often an order whose time is over is looked at, in ms, until the server has ended it. */
 const LOOK = 1500;
 const MINUTE = 60_000;
@@ -43,6 +43,8 @@ function stripes(text) {
   }
   return svg("svg", { class: "stripes", viewBox: `0 0 ${x} 30`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { d }));
 }
+
+const plane = () => svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: PLANE, transform: "rotate(90 12 12)" }));
 
 class BoardingPass extends HTMLElement {
   #order;
@@ -88,10 +90,11 @@ class BoardingPass extends HTMLElement {
     return h("article", { "aria-label": `${t("pass.order")} ${locator}` },
       h("header", null, this.#title, h("span", { class: `tag ${TAGS[status]}`, "data-test": "order-status" }, t(`order.${status}`))),
       h("div", { class: "leg" },
-        flight && h("div", { class: "route" }, end(flight.origin), svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: PLANE, transform: "rotate(90 12 12)" })), end(flight.destination)),
+        flight && h("div", { class: "route" }, end(flight.origin), plane(), end(flight.destination)),
         h("dl", null, flight && fact("pass.departs", at(flight.departs_at, flight.origin)), fact("pass.total", money(total))),
         h("ol", { "aria-label": t("pass.seats") }, seats.map(({ seat, cabin_class: cabin, passenger }, index) => h("li", null,
-          h("b", { class: "mono" }, seat), h("span", null, passenger?.name ?? t("pass.passenger", { number: index + 1 })), h("small", null, cabin ? t(`cabin.${cabin}`) : ""))))),
+          h("b", { class: "mono" }, seat), h("span", null, passenger?.name ?? t("pass.passenger", { number: index + 1 })),
+          h("small", null, cabin ? t(`cabin.${cabin}`) : ""))))),
       h("div", { class: "stub" }, h("small", null, t("pass.locator")), h("strong", { class: "mono", "data-test": "locator" }, locator), stripes(locator)),
       this.#actions());
   }
@@ -151,7 +154,9 @@ class BoardingPass extends HTMLElement {
   async #pay() {
     await this.#send("pay");
     const amount = money(this.#order.total);
-    const yes = await ask({ title: t("pass.test"), text: t("pass.test.text"), yes: t("pass.test.pay", { amount }), no: t("pass.test.later"), style: "primary", test: "payment" });
+    const yes = await ask({
+      title: t("pass.test"), text: t("pass.test.text"), yes: t("pass.test.pay", { amount }), no: t("pass.test.later"), style: "primary", test: "payment",
+    });
     if (!yes) return;
     // The same reference whenever this order is paid, from whatever page: it is paid once.
     await this.#send("confirm", { payment_reference: `test-${this.#order.record_locator}` });
@@ -160,7 +165,9 @@ class BoardingPass extends HTMLElement {
 
   async #cancel() {
     const seats = this.#order.seats.map(({ seat }) => seat).join(", ");
-    const yes = await ask({ title: t("pass.ask"), text: t("pass.ask.text", { seats }), yes: t("pass.ask.yes"), no: t("pass.ask.no"), style: "danger", test: "cancelling" });
+    const yes = await ask({
+      title: t("pass.ask"), text: t("pass.ask.text", { seats }), yes: t("pass.ask.yes"), no: t("pass.ask.no"), style: "danger", test: "cancelling",
+    });
     if (!yes) return;
     await this.#send("cancel");
     announce(t("pass.cancelled"));

@@ -19,7 +19,7 @@ const GRAB = `farerush.grab.${flightId}`;
 const GRAB_MAX_AGE = 600_000;
 /** The server gives up after 5 s by itself. */
 const TRY_FOR = 7000;
-/** A refusal so shortly before the opening is a matter of clocks. */
+/** A refusal so close to the opening is a matter of clocks. */
 const CLOCKS_DIFFER = 3000;
 const TICK = 250;
 /** So long after an order the button rests: the second half of a double click buys nothing. */
@@ -47,6 +47,7 @@ const view = {};
 const map = document.createElement("seat-map");
 
 const names = (seats) => seats.join(", ");
+const cabinAt = (cabins, row) => cabins.find(({ rows: [first, last] }) => row >= first && row <= last);
 const seatsOf = (order) => order.seats.map(({ seat }) => seat);
 const isAlive = (order) => order.status === "held" || order.status === "confirmed";
 const available = () => model?.available ?? flight.available;
@@ -58,13 +59,14 @@ const field = (label, ...inputs) => h("label", null, label, ...inputs);
 // --- What one sees.
 
 function build() {
+  const size = () => setParty(view.party.valueAsNumber);
   view.sale = h("span", { class: "tag", "data-test": "sale-state" });
   view.live = h("span", { class: "live", "data-test": "live" });
   view.left = h("strong", { "data-test": "available" });
   view.meter = h("span", { class: "meter", "aria-hidden": "true" });
   view.facts = h("dl", { class: "facts" });
-  view.party = h("input", { type: "number", id: "party-size", min: "1", inputmode: "numeric", "data-test": "party-size", oninput: () => setParty(view.party.valueAsNumber), onchange: () => {
-    setParty(view.party.valueAsNumber);
+  view.party = h("input", { type: "number", id: "party-size", min: "1", inputmode: "numeric", "data-test": "party-size", oninput: size, onchange: () => {
+    size();
     view.party.value = party;
   } });
   view.together = field(t("flight.together"), choice("together", ["preferred", "required", "any"], "flight", (value) => { together = value; }));
@@ -95,7 +97,8 @@ function build() {
       h("section", { class: "card stack" },
         view.cabins,
         h("div", { class: "row" },
-          h("div", { class: "field" }, h("label", { for: "party-size" }, t("flight.party")), h("div", { class: "stepper" }, step(-1, "flight.fewer", "−"), view.party, step(1, "flight.more", "+"))),
+          h("div", { class: "field" }, h("label", { for: "party-size" }, t("flight.party")),
+            h("div", { class: "stepper" }, step(-1, "flight.fewer", "−"), view.party, step(1, "flight.more", "+"))),
           view.together),
         view.picked,
         h("div", { class: "go" }, view.say, view.sum, view.grab)),
@@ -160,15 +163,19 @@ function offer() {
   if (grabbing) return [t("flight.trying"), true];
   if (performance.now() - wonAt < NOT_AGAIN_FOR) return ["✓", false];
   if (grabKept?.unsure) return [t("flight.find"), true];
-  const wait = opensAt() - serverNow();
-  if (!isOpen()) return [sale.state !== "scheduled" ? t(`sale.${sale.state}`) : wait < Infinity ? t("flight.in", { time: left(wait) }) : t("flight.later"), false];
+  if (!isOpen()) {
+    const wait = opensAt() - serverNow();
+    if (sale.state !== "scheduled") return [t(`sale.${sale.state}`), false];
+    return [wait < Infinity ? t("flight.in", { time: left(wait) }) : t("flight.later"), false];
+  }
   if (isLive && model?.available === 0) return [t("sale.sold_out"), false];
   const { chosen } = map;
-  return [chosen.length && chosen.length <= NAMED_MAX ? t("flight.these", { seats: names(chosen) }) : t(map.mine.size ? "flight.again" : "flight.grab", { count: chosen.length || party }), true];
+  if (chosen.length && chosen.length <= NAMED_MAX) return [t("flight.these", { seats: names(chosen) }), true];
+  return [t(map.mine.size ? "flight.again" : "flight.grab", { count: chosen.length || party }), true];
 }
 
 function sum() {
-  const fareOf = (seat) => map.model.cabins.find(({ rows: [first, last] }) => parseInt(seat, 10) >= first && parseInt(seat, 10) <= last)?.fare;
+  const fareOf = (seat) => cabinAt(model.cabins, parseInt(seat, 10))?.fare;
   const ours = flight.cabins.filter(({ cabin_class: name }) => !cabin || name === cabin);
   const prices = map.chosen.length ? map.chosen.map(fareOf) : ours.length === 1 ? Array(party).fill(ours[0].fare) : [];
   return prices.length && prices.every(Boolean) ? money({ ...prices[0], amount: prices.reduce((all, { amount }) => all + amount, 0) }) : "";
@@ -283,10 +290,10 @@ function won(order) {
 function refused(problem) {
   const { code, status } = problem;
   const { body, unsure } = grabKept;
-  const soon = code === "SALE_NOT_OPEN" && Date.parse(problem.opens_at) - serverNow() < CLOCKS_DIFFER;
+  const soon = code === "SALE_NOT_OPEN" && Math.abs(Date.parse(problem.opens_at) - serverNow()) < CLOCKS_DIFFER;
   if (soon) {
     say(t("flight.soon"));
-    setTimeout(() => grab(), TICK);
+    setTimeout(() => grab(wishOf(body)), TICK);
     return;
   }
   if (code === "UNAUTHORIZED") {
@@ -313,13 +320,15 @@ function offersFor(problem, body) {
   }];
   const anyCabin = body.cabin_class && retry(t("flight.anycabin"), { cabin_class: undefined });
   const size = body.quantity ?? body.seats.length;
+  const rest = problem.available;
   const offers = {
     NOT_TOGETHER: () => [retry(t("flight.apart"), { together: "preferred" }), anyCabin],
-    NOT_ENOUGH_SEATS: () => [problem.available > 0 && retry(t("flight.rest", { count: problem.available }), { quantity: problem.available, together: "preferred" }), anyCabin],
+    NOT_ENOUGH_SEATS: () => [rest > 0 && retry(t("flight.rest", { count: rest }), { quantity: rest, together: "preferred" }), anyCabin],
     SOLD_OUT: () => [anyCabin],
     SEAT_TAKEN: () => {
       const near = nearest(body.seats, problem.seats ?? []);
-      return [near && retry(t("flight.near", { seats: names(near) }), { seats: near }), retry(t("flight.anyseat"), { seats: undefined, quantity: size, together: "preferred" })];
+      const any = retry(t("flight.anyseat"), { seats: undefined, quantity: size, together: "preferred" });
+      return [near && retry(t("flight.near", { seats: names(near) }), { seats: near }), any];
     },
   }[problem.code]?.() ?? [];
   if (problem.code === "SOLD_OUT" || problem.code === "NOT_ENOUGH_SEATS") view.wait.wanted = true;
@@ -333,7 +342,7 @@ function nearest(seats, taken) {
   const picked = seats.filter((seat) => !taken.includes(seat));
   for (const seat of taken) {
     const row = parseInt(seat, 10);
-    const { layout, rows } = model.cabins.find(({ rows: [first, last] }) => row >= first && row <= last) ?? {};
+    const { layout, rows } = cabinAt(model.cabins, row) ?? {};
     let best = { far: Infinity };
     for (let other = rows?.[0]; other <= rows?.[1]; other += 1) {
       for (const letter of layout.replaceAll(" ", "")) {
@@ -409,7 +418,10 @@ function signIn() {
 async function onSeats(now, changed) {
   model = now;
   if (!changed) {
-    const fareOf = ({ cabin_class: kind, rows: [first] }) => flight.cabins.find(({ cabin_class: other, rows: [low, high] }) => kind === other && first >= low && first <= high)?.fare;
+    const fareOf = ({ cabin_class: kind, rows: [first] }) => {
+      const known = cabinAt(flight.cabins, first);
+      return known?.cabin_class === kind ? known.fare : undefined;
+    };
     if (!now.cabins.every(fareOf)) {
       // Another aircraft, or more rows.
       flight = await get(PATH).catch(() => flight);
@@ -450,7 +462,8 @@ async function start() {
   try {
     flight = await get(PATH);
   } catch (problem) {
-    put(main, h("p", { class: "note bad", role: "alert" }, problem.plain), h("p", { class: "row" }, button(t("again"), "again", () => location.reload()), h("a", { href: "/" }, t("flight.back"))));
+    put(main, h("p", { class: "note bad", role: "alert" }, problem.plain),
+      h("p", { class: "row" }, button(t("again"), "again", () => location.reload()), h("a", { href: "/" }, t("flight.back"))));
     return;
   }
   sale = flight.sale;

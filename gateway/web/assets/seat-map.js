@@ -363,17 +363,22 @@ function exits(y, width) {
 function fuselage(width, height, nose, end) {
   const middle = width / 2;
   const wing = (end + nose) / 2 - width * 0.3;
+  const low = height - width * 0.04;
+  const tail = `M${width * 0.2} ${height - width * 0.28}L${-width * 0.3} ${low}v${width * 0.08}L${width * 0.35} ${low}Z`;
   const parts = [];
   for (const flip of ["", `translate(${width} 0)scale(-1 1)`]) {
     parts.push(
       svg("path", { class: "wing", transform: flip, d: `M2 ${wing}L${-width} ${wing + width * 0.85}v${width * 0.16}L2 ${wing + width * 0.75}Z` }),
-      svg("path", { class: "wing", transform: flip, d: `M${width * 0.2} ${height - width * 0.28}L${-width * 0.3} ${height - width * 0.04}v${width * 0.08}L${width * 0.35} ${height - width * 0.04}Z` }),
+      svg("path", { class: "wing", transform: flip, d: tail }),
     );
   }
   const hull = `M1 ${nose}C1 ${nose * 0.45} ${middle * 0.55} 1 ${middle} 1S${width - 1} ${nose * 0.45} ${width - 1} ${nose}V${end}`
     + `C${width - 1} ${end + (height - end) * 0.5} ${middle * 1.35} ${height} ${middle} ${height}S1 ${end + (height - end) * 0.5} 1 ${end}Z`;
-  const pane = (from, to) => `M${middle + from * width} ${nose * 0.45}L${middle + to * width} ${nose * 0.5}l${-Math.sign(to) * width * 0.03} ${-nose * 0.16}L${middle + from * width} ${nose * 0.25}Z`;
-  parts.push(svg("path", { class: "hull", d: hull }), svg("path", { class: "cockpit", d: pane(0.015, 0.17) + pane(-0.015, -0.17) }));
+  const pane = (side) => {
+    const near = middle + side * 0.015 * width;
+    return `M${near} ${nose * 0.45}L${middle + side * 0.17 * width} ${nose * 0.5}l${-side * 0.03 * width} ${-nose * 0.16}L${near} ${nose * 0.25}Z`;
+  };
+  parts.push(svg("path", { class: "hull", d: hull }), svg("path", { class: "cockpit", d: pane(1) + pane(-1) }));
   return parts;
 }
 

@@ -40,7 +40,7 @@ stopped|{flight_id} has stopped: {reason}.|{flight_id} 已停止：{reason}。
 restart|Restart|重新啟動|重新启动
 restart.says|The flight is dropped from memory and recovered from journal and store. Customers wait for a moment; nothing is lost.|航班會從記憶體卸下，再由日誌與資料庫復原。旅客只需稍候，不會遺失任何資料。|航班会从内存卸下，再由日志与数据库恢复。旅客只需稍候，不会丢失任何数据。
 restart.done|Recovered in {took_ms} ms: seq {seq}, epoch {epoch}.|{took_ms} 毫秒內復原：seq {seq}、epoch {epoch}。|{took_ms} 毫秒内恢复：seq {seq}、epoch {epoch}。
-flight.seqs|seq {seq}, durable {durable_seq}, stored {stored_seq} · epoch {epoch} · queue {queue}|seq {seq}、已落盤 {durable_seq}、已入庫 {stored_seq} · epoch {epoch} · 佇列 {queue}|seq {seq}、已落盘 {durable_seq}、已入库 {stored_seq} · epoch {epoch} · 队列 {queue}
+flight.seqs|seq {seq}, durable {durable_seq}, stored {stored_seq} · epoch {epoch} · queue {queue}|seq {seq}、已寫入 {durable_seq}、已入庫 {stored_seq} · epoch {epoch} · 佇列 {queue}|seq {seq}、已落盘 {durable_seq}、已入库 {stored_seq} · epoch {epoch} · 队列 {queue}
 flight.page|As customers see it|旅客看到的頁面|旅客看到的页面
 view.map|Seats|座位
 view.rules|Sale rules|販售規則|销售规则
@@ -59,7 +59,7 @@ w.departs_at|Departure|起飛時間|起飞时间
 w.route|Route|航線|航线
 w.sale|Sale|販售|销售
 w.available|Free seats|剩餘座位|剩余座位
-w.seqs|Seq / durable / stored|Seq／落盤／入庫|Seq／落盘／入库
+w.seqs|Seq / durable / stored|Seq／寫入／入庫|Seq／落盘／入库
 w.deeds|Actions|操作
 w.aircraft|Aircraft|機型|机型
 w.currency|Currency|幣別|币种
@@ -76,7 +76,7 @@ w.hold_seconds|Hold (seconds; 0: sold at once)|保留秒數（0：立即售出�
 w.payment_grace_seconds|More time to pay (seconds)|付款寬限秒數|付款宽限秒数
 w.status|State|狀態|状态
 w.customer_id|Customer|旅客
-w.record_locator|Locator|訂位代號|订座编号
+w.record_locator|Locator|訂位代號|订座编码
 w.created_from|Placed from|下單起始|下单起始
 w.created_to|Placed before|下單截止|下单截止
 w.created|Placed|下單時間|下单时间
@@ -106,6 +106,12 @@ w.customers|Customers|模擬旅客數|模拟旅客数
 w.over_seconds|Over (seconds)|持續秒數|持续秒数
 w.start_from|Start with|起始狀態|起始状态
 wrong.range|From {from} to {to}.|請填 {from} 到 {to}。|请填 {from} 到 {to}。
+wrong.must be a time such||請填寫時間，例如 2026-12-24T08:30:00Z。|请填写时间，例如 2026-12-24T08:30:00Z。
+wrong.must be the three letters||請填三個字母的 IATA 機場代碼，例如 TPE。|请填三个字母的 IATA 机场代码，例如 TPE。
+wrong.must be an airline's code||請填航空公司代碼加數字，例如 FR101。|请填航空公司代码加数字，例如 FR101。
+wrong.must be [first, last] with||起始排不得大於最後一排，須在 1 到 999 之間。|起始排不能大于最后一排，须在 1 到 999 之间。
+wrong.must be upper-case letters without||請用大寫字母（不含 I），走道以一個空格表示，例如 ABC DEF。|请用大写字母（不含 I），过道用一个空格表示，例如 ABC DEF。
+wrong.must be the three upper-case||請填三個大寫字母的 ISO 4217 幣別代碼。|请填三个大写字母的 ISO 4217 币种代码。
 wrong.must be given|Please fill this in.|請填寫。|请填写。
 wrong.must not be the origin|Must differ from the origin.|不能與出發地相同。|不能与出发地相同。
 own.cabins|Own cabins|自訂艙等|自定义舱位
@@ -192,7 +198,7 @@ line.live_readers|Live readers|即時讀者|实时读者
 line.connections|Connections|連線|连接
 line.cpu_percent|CPU
 line.memory_bytes|Memory|記憶體|内存
-tile.p99|Time to answer (p99)|回應時間（p99）|响应时间（p99）
+tile.p99|Answer (p99)|回應（p99）|响应（p99）
 tile.journal|Journal|日誌|日志
 tile.store|Store|資料庫|数据库
 state.writing|writing|寫入中|写入中
@@ -232,7 +238,8 @@ check.no seat sold twice|No seat was sold twice|沒有座位重複售出|没有�
 check.every customer answered|Every customer was answered|每位旅客都收到答覆|每位旅客都收到答复
 check.sold out where demand sufficed|Sold out where there was the demand|需求足夠時全數售完|需求足够时全部售完
 check.every order readable|Every order can be read|每筆訂單都可查到|每笔订单都可查到
-check.the journal replays to the same seats|The journal replays to the same seats|重播日誌得到相同座位|重放日志得到相同座位`;
+check.the journal replays to the same seats|The journal replays to the same seats|重播日誌得到相同座位|重放日志得到相同座位
+problem.BUSY|Another rehearsal is running: one at a time.|另一場演練正在進行，一次只能進行一場。|另一场演练正在进行，一次只能进行一场。`;
 
 const words = { en: {}, "zh-TW": {}, "zh-CN": {} };
 for (const line of TABLE.trim().split("\n")) {
