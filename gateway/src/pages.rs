@@ -212,6 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn the_preview_of_a_template_is_what_the_template_gives() {
+        use farerush_engine::flight::aircraft::AIRCRAFT;
+        let file = Files::get("assets/admin-new.js").unwrap();
+        let script = std::str::from_utf8(&file.data).unwrap();
+        let templates = &script[script.find("const TEMPLATES = {").unwrap()..];
+        let templates = &templates[..templates.find("};").unwrap()];
+        assert_eq!(templates.matches(": \"").count(), AIRCRAFT.len());
+        for aircraft in AIRCRAFT {
+            let section =
+                |(class, first, last, layout): &(farerush_engine::flight::CabinClass, u16, u16, &str)| {
+                    let letter = class.as_str()[..1].to_uppercase();
+                    format!("{letter}{first}-{last} {layout}")
+                };
+            let sections: Vec<String> = aircraft.sections.iter().map(section).collect();
+            let line = format!("  {}: \"{}\",", aircraft.name, sections.join(","));
+            assert!(templates.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn no_file_names_another_host() {
         for name in Files::iter() {
             let file = Files::get(&name).unwrap();

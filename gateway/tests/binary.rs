@@ -1,5 +1,6 @@
 //! The binary as people start it: settings, the other commands, signals, and two of them at once.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -7,6 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The admin's token, for servers that are started with it.
+const TOKEN: &str = "of-tests";
+/// Where a server's log goes, in the directory it is started in.
+const LOG: &str = "server.log";
 
 fn farerush(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_farerush"));
@@ -31,11 +36,8 @@ struct Server {
 impl Server {
     fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = farerush(directory);
-        command
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        let log = File::options().create(true).append(true).open(directory.join(LOG)).unwrap();
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -48,7 +50,8 @@ impl Server {
         let length = body.len();
         write!(
             stream,
-            "{head} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{head} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\
+             content-length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = Vec::new();
@@ -192,4 +195,22 @@ fn an_address_in_use_is_said_before_anything_is_recovered() {
     let second = run(other.path(), &["--listen", &server.address]);
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains(&format!("cannot listen on {}", server.address)), "{second:?}");
+}
+
+#[test]
+fn who_starts_a_rehearsal_is_in_the_log_and_sigterm_waits_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &["--admin-token", TOKEN]);
+    let plan = r#"{"customers":100000,"over_seconds":120}"#;
+    let answer = server.request("POST /v1/admin/flights/DEMO3/rehearsals", plan);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    let log = std::fs::read_to_string(directory.path().join(LOG)).unwrap();
+    let line = |words: &str| log.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{log}"));
+    let begun = line("a rehearsal has begun");
+    for field in ["flight_id=DEMO3", "by=\"admin\"", "customers=100000", "over_seconds=120"] {
+        assert!(begun.contains(field), "{begun}");
+    }
+    assert!(line("a rehearsal has ended").contains("state=\"stopped\""), "{log}");
 }

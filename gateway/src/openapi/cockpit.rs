@@ -26,9 +26,10 @@ fn rehearsal_id() -> ObjectBuilder {
 
 /// How many by code; codes that were not given are left out.
 fn by_code() -> ObjectBuilder {
+    let codes = one_of_words(Code::ALL.iter().map(|code| code.as_str()));
     ObjectBuilder::new()
         .schema_type(Type::Object)
-        .property_names(Some(named("ErrorCode")))
+        .property_names(Some(codes))
         .additional_properties(Some(AdditionalProperties::RefOr(count().into())))
 }
 

@@ -29,6 +29,9 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 const LATE_MAX: Duration = Duration::from_secs(60);
 /// So many customers who are late are sent off before anybody's answer is looked at.
 const BURST_MAX: usize = 64;
+/// For so long its thread goes on before it offers the core to whoever else wants it. Nobody has to wait for a nice thread's
+/// whole slice then, which the kernel would let it finish, and which is several milliseconds.
+const GO_ON_MAX: Duration = Duration::from_micros(100);
 
 /// Runs a rehearsal to its end, on the thread that calls this. `patience` is how long a customer waits for an answer.
 pub(super) fn run(rehearsal: &Rehearsal, began: Flight, patience: Duration) -> Ended {
@@ -99,7 +102,12 @@ impl<'a> Rush<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let late_after = self.rehearsal.plan.over() + LATE_MAX;
         let mut pending = FuturesUnordered::new();
+        let mut offered = Instant::now();
         loop {
+            if offered.elapsed() > GO_ON_MAX {
+                std::thread::yield_now();
+                offered = Instant::now();
+            }
             for _ in 0..BURST_MAX {
                 let now = self.start.elapsed();
                 let Some(arrival) = self.crowd.next_if(|arrival| arrival.due <= now) else { break };

@@ -120,7 +120,7 @@ fn a_sale_that_opens_by_itself_is_counted_down_to() {
     stage.flight("SOON", 5, &json!({"sale": {"opens_at": crate::stage::from_now(6)}}));
     browser.waits_for(
         "a countdown",
-        "/00:0[1-6]/.test(document.querySelector('[data-flight=SOON] .count')?.innerText)",
+        "/00:0[1-6]/.test(document.querySelector('[data-flight=SOON] td.sale')?.innerText)",
     );
     browser.waits_for("it is open", "document.querySelector('[data-flight=SOON]').dataset.state === 'open'");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::blocking::Client;
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Browsers that are open at once, in all tests together. No test may want more.
 pub(crate) const BROWSERS_MAX: usize = 4;
@@ -37,6 +38,8 @@ pub(crate) struct Driver {
     port: u16,
     http: Client,
     child: Arc<Mutex<Child>>,
+    /// Chromium's profiles, and what it leaves behind.
+    _folder: TempDir,
 }
 
 impl Driver {
@@ -53,11 +56,14 @@ impl Driver {
     }
 
     fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary folder is made");
+        let path = folder.path().to_owned();
         let (say, said) = mpsc::channel();
         // The kernel kills chromedriver when the thread that started it ends, so that one does nothing else.
         std::thread::spawn(move || {
             let mut child = Command::new("setpriv")
                 .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+                .env("TMPDIR", path)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
@@ -71,7 +77,7 @@ impl Driver {
         // reqwest wants to know how it would do TLS, even where there is none.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().timeout(COMMAND_PATIENCE).build().expect("an HTTP client");
-        Self { port, http, child }
+        Self { port, http, child, _folder: folder }
     }
 
     /// Sends a command, and gives what it answers.

@@ -11,6 +11,7 @@ mod cutter;
 mod departures;
 mod driver;
 mod grabbing;
+mod identity;
 mod keyboard;
 mod orders;
 mod pages;

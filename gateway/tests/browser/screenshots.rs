@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::admin;
 use crate::browser::{Browser, Look};
 use crate::grabbing::{GRAB, looks_at};
-use crate::stage::Stage;
+use crate::stage::{Stage, from_now};
 
 /// Where the pictures go.
 const FOLDER: &str = "FARERUSH_SCREENSHOTS";
@@ -39,13 +39,32 @@ fn takes(browser: &Browser, name: &str) {
     println!("{}: {} bytes", path.display(), bytes.len());
 }
 
-/// Takes it in light and in dark.
+/// Takes it in light and in dark, as a visitor switches it.
 fn takes_both(browser: &Browser, name: &str) {
-    for (look, light) in [(DESK, "light"), (DESK.dark(), "dark")] {
-        browser.show_as(look);
+    for light in ["light", "dark"] {
         takes(browser, &format!("{name}-{light}"));
+        browser.clicks("header.bar button");
+        browser.script("scrollTo(0, 0); document.activeElement.blur();", &json!([]));
     }
-    browser.show_as(DESK);
+}
+
+/// More flights for the board: at other times of the day, almost sold out, and sold out.
+fn flies_more(stage: &Stage) {
+    let flights = [
+        ("FR112", "TPE", "KIX", 9, 5, 149_900, 29),
+        ("FR215", "KHH", "FUK", 12, 2, 89_900, 2),
+        ("FR318", "RMQ", "OKA", 15, 8, 69_900, 0),
+    ];
+    for (number, origin, destination, days, hours, fare, left) in flights {
+        let departs_at = from_now((days * 24 + hours) * 3600);
+        let fare = json!({"amount": fare, "currency": "TWD"});
+        let cabin = json!({"cabin_class": "economy", "rows": [1, 30], "layout": "ABC DEF", "fare": fare});
+        let sale = json!({"state": "open", "max_seats_per_order": 180, "max_seats_per_customer": 180});
+        let more = json!({"flight_number": number, "origin": origin, "destination": destination, "departs_at": departs_at,
+                          "cabins": [cabin], "sale": sale});
+        stage.flight(number, 30, &more);
+        stage.grabs(number, &json!({"customer_id": "group", "quantity": 180 - left}));
+    }
 }
 
 /// Sells some of a flight's seats here and there, as a sale does that has been on for a while.
@@ -60,7 +79,14 @@ fn sells(stage: &Stage, rng: &mut fastrand::Rng, flight: &str, orders: usize) {
         let party = &free[first..(first + rng.usize(1..4)).min(free.len())];
         let body = json!({"customer_id": format!("customer{number}"), "seats": party});
         // Somebody may sit there already.
-        stage.asks(Method::POST, &format!("/v1/flights/{flight}/orders"), Some(&body));
+        let (_, order) = stage.asks(Method::POST, &format!("/v1/flights/{flight}/orders"), Some(&body));
+        if let (Some(id), true) = (order["order_id"].as_str(), rng.u32(..3) > 0) {
+            stage.asks(
+                Method::POST,
+                &format!("/v1/orders/{id}/confirm"),
+                Some(&json!({"payment_reference": id})),
+            );
+        }
     }
 }
 
@@ -77,7 +103,7 @@ fn rush(stage: &Stage, over: &AtomicBool) {
                         json!({"customer_id": format!("c{}", rng.u32(..100_000)), "quantity": rng.u32(1..5)});
                     stage.asks(Method::POST, &format!("/v1/flights/{flight}/orders"), Some(&body));
                     let waves = (began.elapsed().as_secs_f64() / 4.0).sin() + 1.2;
-                    std::thread::sleep(Duration::from_secs_f64(rng.f64() * waves / 20.0));
+                    std::thread::sleep(Duration::from_secs_f64(rng.f64() * waves / 6.0));
                 }
             });
         }
@@ -103,6 +129,7 @@ fn every_page_with_people_on_it() {
     for (flight, orders) in [("DEMO1", 90), ("DEMO2", 40), ("DEMO3", 150), ("RUSH", 100)] {
         sells(&stage, &mut rng, flight, orders);
     }
+    flies_more(&stage);
     let paid = orders_of(&stage);
     let browser = Browser::open(&stage.site(), DESK);
     browser.expects("status of 409");
@@ -120,6 +147,7 @@ fn every_page_with_people_on_it() {
     looks_at(&browser, "DEMO2");
     browser.clicks(GRAB);
     browser.sees("boarding-pass[data-status=held]");
+    browser.reads(GRAB, "Grab");
     browser.script("scrollTo(0, 0)", &json!([]));
     takes_both(&browser, "flight");
 
@@ -129,7 +157,7 @@ fn every_page_with_people_on_it() {
         admin::signs_in(&browser);
         browser.clicks("[data-test=tab-cockpit]");
         let began = Instant::now();
-        browser.chooses("h1 ~ label select, .spread select", "1");
+        browser.picks(".spread select", "1");
         while began.elapsed() < RUSH {
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -143,7 +171,10 @@ fn every_page_with_people_on_it() {
     browser.chooses("[name=start_from]", "empty");
     browser.clicks("[data-test='rehearse.start']");
     browser.sees("[data-test=rehearse-report]");
-    browser.script("document.querySelector('[data-test=rehearse-report]').scrollIntoView()", &json!([]));
+    browser.script(
+        "document.querySelector('[data-test=rehearse-report]').scrollIntoView(); scrollBy(0, -16);",
+        &json!([]),
+    );
     takes(&browser, "admin-rehearsal");
 
     drop(browser);

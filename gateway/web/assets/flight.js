@@ -462,7 +462,7 @@ async function start() {
   try {
     flight = await get(PATH);
   } catch (problem) {
-    put(main, h("p", { class: "note bad", role: "alert" }, problem.plain),
+    put(main, h("h1", null, flightId), h("p", { class: "note bad", role: "alert" }, problem.plain),
       h("p", { class: "row" }, button(t("again"), "again", () => location.reload()), h("a", { href: "/" }, t("flight.back"))));
     return;
   }

@@ -34,7 +34,7 @@ addWords({
     "map.title": "座位图", "map.legend": "座位图例", "map.exit": "出口",
     "map.window": "靠窗", "map.middle": "中间", "map.aisle": "靠过道", "map.alone": "靠窗也靠过道", "map.chosen": "已选",
     "map.name": "{seat}，{place}，{status}",
-    "pass.title": "登机牌", "pass.order": "订单", "pass.locator": "订座编号", "pass.departs": "起飞（当地时间）", "pass.total": "总价",
+    "pass.title": "登机牌", "pass.order": "订单", "pass.locator": "订座编码", "pass.departs": "起飞（当地时间）", "pass.total": "总价",
     "pass.seats": "座位", "pass.passenger": "乘客 {number}", "pass.left": "付款时间还剩 {time}", "pass.minute": "订单 {locator} 的付款时间只剩一分钟。",
     "pass.pay": "支付 {amount}", "pass.cancel": "取消订单", "pass.print": "打印",
     "pass.test": "测试支付", "pass.test.text": "这只是测试：不需要银行卡，也不会真的扣款。正式网站会在这里打开支付服务。",
