@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The admin's token, for servers that are started with it.
-const TOKEN: &str = "of-tests";
+const TOKEN: &str = "a-token-for-tests-only";
 /// Where a server's log goes, in the directory it is started in.
 const LOG: &str = "server.log";
 

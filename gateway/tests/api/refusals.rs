@@ -83,7 +83,7 @@ async fn an_idempotency_key_is_checked_by_name() {
 async fn what_is_not_there_is_said_so() {
     let server = TestServer::start().await;
     for (request, code) in [
-        ("GET /", "NOT_FOUND"),
+        ("GET //", "NOT_FOUND"),
         ("GET /v1", "NOT_FOUND"),
         ("GET /v1/flights//", "NOT_FOUND"),
         ("GET /v1/flights//seats", "NOT_FOUND"),
