@@ -67,7 +67,7 @@ codes! {
     SaleNotOpen "SALE_NOT_OPEN" CONFLICT "The sale has not begun";
     SalePaused "SALE_PAUSED" CONFLICT "The sale is paused";
     SaleClosed "SALE_CLOSED" CONFLICT "The sale is over";
-    LimitExceeded "LIMIT_EXCEEDED" CONFLICT "More seats than allowed";
+    LimitExceeded "LIMIT_EXCEEDED" CONFLICT "More than allowed";
     HoldExpired "HOLD_EXPIRED" CONFLICT "The hold has expired";
     OrderNotChangeable "ORDER_NOT_CHANGEABLE" CONFLICT "The order cannot be changed so";
     FlightExists "FLIGHT_EXISTS" CONFLICT "There is a flight with this id";
@@ -203,6 +203,14 @@ impl Problem {
         detail.push_str(reason);
         detail.push_str(". Wait for as long as Retry-After says and send it again.");
         Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Code::Overloaded, detail) }
+    }
+
+    /// More than there may be: `limit` is how many, `holding` how many there are.
+    pub fn limit_exceeded(detail: impl Into<Cow<'static, str>>, limit: u16, holding: u32) -> Self {
+        let mut problem = Self::new(Code::LimitExceeded, detail);
+        problem.extras().limit = Some(limit);
+        problem.extras().holding = Some(holding);
+        problem
     }
 
     /// A method that the address does not know; `allow` lists those that it does.
@@ -405,10 +413,7 @@ impl From<Refusal> for Problem {
                          has {holding}."
                     ),
                 };
-                let mut problem = Self::new(Code::LimitExceeded, detail);
-                problem.extras().limit = Some(limit);
-                problem.extras().holding = Some(holding);
-                problem
+                Self::limit_exceeded(detail, limit, holding)
             }
             Refusal::HoldExpired => Self::new(
                 Code::HoldExpired,

@@ -407,7 +407,7 @@ async fn rehearsals(server: &TestServer, checker: &mut Checker) {
     let long = server.admin(&request, r#"{"customers":1,"over_seconds":120}"#).await;
     let busy = server.admin(&request, &plan).await;
     checker.check(operation, &busy);
-    assert_eq!((long.status, busy.status), (201, 503), "{long:?} {busy:?}");
+    assert_eq!((long.status, busy.status), (201, 409), "{long:?} {busy:?}");
 }
 
 async fn waitlists(server: &TestServer, checker: &mut Checker) {

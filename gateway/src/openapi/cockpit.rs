@@ -225,7 +225,7 @@ pub(super) fn operations() -> Vec<Operation> {
             parameters: vec![flight("DEMO3")],
             body: Some(optional_body("RehearsalPlan", &[("rush", "Two thousand in a second", rush)])),
             answers: vec![Answer { headers: &["Location"], ..begun }],
-            codes: &[Code::FlightNotFound, Code::Overloaded],
+            codes: &[Code::FlightNotFound, Code::LimitExceeded, Code::Overloaded],
             ..super::admins::post(
                 "/v1/admin/flights/{flight_id}/rehearsals",
                 "rehearse",

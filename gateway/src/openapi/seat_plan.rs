@@ -9,7 +9,7 @@ use super::answers::order_id;
 use super::operation::{Answer, Operation, body, json as answer, key_of_change, query};
 use super::requests::{customer_id, flight_id, of_aircraft, of_cabins};
 use super::shape::{
-    May, Member, Must, Shape, count, list, object, one_of_words, or_null, strict, text, whole,
+    May, Member, Must, Shape, count, list, named, object, one_of_words, or_null, strict, text, whole,
 };
 use crate::problem::Code;
 
@@ -110,7 +110,16 @@ fn changed() -> Vec<Answer> {
         "moved": [{"order_id": "DEMO4-3nx034gtc", "from": ["31A", "31B"], "to": ["12A", "12B"], "kept_together": true}],
         "stranded": []
     });
-    vec![answer(200, "SeatPlan", "Who moves, and who has no place.", plan)]
+    vec![Answer {
+        // Under a key that was used before, the flight as it is now.
+        shape: OneOfBuilder::new().item(named("SeatPlan")).item(named("Flight")).into(),
+        ..answer(
+            200,
+            "SeatPlan",
+            "Who moves, and who has no place; under a used key, the flight as it is now.",
+            plan,
+        )
+    }]
 }
 
 /// What can be asked.

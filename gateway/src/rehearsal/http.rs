@@ -34,7 +34,12 @@ pub async fn start(name: FlightName, by: Admin, app: Arc<App>, body: Received) -
     let view = app.flight(&name).await?.view();
     let started = app.rehearsals.start(&view, plan, app.now(), app.request_timeout);
     let rehearsal = started.map_err(|error| match error {
-        StartError::Busy(reason) => Problem::overloaded(reason, RETRY_AFTER_SECONDS),
+        StartError::Stopping => Problem::overloaded("the server is stopping", RETRY_AFTER_SECONDS),
+        StartError::Running => Problem::limit_exceeded(
+            "No rehearsal was started: another one runs, and one runs at a time. Wait for its end, or stop it.",
+            1,
+            1,
+        ),
         StartError::Broken(reason) => {
             tracing::error!(flight_id = %view.definition.flight_id, reason, "a rehearsal could not be started");
             Problem::new(Code::Internal, "The rehearsal could not be started, and the log says why.")

@@ -255,9 +255,12 @@ impl Drop for Ending<'_> {
 /// Why a rehearsal was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another one runs, or the server stops.
-    #[error("{0}")]
-    Busy(&'static str),
+    /// Another one runs.
+    #[error("another rehearsal runs")]
+    Running,
+    /// The server stops.
+    #[error("the server is stopping")]
+    Stopping,
     /// The flight cannot be copied, or there is no thread.
     #[error("{0}")]
     Broken(String),
@@ -290,10 +293,10 @@ impl Rehearsals {
         let began = shadow::copy(view, plan.start_from, now).map_err(StartError::Broken)?;
         let mut kept = self.kept.lock();
         if kept.is_closed {
-            return Err(StartError::Busy("the server is stopping"));
+            return Err(StartError::Stopping);
         }
         if kept.rehearsals.back().is_some_and(|last| last.is_running()) {
-            return Err(StartError::Busy("another rehearsal runs, and one runs at a time"));
+            return Err(StartError::Running);
         }
         let rehearsal = Rehearsal::new(format!("{id:016x}"), plan, now, FlightView::of(&began));
         let rehearsal = Arc::new(rehearsal);

@@ -171,9 +171,9 @@ async fn one_runs_at_a_time_until_it_is_stopped() {
     let long = json!({"customers": 1000, "over_seconds": 120});
     let first = started(&server, "DEMO1", &long).await;
     let refused = start(&server, "DEMO3", &long).await;
-    let problem = refused.is_problem(503, "OVERLOADED");
+    let problem = refused.is_problem(409, "LIMIT_EXCEEDED");
     assert!(problem["detail"].as_str().unwrap().contains("one runs at a time"), "{problem}");
-    assert!(refused.header("retry-after").is_some());
+    assert_eq!(problem["limit"], 1);
     assert_eq!(look(&server, &first).await["state"], "running");
     let stopped = stop(&server, &first).await;
     assert_eq!((&stopped["state"], &stopped["checks"]), (&"stopped".into(), &Value::Null), "{stopped:#}");

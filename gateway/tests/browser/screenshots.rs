@@ -100,7 +100,7 @@ fn rush(stage: &Stage, over: &AtomicBool) {
                 while !over.load(Ordering::Relaxed) {
                     let flight = ["RUSH", "RUSH", "RUSH", "DEMO1", "DEMO4"][rng.usize(..5)];
                     let body =
-                        json!({"customer_id": format!("c{}", rng.u32(..100_000)), "quantity": rng.u32(1..5)});
+                        json!({"customer_id": format!("c{}", rng.u32(..100_000)), "quantity": rng.u32(1..3)});
                     stage.asks(Method::POST, &format!("/v1/flights/{flight}/orders"), Some(&body));
                     let waves = (began.elapsed().as_secs_f64() / 4.0).sin() + 1.2;
                     std::thread::sleep(Duration::from_secs_f64(rng.f64() * waves / 6.0));

@@ -29,7 +29,7 @@ export function rehearse(place, { flight, path, given, ends }) {
   put(place, h("div", { class: "card stack no-print" }, h("p", { class: "note" }, t("rehearse.says")),
     form("rehearse.start", async (said) => {
       const run = await send(said, "POST", `${path}/rehearsals`, { customers: Number(customers.value), over_seconds: Number(time.value), start_from: start.value }, { tryFor: 0 })
-        .catch((problem) => { throw problem.code === "OVERLOADED" ? new Problem({ code: "BUSY" }, problem.status) : problem; });
+        .catch((problem) => { throw problem.code === "LIMIT_EXCEEDED" ? new Problem({ code: "BUSY" }, problem.status) : problem; });
       history.replaceState(null, "", `${link(flight.flight_id).hash}&view=rehearse&run=${run.rehearsal_id}`);
       open(run.rehearsal_id);
     }, fieldset(field("customers", { control: customers }), field("over_seconds", { control: time }), field("start_from", { control: start })))), watched);
