@@ -19,7 +19,7 @@ pub enum Value {
     Null,
     /// `true` or `false`
     Boolean(bool),
-    /// A whole number of up to 64 bits.
+    /// A whole number, also one that was written as `2.0` or `2e0`.
     Whole(i128),
     /// Any other number.
     Fraction,
@@ -56,8 +56,9 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Whole(number.into()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Fraction)
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        // `2.0` is a whole number to JSON Schema and to JavaScript; a float without a fraction is written without a point.
+        Ok(number.to_string().parse().map_or(Value::Fraction, Value::Whole))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -389,8 +390,29 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_number_has_no_fraction_and_no_exponent() {
-        for body in ["1.0", "1e1", "1e400", "0.5", "-1", "10", "99999999999999999999999", "true", "\"3\""] {
+    fn a_whole_number_has_no_fraction_however_it_is_written() {
+        for (body, number) in [("1", 1), ("1.0", 1), ("9.000", 9), ("9e0", 9), ("0.5e1", 5), ("30e-1", 3)] {
+            let value = parse(format!("{{\"n\":{body}}}").as_bytes(), false).unwrap();
+            let mut errors = Errors::default();
+            let read = Fields::of(&value).optional("n", &mut errors, whole::<u8>(1, 9));
+            assert_eq!((read, errors.is_empty()), (Some(number), true), "{body}");
+        }
+        for body in [
+            "1.1",
+            "1e1",
+            "1e-1",
+            "1e300",
+            "1e400",
+            "0.5",
+            "0.0",
+            "-0.0",
+            "9.000001",
+            "-1",
+            "10",
+            "99999999999999999999999",
+            "true",
+            "\"3\"",
+        ] {
             let text = format!("{{\"n\":{body}}}");
             let Ok(value) = parse(text.as_bytes(), false) else { continue };
             let mut errors = Errors::default();

@@ -114,7 +114,7 @@ impl Live {
             self.readers.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let hub = {
+        let (hub, group) = {
             let mut hubs = self.hubs.lock();
             let hub = match hubs.get(flight.flight_id()) {
                 Some(hub) => hub.clone(),
@@ -127,13 +127,13 @@ impl Live {
                 }
             };
             // Counted under the lock, under which an encoder without readers leaves.
-            hub.join();
-            hub
+            let group = hub.join();
+            (hub, group)
         };
         let (first, next) = hub.first(last);
         let beats = hub.beats();
         let mark = LongBody::default();
-        Some(Reader { live: self.clone(), hub, first: Some(first), next, beats, mark })
+        Some(Reader { live: self.clone(), hub, group, first: Some(first), next, beats, mark })
     }
 
     /// Lets go of a hub if nobody reads from it; says whether.
@@ -162,6 +162,8 @@ impl Live {
 struct Reader {
     live: Arc<Live>,
     hub: Arc<Hub>,
+    /// Whom it is woken with.
+    group: usize,
     first: Option<Bytes>,
     /// The number of the text to read next.
     next: u64,
@@ -179,7 +181,7 @@ impl Reader {
         }
         loop {
             // Listens before it looks, so that it misses nothing.
-            let woken = self.hub.woken();
+            let woken = self.hub.woken(self.group);
             match self.hub.take(&mut self.next, &mut self.beats) {
                 Taken::Text(text) => return Some(text),
                 Taken::Skipped(text) => {

@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// Moments closer together than this come together: waking up has its price, too.
-const TICK_MIN: Duration = Duration::from_micros(50);
+const TICK_MIN: Duration = Duration::from_micros(500);
 
 /// A timer finer than the runtime's, which counts in milliseconds.
 #[cfg(target_os = "linux")]

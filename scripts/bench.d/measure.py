@@ -353,13 +353,14 @@ class Bench:
         folder = os.path.join(self.folder, "readers")
         server = Farerush("embedded", self.options.farerush, folder)
         try:
-            server.create([("LIVE", ROWS_MAX, SELLING_LAYOUT)])
+            # Each load has a flight of its own: the one before has sold most of its seats.
+            server.create([(f"LIVE{number}", ROWS_MAX, SELLING_LAYOUT) for number in range(5)])
             server.settle()
-            told = {"count": count, "bytes": readers.memory_per_reader(server, "LIVE", count), "loads": []}
+            told = {"count": count, "bytes": readers.memory_per_reader(server, "LIVE0", count), "loads": []}
             self.say(f"{count:,} live readers: {told['bytes'] / 1000:.1f} kB each")
             rate = None
             for some in (0, count, 0, count):
-                figures = readers.load(self.options.farerush, server, "LIVE", max(5, self.options.seconds), some, rate, folder)
+                figures = readers.load(self.options.farerush, server, f"LIVE{len(told['loads']) + 1}", max(5, self.options.seconds), some, rate, folder)
                 self.commands.setdefault(f"farerush load, {some} live readers", figures.pop("command"))
                 told["loads"].append(figures)
                 last = (figures["live"] or {}).get("last_reader") or {}

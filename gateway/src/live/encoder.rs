@@ -16,6 +16,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a flight is followed on after its last reader left, who may come back and want what it missed.
 const UNREAD_MAX: Duration = Duration::from_secs(30);
 
+/// So many readers are woken at once; more of them group by group.
+const AT_ONCE_MAX: u64 = 500;
+
 pub(super) struct Encoder {
     live: Arc<Live>,
     hub: Arc<Hub>,
@@ -40,9 +43,17 @@ impl Encoder {
             let Some(now) = live.now() else { return };
             if hub.look(now) {
                 last_sent = Instant::now();
-                tokio::select! {
-                    () = tokio::time::sleep(live.pause()) => {}
-                    () = stopping => {}
+                if hub.readers() <= AT_ONCE_MAX {
+                    hub.wake_all();
+                    tokio::select! {
+                        () = tokio::time::sleep(live.pause()) => {}
+                        () = stopping => {}
+                    }
+                } else {
+                    tokio::select! {
+                        () = hub.wake_within(live.pause()) => {}
+                        () = stopping => hub.wake_all(),
+                    }
                 }
                 continue;
             }

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use farerush_engine::actor::{FlightHandle, FlightView};
@@ -17,6 +18,8 @@ use super::{Place, encode};
 const RING_TEXTS_MAX: usize = 256;
 /// Most bytes of them.
 const RING_BYTES_MAX: usize = 256 << 10;
+/// Groups that a crowd of readers is woken in.
+const GROUPS: u32 = 32;
 /// What a quiet stream says.
 const HEARTBEAT: &[u8] = b":\n\n";
 
@@ -35,7 +38,9 @@ pub(super) enum Taken {
 pub(super) struct Hub {
     flight: FlightHandle,
     readers: AtomicU64,
-    woken: Notify,
+    /// Readers so far, for the next one's group.
+    joined: AtomicUsize,
+    woken: [Notify; GROUPS as usize],
     shown: Mutex<Shown>,
 }
 
@@ -82,15 +87,24 @@ impl Hub {
             beats: 0,
             has_ended: false,
         };
-        Self { flight, readers: AtomicU64::new(0), woken: Notify::new(), shown: Mutex::new(shown) }
+        let woken = std::array::from_fn(|_| Notify::new());
+        Self {
+            flight,
+            readers: AtomicU64::new(0),
+            joined: AtomicUsize::new(0),
+            woken,
+            shown: Mutex::new(shown),
+        }
     }
 
     pub(super) fn flight(&self) -> &FlightHandle {
         &self.flight
     }
 
-    pub(super) fn join(&self) {
+    /// Counts a reader; gives the group that it is woken with.
+    pub(super) fn join(&self) -> usize {
         self.readers.fetch_add(1, Ordering::AcqRel);
+        self.joined.fetch_add(1, Ordering::Relaxed) % GROUPS as usize
     }
 
     pub(super) fn leave(&self) {
@@ -106,19 +120,29 @@ impl Hub {
     }
 
     /// Completes when there may be something to take that was not there at this call.
-    pub(super) fn woken(&self) -> impl Future<Output = ()> + Send + Sync {
-        self.woken.notified()
+    pub(super) fn woken(&self, group: usize) -> impl Future<Output = ()> + Send + Sync {
+        self.woken[group % GROUPS as usize].notified()
     }
 
-    /// Writes what has changed since the last look; says whether anything has.
+    /// Has all readers look.
+    pub(super) fn wake_all(&self) {
+        self.woken.iter().for_each(Notify::notify_waiters);
+    }
+
+    /// Has all readers look, one group after the other within `time`. A crowd that is woken at once would be written to
+    /// before anything else gets its turn, grabs among them.
+    pub(super) async fn wake_within(&self, time: Duration) {
+        for group in &self.woken {
+            group.notify_waiters();
+            tokio::time::sleep(time / GROUPS).await;
+        }
+    }
+
+    /// Writes what has changed since the last look; says whether anything has. Wakes nobody.
     pub(super) fn look(&self, now: Timestamp) -> bool {
         // The epoch first: a recovery publishes its view before it moves the epoch on.
         let epoch = self.flight.status().epoch;
-        let changed = self.shown.lock().look(epoch, self.flight.view(), now);
-        if changed {
-            self.woken.notify_waiters();
-        }
-        changed
+        self.shown.lock().look(epoch, self.flight.view(), now)
     }
 
     /// When the sale next opens or closes by itself.
@@ -130,13 +154,13 @@ impl Hub {
     /// Tells everybody that the stream lives.
     pub(super) fn beat(&self) {
         self.shown.lock().beats += 1;
-        self.woken.notify_waiters();
+        self.wake_all();
     }
 
     /// Ends the stream of every reader, after what there is to take.
     pub(super) fn end(&self) {
         self.shown.lock().has_ended = true;
-        self.woken.notify_waiters();
+        self.wake_all();
     }
 
     /// What a new reader gets first, and the number of its next text.
