@@ -31,6 +31,9 @@ pub enum Value {
     Object(Vec<(String, Value)>),
 }
 
+/// Up to here a float is the number that was written, and not one near it: 2^53.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
@@ -58,7 +61,8 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
         // `2.0` is a whole number to JSON Schema and to JavaScript; a float without a fraction is written without a point.
-        Ok(number.to_string().parse().map_or(Value::Fraction, Value::Whole))
+        let whole = if number.abs() <= EXACT_MAX { number.to_string().parse().ok() } else { None };
+        Ok(whole.map_or(Value::Fraction, Value::Whole))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -391,6 +395,8 @@ mod tests {
 
     #[test]
     fn a_whole_number_has_no_fraction_however_it_is_written() {
+        let beyond = parse(br#"{"n":99999999990080080010626075}"#, false).unwrap();
+        assert_eq!(beyond, Value::Object(vec![("n".into(), Value::Fraction)]), "not one near it");
         for (body, number) in [("1", 1), ("1.0", 1), ("9.000", 9), ("9e0", 9), ("0.5e1", 5), ("30e-1", 3)] {
             let value = parse(format!("{{\"n\":{body}}}").as_bytes(), false).unwrap();
             let mut errors = Errors::default();
