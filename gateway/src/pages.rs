@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -18,8 +18,10 @@ use warp::http::header::{
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
+use crate::app::App;
 use crate::json::Json;
 use crate::problem::{Code, Problem};
+use crate::query::Query;
 use crate::render;
 
 /// What a page may load and do: nothing of anybody else's, no script or style in the page itself, no text that becomes
@@ -68,13 +70,11 @@ pub async fn asset(name: String, headers: HeaderMap) -> Result<Response, Problem
 }
 
 /// `GET /v1/time`: the clock that sales open and holds end by.
-pub async fn time(app: std::sync::Arc<crate::app::App>, raw_query: String) -> Result<Response, Problem> {
-    crate::query::Query::parse(&raw_query).finish()?;
+pub async fn time(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
     let mut json = Json::default();
-    json.open().key("now").time(app.engine.clock().now()).close();
-    let mut response = render::response(StatusCode::OK, json);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    json.open().key("now").time(app.now()).close();
+    Ok(render::passing_response(StatusCode::OK, json))
 }
 
 /// A file as it is sent.

@@ -5,7 +5,7 @@ use farerush_engine::actor::FlightView;
 use farerush_engine::flight::{Cabin, Fare, FlightDefinition, Order, OrderId, Sale, SaleState, Timestamp};
 use farerush_engine::journal::Durability;
 use warp::http::StatusCode;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use crate::json::Json;
@@ -18,6 +18,13 @@ pub fn response(status: StatusCode, json: impl Into<Vec<u8>>) -> Response {
     let mut response = Response::new(json.into().into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A response with a JSON body that is old as soon as it is sent: nobody is to keep it.
+pub fn passing_response(status: StatusCode, json: impl Into<Vec<u8>>) -> Response {
+    let mut response = response(status, json);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

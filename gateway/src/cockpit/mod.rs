@@ -11,7 +11,6 @@ use farerush_engine::flight::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, HeaderValue};
 use warp::reply::Response;
 
 use crate::app::App;
@@ -25,10 +24,8 @@ use crate::{render, time};
 pub(crate) use sample::write_quantiles;
 use sample::{Look, Sample};
 
-/// How often a sample is taken.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// The same in milliseconds, as it is told.
-const SAMPLE_EVERY_MS: u32 = 1000;
+/// How often a sample is taken, in milliseconds.
+const SAMPLE_EVERY_MS: u64 = 1000;
 /// Samples that are kept: those of ten minutes.
 pub const SAMPLES_MAX: usize = 600;
 /// About how long a sample is as JSON, in bytes.
@@ -59,7 +56,7 @@ impl Cockpit {
 
 /// Takes a sample a second until the server is gone, off the threads that answer grabs.
 pub async fn watch(app: Weak<App>) {
-    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    let mut ticks = tokio::time::interval(Duration::from_millis(SAMPLE_EVERY_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut last: Option<Look> = None;
     loop {
@@ -92,9 +89,7 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     json.key("store");
     write_store(&mut json, &app);
     json.close();
-    let mut response = render::response(StatusCode::OK, json);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(render::passing_response(StatusCode::OK, json))
 }
 
 #[cfg(test)]

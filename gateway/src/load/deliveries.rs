@@ -63,8 +63,7 @@ impl Deliveries {
             let oldest = acknowledged[next..next + its].iter().map(|(_, at_us)| *at_us).min();
             next += its;
             if let Some(at_us) = oldest.filter(|at_us| *at_us >= from_us) {
-                // A reader may even be faster than the one who asked.
-                // It grows as it needs to.
+                // A reader may even be faster than the one who asked. The histogram grows as it needs to.
                 let _ = delays.record(read.last_us.saturating_sub(at_us));
                 readings += u64::from(read.readers);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
+use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use super::{
@@ -73,7 +73,7 @@ pub async fn seats(id: String, _by: Admin, app: Arc<App>, raw_query: String) -> 
     let view = find(&app, &id)?.told.lock().view.clone();
     let mut json = Json::with_capacity(256 + 34 * view.capacity as usize);
     render::write_seat_map(&mut json, &view);
-    Ok(not_kept(render::response(StatusCode::OK, json)))
+    Ok(render::passing_response(StatusCode::OK, json))
 }
 
 /// `DELETE /v1/admin/rehearsals/{rehearsal_id}`
@@ -114,13 +114,7 @@ fn respond(status: StatusCode, rehearsal: &Rehearsal) -> Response {
     let told = rehearsal.told.lock().clone();
     let mut json = Json::with_capacity(1024 + 64 * told.timeline.len());
     write(&mut json, rehearsal, &told);
-    not_kept(render::response(status, json))
-}
-
-/// It changes all the time.
-fn not_kept(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    render::passing_response(status, json)
 }
 
 fn write(json: &mut Json, rehearsal: &Rehearsal, told: &Progress) {
