@@ -3,8 +3,11 @@
 
 use std::fmt;
 
+use farerush_engine::flight::Timestamp;
+
 use crate::fields::Errors;
 use crate::problem::Problem;
+use crate::time;
 
 /// Entries of a page, if nobody says how many.
 pub const PAGE_DEFAULT: usize = 50;
@@ -43,6 +46,16 @@ impl Query {
             self.errors.add(name, "must not be given twice");
         }
         check(&value).map_err(|error| self.errors.add(name, error.to_string())).ok()
+    }
+
+    /// Takes a moment.
+    pub fn moment(&mut self, name: &str) -> Option<Timestamp> {
+        self.take(name, |text| {
+            time::parse(text).map_err(|message| match text.contains(' ') {
+                true => format!("{message}; within an address, + is written %2B"),
+                false => message,
+            })
+        })
     }
 
     /// Notes that a parameter is missing.

@@ -13,7 +13,6 @@ use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::orders::{self, Page};
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::time;
 
 /// The columns of the table.
 const COLUMNS: [&str; 15] = [
@@ -57,8 +56,8 @@ pub async fn list(
             OrderStatus::from_name(name).ok_or("must be one of held, confirmed, cancelled, expired")
         }),
         record_locator: query.take("record_locator", locator),
-        created_from: query.take("created_from", time::parse),
-        created_to: query.take("created_to", time::parse),
+        created_from: query.moment("created_from"),
+        created_to: query.moment("created_to"),
     };
     let limit = query.limit();
     let after = query.cursor(orders::read_place);

@@ -19,7 +19,7 @@ use crate::json::Json;
 use crate::ops::{write_journal, write_store};
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::{render, time};
+use crate::render;
 
 pub(crate) use sample::write_quantiles;
 use sample::{Look, Sample};
@@ -77,7 +77,7 @@ pub async fn watch(app: Weak<App>) {
 /// `GET /v1/admin/cockpit`
 pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     let mut query = Query::parse(&raw_query);
-    let since = query.take("since", time::parse);
+    let since = query.moment("since");
     query.finish()?;
     let samples = app.cockpit.since(since);
     let mut json = Json::with_capacity(512 + SAMPLE_BYTES * samples.len());

@@ -16,5 +16,6 @@ mod rates;
 mod refusals;
 mod rehearsal;
 mod seat_plan;
+mod times;
 mod tokens;
 mod waitlist;

@@ -106,7 +106,7 @@ w.customers|Customers|模擬旅客數|模拟旅客数
 w.over_seconds|Over (seconds)|持續秒數|持续秒数
 w.start_from|Start with|起始狀態|起始状态
 wrong.range|From {from} to {to}.|請填 {from} 到 {to}。|请填 {from} 到 {to}。
-wrong.must be a time such||請填寫時間，例如 2026-12-24T08:30:00Z。|请填写时间，例如 2026-12-24T08:30:00Z。
+wrong.must be an RFC 3339||請填寫時間，例如 2026-12-24T08:30:00Z。|请填写时间，例如 2026-12-24T08:30:00Z。
 wrong.must be the three letters||請填三個字母的 IATA 機場代碼，例如 TPE。|请填三个字母的 IATA 机场代码，例如 TPE。
 wrong.must be an airline's code||請填航空公司代碼加數字，例如 FR101。|请填航空公司代码加数字，例如 FR101。
 wrong.must be [first, last] with||起始排不得大於最後一排，須在 1 到 999 之間。|起始排不能大于最后一排，须在 1 到 999 之间。
