@@ -1,15 +1,18 @@
 //! Recovery: what store and journal hold becomes a running flight, owned under a new epoch; of the two, either will do.
 //! Never guesses: a flight whose history has a hole, or cannot have happened, does not come up; the others do.
 
+mod rebuilds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{BrokenInvariant, Epoch, Flight, FlightId, FlightSnapshot, Seq};
 use farerush_engine::journal::{Claim, Extent, Journal, JournalError};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 
-use crate::store::{Cursor, Store, StoreError};
+use self::rebuilds::Rebuilds;
+use crate::store::{Cursor, FLIGHTS_PER_CALL_MAX, Store, StoreError};
 
 /// Events read from the journal at a time.
 const PAGE_EVENTS: usize = 4_096;
@@ -187,9 +190,17 @@ pub async fn recover_all(journal: &Arc<dyn Journal>, store: &Store) -> Result<Al
         .filter(|(_, (_, has_events))| *has_events)
         .map(|(flight_id, (epoch, _))| Claim { flight_id, epoch })
         .collect();
-    let claimed = store.claim(&claims).await?;
-    let claims = claimed.into_iter().map(|Cursor { flight_id, epoch, .. }| Claim { flight_id, epoch });
-    bring_up_all(journal, Some(store), claims.collect()).await
+    bring_up_all(journal, Some(store), claim_all(store, &claims).await?).await
+}
+
+/// Claims all of them in the store, in as many calls as they need: a flight that was left out would simply be missing.
+async fn claim_all(store: &Store, wanted: &[Claim]) -> Result<Vec<Claim>, RecoveryError> {
+    let mut claims = Vec::with_capacity(wanted.len());
+    for part in wanted.chunks(FLIGHTS_PER_CALL_MAX) {
+        let claimed = store.claim(part).await?;
+        claims.extend(claimed.into_iter().map(|Cursor { flight_id, epoch, .. }| Claim { flight_id, epoch }));
+    }
+    Ok(claims)
 }
 
 /// Takes over every flight that the journal knows, while the store is away. Flights that only the store knows stay
@@ -229,25 +240,22 @@ async fn bring_up_all(
             Err(error) => return Err(error.into()),
         }
     };
-    let mut rebuilds = JoinSet::new();
+    let mut rebuilds = Rebuilds::default();
     for Claim { flight_id, epoch } in claims {
-        while rebuilds.len() >= REBUILDS_MAX {
-            recovered.extend(rebuilds.join_next().await.and_then(Result::ok));
+        if rebuilds.len() >= REBUILDS_MAX {
+            recovered.extend(rebuilds.next().await);
         }
-        let (journal, store) = (Arc::clone(journal), store.cloned());
-        rebuilds.spawn(async move {
-            let result = match store {
-                store if all_fenced => {
-                    rebuild(journal, store, flight_id.clone(), epoch, Instant::now()).await
-                }
-                Some(store) => recover(&journal, &store, &flight_id).await,
-                None => recover_from_journal(&journal, &flight_id).await,
-            };
-            (flight_id, result)
+        let (journal, store, id) = (Arc::clone(journal), store.cloned(), flight_id.clone());
+        rebuilds.start(flight_id, async move {
+            match store {
+                store if all_fenced => rebuild(journal, store, id, epoch, Instant::now()).await,
+                Some(store) => recover(&journal, &store, &id).await,
+                None => recover_from_journal(&journal, &id).await,
+            }
         });
     }
-    while let Some(done) = rebuilds.join_next().await {
-        recovered.extend(done);
+    while let Some(done) = rebuilds.next().await {
+        recovered.push(done);
     }
     recovered.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(recovered)

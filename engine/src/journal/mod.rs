@@ -4,7 +4,9 @@
 mod port;
 mod writer;
 
-pub use port::{Appended, Batch, Claim, DurableRound, Extent, Journal, JournalError, OnDurable};
+pub use port::{
+    Appended, Batch, Claim, Claimed, ClaimsPlace, DurableRound, Extent, Journal, JournalError, OnDurable,
+};
 pub use writer::{Condition, WriterOptions, WriterState};
 
 pub(crate) use writer::{Delivery, Submission, Writer, start};

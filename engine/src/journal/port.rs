@@ -61,6 +61,19 @@ pub struct Extent {
     pub last: Seq,
 }
 
+/// A place in a journal's history of claims; what it means is the journal's own. The default is before all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimsPlace(pub String);
+
+/// What was claimed since a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// These flights; some may be named twice, and by whom does not matter.
+    Flights(Vec<FlightId>),
+    /// The history does not say: any flight may have been.
+    Any,
+}
+
 /// What can go wrong with a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -131,6 +144,29 @@ pub trait Journal: Send + Sync + 'static {
 
     /// What the journal has of one flight; `None` if it never heard of it.
     fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError>;
+
+    /// The largest epoch of each of these flights, in the same order; `None` where the journal never heard of it.
+    /// Asked often, and of many at once.
+    fn epochs(&self, flights: &[FlightId]) -> Result<Vec<Option<Epoch>>, JournalError> {
+        flights.iter().map(|flight_id| Ok(self.extent(flight_id)?.map(|extent| extent.epoch))).collect()
+    }
+
+    /// Whether these flights have events, in the same order. One that cannot be read has some. Asked of names that
+    /// strangers make up, so it must be cheap for those that nobody knows.
+    fn have_events(&self, flights: &[FlightId]) -> Result<Vec<bool>, JournalError> {
+        let has_events = |flight_id| match self.extent(flight_id) {
+            Ok(extent) => Ok(extent.is_some_and(|extent| extent.last > Seq(0))),
+            Err(JournalError::Damaged { flight_id: Some(_), .. }) => Ok(true),
+            Err(error) => Err(error),
+        };
+        flights.iter().map(has_events).collect()
+    }
+
+    /// Which flights were claimed since `place`, and the place to ask from next time. A claim is in it before `fence`
+    /// says that it has succeeded. A journal of one process alone has nothing to tell: nobody else claims there.
+    fn claimed_since(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
+        Ok((place.clone(), Claimed::Flights(Vec::new())))
+    }
 
     /// Events of a flight after `after`, by rising seq, at most `events_max`; empty when there are no more.
     fn read(

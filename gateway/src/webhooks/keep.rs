@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
+use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
 use super::Shared;
@@ -89,6 +89,18 @@ impl Journal for Kept {
 
     fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
         self.journal.extent(flight_id)
+    }
+
+    fn epochs(&self, flights: &[FlightId]) -> Result<Vec<Option<Epoch>>, JournalError> {
+        self.journal.epochs(flights)
+    }
+
+    fn have_events(&self, flights: &[FlightId]) -> Result<Vec<bool>, JournalError> {
+        self.journal.have_events(flights)
+    }
+
+    fn claimed_since(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
+        self.journal.claimed_since(place)
     }
 
     fn read(

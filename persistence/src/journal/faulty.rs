@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
+use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
 use parking_lot::{Condvar, Mutex};
 
 /// What is to happen to one `append`.
@@ -132,6 +132,18 @@ impl Journal for FaultyJournal {
 
     fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
         self.inner.extent(flight_id)
+    }
+
+    fn epochs(&self, flights: &[FlightId]) -> Result<Vec<Option<Epoch>>, JournalError> {
+        self.inner.epochs(flights)
+    }
+
+    fn have_events(&self, flights: &[FlightId]) -> Result<Vec<bool>, JournalError> {
+        self.inner.have_events(flights)
+    }
+
+    fn claimed_since(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
+        self.inner.claimed_since(place)
     }
 
     fn read(

@@ -28,8 +28,14 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 impl Store {
     /// Takes flights over: each gets an epoch that is larger than its last one and at least the claimed one. A
     /// flight the store does not know gets a cursor at 0. All in one transaction; the answers are in the order of
-    /// the claims, each flight once.
+    /// the claims, each flight once. More than [`FLIGHTS_PER_CALL_MAX`] are refused as a whole.
     pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
+        if claims.len() > FLIGHTS_PER_CALL_MAX {
+            return Err(StoreError::Rejected {
+                what: "claiming more flights than one call takes",
+                source: None,
+            });
+        }
         let mut tried = 0;
         loop {
             tried += 1;
@@ -42,7 +48,7 @@ impl Store {
 
     async fn claim_once(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
         let mut wanted: BTreeMap<&FlightId, Epoch> = BTreeMap::new();
-        for claim in claims.iter().take(FLIGHTS_PER_CALL_MAX) {
+        for claim in claims {
             let epoch = wanted.entry(&claim.flight_id).or_default();
             *epoch = claim.epoch.max(*epoch);
         }

@@ -13,6 +13,7 @@ use super::standings::{FLIGHTS_A_LOOK, Known, load, newest_entries};
 use super::stream::{
     BY_FIELD, Entry, EntryId, RECORD_FIELD, damaged, entries, is_id_refused, refusal, with_cause,
 };
+use super::watch::note_claims;
 use crate::codec;
 use crate::journal::standing::{Standing, admit};
 
@@ -37,6 +38,7 @@ impl RedisJournal {
             unsure.extend(open.iter().map(|claim| (claim.flight_id.clone(), claim.epoch)));
         }
         self.write_fences(link, &open)?;
+        note_claims(link, &self.keys, claims)?;
         self.wait_for_replicas(link)?;
         self.know_claimed(link, claims)?;
         let mut unsure = self.unsure.lock();

@@ -1,7 +1,8 @@
 //! The Redis journal: a stream for each flight, whose IDs Redis itself keeps in order.
 //! Never locks anything in Redis, and never takes an unknown outcome for a success: the same round is sent again.
 //!
-//! Two connections: one for appends, so that nothing holds them up, and one for everything else. What is known of
+//! Three connections: one for appends, so that nothing holds them up, one for what is asked again and again by those who
+//! watch over ownership, and one for everything else. What is known of
 //! a flight is trusted for as long as the connection lasts on which it was learnt; after that Redis is asked again,
 //! and what it has must not be less than what it had confirmed.
 
@@ -14,13 +15,14 @@ mod options;
 mod read;
 mod standings;
 mod stream;
+mod watch;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use ::redis::{ConnectionAddr, IntoConnectionInfo};
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
+use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
 use self::link::Link;
@@ -39,6 +41,7 @@ pub struct RedisJournal {
     by: String,
     append_link: Mutex<Link>,
     query_link: Mutex<Link>,
+    watch_link: Mutex<Link>,
     /// One small entry for each flight this process has written to or claimed. Never held during IO.
     known: Mutex<HashMap<FlightId, Known>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
@@ -67,7 +70,8 @@ impl RedisJournal {
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
         let mut query_link = Link::new(info.clone(), &options);
         let complaints = check::complaints(&mut query_link)?;
-        let append_link = Mutex::new(Link::new(info, &options));
+        let append_link = Mutex::new(Link::new(info.clone(), &options));
+        let watch_link = Mutex::new(Link::new(info, &options));
         Ok(Self {
             keys: Keys::new(&options.prefix),
             options,
@@ -76,6 +80,7 @@ impl RedisJournal {
             by: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
             append_link,
             query_link: Mutex::new(query_link),
+            watch_link,
             known: Mutex::default(),
             unsure: Mutex::default(),
             trimmed: Mutex::default(),
@@ -107,6 +112,18 @@ impl Journal for RedisJournal {
 
     fn extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
         self.read_extent(flight_id)
+    }
+
+    fn epochs(&self, flights: &[FlightId]) -> Result<Vec<Option<Epoch>>, JournalError> {
+        self.read_epochs(flights)
+    }
+
+    fn have_events(&self, flights: &[FlightId]) -> Result<Vec<bool>, JournalError> {
+        self.read_which_have_events(flights)
+    }
+
+    fn claimed_since(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
+        self.read_claims(place)
     }
 
     fn read(

@@ -45,6 +45,11 @@ impl Keys {
         format!("{}:{{{flight_id}}}:snapshot", self.prefix)
     }
 
+    /// Which flights were claimed of late, so that whoever had them learns of it without asking about each.
+    pub(super) fn claims(&self) -> String {
+        format!("{}:claims", self.prefix)
+    }
+
     /// Written only so that there is something to wait for.
     pub(super) fn waited(&self) -> String {
         format!("{}:waited", self.prefix)
