@@ -230,7 +230,7 @@ impl World {
 
     /// The first party that could have seats now, found seat by seat.
     fn first_that_fits(&self, now: Timestamp) -> Option<u64> {
-        if self.flight.sale().state_at(now) != SaleState::Open {
+        if self.flight.sale_state(now) != SaleState::Open {
             return None;
         }
         let fits = |party: &Party| {

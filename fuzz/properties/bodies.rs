@@ -138,7 +138,7 @@ pub(crate) fn flight(body: &[u8]) {
     let mut errors = Errors::default();
     let change = input::policy(&mut Fields::of(&value), &mut errors);
     assert_eq!(change, input::policy(&mut Fields::of(&value), &mut Errors::default()));
-    let new = match new_flight(&value, Salt(1)) {
+    let new = match new_flight(&value, Salt(1), Timestamp::from_millis(0)) {
         Err(problem) => return check_problem(&problem),
         Ok(new) => new,
     };

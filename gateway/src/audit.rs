@@ -423,6 +423,7 @@ fn write_policy(json: &mut Json, policy: &SalePolicy) {
     json.key("max_seats_per_customer").number(policy.max_seats_per_customer);
     json.key("hold_seconds").number(policy.hold_seconds);
     json.key("payment_grace_seconds").number(policy.payment_grace_seconds);
+    json.key("closes_before_minutes").number(policy.closes_before_minutes);
 }
 
 const fn switch_name(switch: SaleSwitch) -> &'static str {

@@ -71,7 +71,7 @@ pub async fn create(engine: &Arc<Engine>, outside: &Outside) -> Result<usize, St
     for (created, demo) in FLIGHTS.iter().enumerate() {
         let salt = Salt(getrandom::u64().map_err(|error| error.to_string())?);
         let value = fields::parse(describe(demo, now).as_bytes(), false);
-        let flight = value.and_then(|value| new_flight(&value, salt));
+        let flight = value.and_then(|value| new_flight(&value, salt, now));
         let NewFlight { definition, policy, open } =
             flight.map_err(|problem| String::from_utf8_lossy(&problem.render()).into_owned())?;
         let flight_id = definition.flight_id.clone();
@@ -96,9 +96,10 @@ mod tests {
     #[test]
     fn every_demo_flight_is_sound() {
         for demo in FLIGHTS {
-            let body = describe(demo, Timestamp::from_millis(1_795_000_000_000));
+            let now = Timestamp::from_millis(1_795_000_000_000);
+            let body = describe(demo, now);
             let value = fields::parse(body.as_bytes(), false).unwrap();
-            let flight = new_flight(&value, Salt(1));
+            let flight = new_flight(&value, Salt(1), now);
             assert!(flight.is_ok(), "{}", String::from_utf8_lossy(&flight.unwrap_err().render()));
         }
     }

@@ -29,7 +29,7 @@ impl Wanted {
         self.origin.as_deref().is_none_or(|code| code == definition.origin)
             && self.destination.as_deref().is_none_or(|code| code == definition.destination)
             && self.date.is_none_or(|(from, until)| (from..until).contains(&definition.departs_at))
-            && self.status.is_none_or(|state| state == view.sale.state_at(now))
+            && self.status.is_none_or(|state| state == view.sale_state(now))
     }
 }
 

@@ -191,7 +191,7 @@ fn is_known_to_be_sold_out(grab: &Grab, view: &FlightView, app: &App) -> bool {
         && grab.idempotency_key.is_none()
         && matches!(grab.wanted, Wanted::Quantity { quantity, .. } if quantity <= view.sale.policy.max_seats_per_order)
         && grab.cabin_class.is_none_or(|class| view.definition.cabins.iter().any(|c| c.cabin_class == class))
-        && view.sale.state_at(app.now()) == SaleState::Open
+        && view.sale_state(app.now()) == SaleState::Open
 }
 
 /// The bodies that nearly all grabs have; anything else, and every mistake, goes the slow way.

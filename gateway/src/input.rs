@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use farerush_engine::flight::cabin::{FARE_AMOUNT_MAX, ROW_MAX};
-use farerush_engine::flight::sale::{HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX};
+use farerush_engine::flight::sale::{
+    CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX,
+};
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, Fare, Layout, PassengerName, Passengers, PolicyChange, Seat, Seats,
     Timestamp,
@@ -142,6 +144,11 @@ pub fn policy(fields: &mut Fields<'_>, errors: &mut Errors) -> PolicyChange {
             "payment_grace_seconds",
             errors,
             whole::<u32>(0, PAYMENT_GRACE_SECONDS_MAX.into()),
+        ),
+        closes_before_minutes: fields.optional(
+            "closes_before_minutes",
+            errors,
+            whole::<u16>(0, CLOSES_BEFORE_MINUTES_MAX.into()),
         ),
     }
 }

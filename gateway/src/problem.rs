@@ -13,7 +13,7 @@ use warp::reply::Response;
 
 use crate::auth::Role;
 use crate::json::Json;
-use crate::traces;
+use crate::{time, traces};
 
 macro_rules! codes {
     ($($variant:ident $text:literal $status:ident $title:literal;)*) => {
@@ -397,6 +397,17 @@ impl From<Refusal> for Problem {
             }
             Refusal::SalePaused => {
                 Self::new(Code::SalePaused, "No order was placed: the sale is paused. Try again later.")
+            }
+            Refusal::TooLateToOpen { departs_at, closes_before_minutes } => {
+                let departs_at = time::text(departs_at);
+                let ended = match closes_before_minutes {
+                    0 => format!("The flight left at {departs_at}. A flight that has left cannot be sold."),
+                    minutes => format!(
+                        "The flight leaves, or left, at {departs_at}, and its sale ends {minutes} minutes before. Until it \
+                         leaves, a smaller closes_before_minutes lets it be sold on."
+                    ),
+                };
+                Self::new(Code::SaleClosed, format!("Nothing was done: the sale cannot be opened. {ended}"))
             }
             Refusal::SaleClosed => Self::new(Code::SaleClosed, "No order was placed: the sale is over."),
             Refusal::LimitExceeded { scope, limit, holding } => {

@@ -145,7 +145,7 @@ pub fn write_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
     json.key("capacity").number(view.capacity).key("available").number(view.free);
     json.key("seq").number(view.seq.0);
     json.key("sale");
-    write_sale(json, &view.sale, view.sale.state_at(now));
+    write_sale(json, &view.sale, view.sale_state(now));
     json.close();
 }
 
@@ -157,7 +157,8 @@ pub fn write_sale(json: &mut Json, sale: &Sale, state: SaleState) {
     json.key("max_seats_per_order").number(policy.max_seats_per_order);
     json.key("max_seats_per_customer").number(policy.max_seats_per_customer);
     json.key("hold_seconds").number(policy.hold_seconds);
-    json.key("payment_grace_seconds").number(policy.payment_grace_seconds).close();
+    json.key("payment_grace_seconds").number(policy.payment_grace_seconds);
+    json.key("closes_before_minutes").number(policy.closes_before_minutes).close();
 }
 
 /// A flight as a response.

@@ -3,9 +3,10 @@
 mod journal_support;
 
 use farerush_engine::flight::{
-    Epoch, Event, Fingerprint, Flight, IdempotencyKey, OrderPlaced, OrderStatus, PassengerName, Request,
-    Seat, Seq, Timestamp,
+    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, OrderPlaced, OrderStatus, PassengerName,
+    Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq, Timestamp,
 };
+use farerush_engine::journal::Batch;
 use farerush_persistence::codec::{
     CodecError, Record, decode, encode_events_into, encode_fence_into, encode_snapshot_into, peek,
 };
@@ -204,4 +205,39 @@ fn bytes_of_the_first_version_are_read() {
     assert_eq!((order.customer.as_str(), order.total, order.status), ("mei", 99, OrderStatus::Held));
     assert_eq!((order.hold_expires_at, order.payment_begun_at()), (Some(Timestamp::from_millis(30)), None));
     Flight::restore(*snapshot).unwrap();
+}
+
+#[test]
+fn a_policy_takes_the_bytes_it_took_before_it_could_end_a_sale_before_departure() {
+    // By hand: switched to open, no window, limits 9 and 8, hold_seconds 60 and payment_grace_seconds 120 in one number.
+    let policy = SalePolicy {
+        max_seats_per_order: 9,
+        max_seats_per_customer: 8,
+        hold_seconds: 60,
+        payment_grace_seconds: 120,
+        ..SalePolicy::default()
+    };
+    let flight_id = FlightId::new("FR1").unwrap();
+    let record = |policy: SalePolicy| {
+        let event = Event::SaleSwitched { switch: SaleSwitch::Open, policy };
+        let recorded = Recorded { seq: Seq(2), at: Timestamp::from_millis(0), event, cause: None };
+        let batch =
+            Batch { flight_id: flight_id.clone(), salt: Salt(7), epoch: Epoch(1), events: vec![recorded] };
+        let mut bytes = Vec::new();
+        encode_events_into(&mut bytes, &batch).map(|_| bytes)
+    };
+    let bytes = record(policy).unwrap();
+    let body = &bytes[28 + 3..bytes.len() - 4];
+    assert_eq!(body, [0, 1, 1, 0, 0, 9, 8, 253, 60, 0, 0, 0, 121, 0, 0, 0]);
+    for closes_before_minutes in [1, 30, 10_080] {
+        let policy = SalePolicy { closes_before_minutes, ..policy };
+        let Record::Events { events, .. } = decode(&record(policy).unwrap()).unwrap() else { panic!() };
+        assert_eq!(events[0].event, Event::SaleSwitched { switch: SaleSwitch::Open, policy });
+    }
+    for too_long in [
+        SalePolicy { closes_before_minutes: 10_081, ..policy },
+        SalePolicy { payment_grace_seconds: 86_401, ..policy },
+    ] {
+        assert!(record(too_long).is_err(), "what cannot be read is not written");
+    }
 }

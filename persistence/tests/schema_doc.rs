@@ -66,6 +66,14 @@ const MEANINGS: &[(&str, &str)] = &[
     ("flights.hold_seconds", "How long an order is held for payment; 0: a grab is confirmed at once."),
     ("flights.created_at", "When it was created."),
     ("flights.payment_grace_seconds", "How long a payment that is under way stops a hold's deadline."),
+    (
+        "flights.closes_before_minutes",
+        "How long before departure the sale closes by itself; 0: when the flight leaves.",
+    ),
+    (
+        "flights.origin_time_zone",
+        "The time zone of the origin, an IANA name; none in flights of before there was one.",
+    ),
     ("tickets", "Seats, one row each, whoever has them."),
     ("tickets.flight_id", "Whose seat."),
     ("tickets.seat", "Which, such as `12A`."),

@@ -19,9 +19,10 @@ use super::registry::{Located, Registry};
 use super::stamps::Traced;
 use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
-use crate::flight::decide::check_policy;
+use crate::flight::decide::{check_departure, check_policy};
 use crate::flight::{
-    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy, Seq,
+    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy,
+    SaleSwitch, Seq,
 };
 use crate::journal::{
     Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
@@ -235,6 +236,7 @@ impl Engine {
     ) -> Result<FlightHandle, CreateError> {
         self.writer.state().admit()?;
         check_policy(&policy).map_err(CreateError::Refused)?;
+        self.check_departure(&definition)?;
         let (flight, events) = self.first_events(definition, policy, open, &cause)?;
         let epoch = Epoch(1);
         let shared = self.share(&flight, epoch, Standing::Creating);
@@ -295,6 +297,7 @@ impl Engine {
         for (place, (definition, policy, open, cause)) in wanted.into_iter().enumerate() {
             let failed = |source| CreateAllError::Flight { place, source };
             check_policy(&policy).map_err(|refusal| failed(CreateError::Refused(refusal)))?;
+            self.check_departure(&definition).map_err(failed)?;
             let (flight, events) = self.first_events(definition, policy, open, &cause).map_err(failed)?;
             let shared = self.share(&flight, epoch, Standing::Creating);
             // The writer says by it which of them are durable.
@@ -339,6 +342,16 @@ impl Engine {
         if handles.len() < all { Err(CreateAllError::OutcomeUnknown) } else { Ok(handles) }
     }
 
+    /// A flight that has left is not created. One that is there already is so still: who asks again is told so.
+    fn check_departure(&self, definition: &FlightDefinition) -> Result<(), CreateError> {
+        check_departure(definition.departs_at, self.clock.now()).map_err(|refusal| {
+            match self.find(&definition.flight_id) {
+                Located::Nobody => CreateError::Refused(refusal),
+                _ => CreateError::Exists,
+            }
+        })
+    }
+
     fn first_events(
         &self,
         definition: FlightDefinition,
@@ -354,7 +367,12 @@ impl Engine {
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;
-        if open && let Ok(Decision::Record(event)) = flight.decide(&crate::flight::Command::OpenSale, at) {
+        if open {
+            let event = match flight.decide(&crate::flight::Command::OpenSale, at) {
+                Ok(Decision::Record(event)) => event,
+                // By its rules it is over already, which they may be changed about.
+                _ => Event::SaleSwitched { switch: SaleSwitch::Open, policy },
+            };
             let opened = Recorded { seq: Seq(2), at, event, cause: caused(&by) };
             flight.apply(&opened);
             events.push(opened);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::flight::seat_map::RowSeats;
-use crate::flight::{Cabin, Flight, FlightDefinition, Sale, Seat, Seq};
+use crate::flight::{Cabin, Flight, FlightDefinition, Sale, SaleState, Seat, Seq, Timestamp};
 
 /// A flight's durable state, apart from its orders.
 #[derive(Debug, Clone)]
@@ -40,6 +40,16 @@ impl FlightView {
             free_by_cabin: map.free_by_cabin().collect(),
             rows: map.rows().collect(),
         }
+    }
+
+    /// The state of its sale at `now`.
+    pub fn sale_state(&self, now: Timestamp) -> SaleState {
+        self.sale.state_at(self.definition.departs_at, now)
+    }
+
+    /// When its sale ends by itself, at the latest.
+    pub fn sale_ends_at(&self) -> Timestamp {
+        self.sale.policy.ends_at(self.definition.departs_at)
     }
 
     /// The cabin of a seat, if the flight has that row.

@@ -126,6 +126,8 @@ pub struct PolicyChange {
     pub hold_seconds: Option<u32>,
     /// New time that a payment stops a hold's deadline.
     pub payment_grace_seconds: Option<u32>,
+    /// New time before departure at which the sale ends.
+    pub closes_before_minutes: Option<u16>,
 }
 
 /// Another seat plan for a flight whose seats are being sold.

@@ -8,9 +8,15 @@ use super::ids::{OrderNo, OrderRef, Reference, Timestamp};
 use super::inventory::{Flight, ORDERS_KEPT_MAX};
 use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
-use super::sale::{HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy, SaleSwitch};
+use super::sale::{
+    CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy,
+    SaleState, SaleSwitch,
+};
 use super::seat_map::SeatStatus;
 use super::seating;
+
+/// What is said of a flight that is to be created after its departure.
+pub const DEPARTED: &str = "must be in the future: nobody can buy a seat on a flight that has left";
 
 /// What follows from a command that is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +36,14 @@ impl Flight {
         match command {
             Command::Grab(grab) => self.decide_grab(grab, now),
             Command::Confirm { order, payment_reference } => {
-                self.decide_confirm(*order, payment_reference.as_ref())
+                self.decide_confirm(*order, payment_reference.as_ref(), now)
             }
             Command::Pay { order } => self.decide_pay(*order, now),
             Command::Cancel { order } => self.decide_cancel(*order),
             Command::Change { order, seats, passengers } => {
                 self.decide_change(*order, seats.as_ref(), passengers.as_ref())
             }
-            Command::OpenSale => Ok(self.decide_open(now)),
+            Command::OpenSale => self.decide_open(now),
             Command::PauseSale => Ok(self.decide_switch(SaleSwitch::Paused)),
             Command::CloseSale => Ok(self.decide_switch(SaleSwitch::Closed)),
             Command::ChangePolicy(change) => self.decide_policy(change),
@@ -80,7 +86,7 @@ impl Flight {
                 Some((key.clone(), fingerprint))
             }
         };
-        self.sale.admit(now)?;
+        self.sale.admit(self.definition.departs_at, now)?;
         if self.orders.len() >= ORDERS_KEPT_MAX {
             return Err(Refusal::TooManyOrders);
         }
@@ -122,16 +128,20 @@ impl Flight {
                 seats.clone()
             }
         };
-        let hold_ms = i64::from(policy.hold_seconds) * 1000;
         Ok(Decision::Record(Event::OrderPlaced(Box::new(OrderPlaced {
             customer: grab.customer.clone(),
             total: self.total(&seats),
             seats,
-            hold_expires_at: (hold_ms > 0).then(|| now.max(self.last_at).plus_millis(hold_ms)),
+            hold_expires_at: (policy.hold_seconds > 0).then(|| self.hold_until(now, policy.hold_seconds)),
             passengers: grab.passengers.clone(),
             client_reference: grab.client_reference.clone(),
             idempotency,
         }))))
+    }
+
+    /// Until when seats are held that somebody gets at `now`: at the longest until the flight leaves.
+    pub(super) fn hold_until(&self, now: Timestamp, seconds: u32) -> Timestamp {
+        now.max(self.last_at).plus_millis(i64::from(seconds) * 1000).min(self.definition.departs_at)
     }
 
     fn decide_repeated(
@@ -147,7 +157,12 @@ impl Flight {
         }
     }
 
-    fn decide_confirm(&self, order: OrderRef, payment: Option<&Reference>) -> Result<Decision, Refusal> {
+    fn decide_confirm(
+        &self,
+        order: OrderRef,
+        payment: Option<&Reference>,
+        now: Timestamp,
+    ) -> Result<Decision, Refusal> {
         let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
         match order.status {
             OrderStatus::Held => Ok(Decision::Record(Event::OrderConfirmed {
@@ -162,14 +177,19 @@ impl Flight {
                 reason: "it is confirmed already, by another payment or by none",
             }),
             OrderStatus::Cancelled => Err(Refusal::OrderNotChangeable { reason: "it is cancelled" }),
-            OrderStatus::Expired => self.decide_revival(order, payment),
+            OrderStatus::Expired => self.decide_revival(order, payment, now),
         }
     }
 
     /// Paid too late: granted all the same, if nobody has got any of its seats and the sale is not over.
-    fn decide_revival(&self, order: &Order, payment: Option<&Reference>) -> Result<Decision, Refusal> {
+    fn decide_revival(
+        &self,
+        order: &Order,
+        payment: Option<&Reference>,
+        now: Timestamp,
+    ) -> Result<Decision, Refusal> {
         let is_free = |seat: &Seat| self.map.status(*seat) == Some(SeatStatus::Free);
-        if self.sale.switch == SaleSwitch::Closed
+        if self.sale_state(now) == SaleState::Closed
             || !order.seats.iter().all(is_free)
             || self.total(&order.seats) != order.total
         {
@@ -200,8 +220,7 @@ impl Flight {
         if order.payment_begun_at().is_some() {
             return Ok(Decision::Unchanged(Some(order.no)));
         }
-        let grace_ms = i64::from(self.sale.policy.payment_grace_seconds) * 1000;
-        let hold_expires_at = deadline.max(now.max(self.last_at).plus_millis(grace_ms));
+        let hold_expires_at = deadline.max(self.hold_until(now, self.sale.policy.payment_grace_seconds));
         Ok(Decision::Record(Event::PaymentBegun { order: order.no, hold_expires_at }))
     }
 
@@ -263,7 +282,7 @@ impl Flight {
         }))
     }
 
-    fn decide_open(&self, now: Timestamp) -> Decision {
+    fn decide_open(&self, now: Timestamp) -> Result<Decision, Refusal> {
         let mut policy = self.sale.policy;
         // "Open, now" outweighs a window that says otherwise.
         if policy.opens_at.is_some_and(|at| at > now) {
@@ -272,10 +291,16 @@ impl Flight {
         if policy.closes_at.is_some_and(|at| at <= now) {
             policy.closes_at = None;
         }
-        if self.sale.switch == SaleSwitch::Open && policy == self.sale.policy {
-            return Decision::Unchanged(None);
+        // But not departure, nor the rule that counts from it.
+        let departs_at = self.definition.departs_at;
+        if policy.ends_at(departs_at) <= now {
+            let closes_before_minutes = policy.closes_before_minutes;
+            return Err(Refusal::TooLateToOpen { departs_at, closes_before_minutes });
         }
-        Decision::Record(Event::SaleSwitched { switch: SaleSwitch::Open, policy })
+        if self.sale.switch == SaleSwitch::Open && policy == self.sale.policy {
+            return Ok(Decision::Unchanged(None));
+        }
+        Ok(Decision::Record(Event::SaleSwitched { switch: SaleSwitch::Open, policy }))
     }
 
     fn decide_switch(&self, switch: SaleSwitch) -> Decision {
@@ -294,6 +319,7 @@ impl Flight {
             max_seats_per_customer: change.max_seats_per_customer.unwrap_or(now.max_seats_per_customer),
             hold_seconds: change.hold_seconds.unwrap_or(now.hold_seconds),
             payment_grace_seconds: change.payment_grace_seconds.unwrap_or(now.payment_grace_seconds),
+            closes_before_minutes: change.closes_before_minutes.unwrap_or(now.closes_before_minutes),
         };
         check_policy(&policy)?;
         if policy == now {
@@ -352,6 +378,14 @@ impl Flight {
     }
 }
 
+/// Checks that a flight that is to be created at `now` has not left.
+pub fn check_departure(departs_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if departs_at > now {
+        return Ok(());
+    }
+    Err(Refusal::Invalid { field: "departs_at", message: DEPARTED.to_owned() })
+}
+
 /// Checks a sale's rules on their own; names the field that is out of its range.
 pub fn check_policy(policy: &SalePolicy) -> Result<(), Refusal> {
     let out_of = |field: &'static str, message: String| Err(Refusal::Invalid { field, message });
@@ -369,6 +403,10 @@ pub fn check_policy(policy: &SalePolicy) -> Result<(), Refusal> {
     if policy.payment_grace_seconds > PAYMENT_GRACE_SECONDS_MAX {
         let message = format!("must be from 0 to {PAYMENT_GRACE_SECONDS_MAX}");
         return out_of("payment_grace_seconds", message);
+    }
+    if policy.closes_before_minutes > CLOSES_BEFORE_MINUTES_MAX {
+        let message = format!("must be from 0 to {CLOSES_BEFORE_MINUTES_MAX}");
+        return out_of("closes_before_minutes", message);
     }
     if let (Some(opens), Some(closes)) = (policy.opens_at, policy.closes_at)
         && opens >= closes

@@ -14,7 +14,7 @@ use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Ti
 use super::invariants::BrokenInvariant;
 use super::order::{Order, OrderStatus};
 use super::requests::{REQUEST_RETENTION_MS, Requests};
-use super::sale::{Sale, SaleSwitch};
+use super::sale::{Sale, SaleState, SaleSwitch};
 use super::seat_map::{SeatMap, SeatStatus};
 use super::snapshot::FlightSnapshot;
 use super::waitlist::Waitlist;
@@ -175,6 +175,11 @@ impl Flight {
     /// Its sale.
     pub fn sale(&self) -> &Sale {
         &self.sale
+    }
+
+    /// The state of its sale at `now`.
+    pub fn sale_state(&self, now: Timestamp) -> SaleState {
+        self.sale.state_at(self.definition.departs_at, now)
     }
 
     /// The last event that went in.

@@ -54,6 +54,14 @@ pub enum Refusal {
     /// The sale is over.
     #[error("the sale is closed")]
     SaleClosed,
+    /// The flight has left, or leaves so soon that by the rules its sale is over: it cannot be opened.
+    #[error("it is too late to open the sale")]
+    TooLateToOpen {
+        /// When it leaves.
+        departs_at: Timestamp,
+        /// How long before that its sale is over, in minutes.
+        closes_before_minutes: u16,
+    },
     /// More seats than one order, or one customer, may have.
     #[error("limit of {limit} seats exceeded")]
     LimitExceeded {

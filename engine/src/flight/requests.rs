@@ -224,7 +224,8 @@ impl Print {
         }
         self.number(12, change.max_seats_per_order.map(u32::from));
         self.number(13, change.max_seats_per_customer.map(u32::from));
-        self.number(14, change.hold_seconds).number(15, change.payment_grace_seconds)
+        self.number(14, change.hold_seconds).number(15, change.payment_grace_seconds);
+        self.number(16, change.closes_before_minutes.map(u32::from))
     }
 
     fn wish(&mut self, wish: &WaitlistWish) -> &mut Self {
@@ -326,6 +327,8 @@ pub fn fingerprint_of_creation(
         max_seats_per_customer: Some(policy.max_seats_per_customer),
         hold_seconds: Some(policy.hold_seconds),
         payment_grace_seconds: Some(policy.payment_grace_seconds),
+        // Left out where it is not used, so that a request of before there was such a thing has the fingerprint it had.
+        closes_before_minutes: Some(policy.closes_before_minutes).filter(|minutes| *minutes > 0),
     });
     print.field(36, &[u8::from(open)]).end()
 }

@@ -314,7 +314,7 @@ impl Flight {
         let from = self.waitlist.look_from?;
         self.waitlist.looked_at = now;
         // Not looked through yet in either case: the sale may open, and orders be forgotten, without an event of its own.
-        if self.sale.state_at(now) != SaleState::Open || self.orders.len() >= ORDERS_KEPT_MAX {
+        if self.sale_state(now) != SaleState::Open || self.orders.len() >= ORDERS_KEPT_MAX {
             return None;
         }
         let found = self.first_that_fits(from, now);
@@ -329,7 +329,7 @@ impl Flight {
             customer: wish.customer.clone(),
             total: self.total(&seats),
             seats,
-            hold_expires_at: Some(now.max(self.last_at).plus_millis(i64::from(hold_seconds) * 1000)),
+            hold_expires_at: Some(self.hold_until(now, hold_seconds)),
             passengers: None,
             client_reference: wish.client_reference.clone(),
             idempotency: None,
@@ -405,7 +405,7 @@ impl Flight {
         {
             return invalid("cabin_class", format!("this flight has no {class} cabin"));
         }
-        match self.sale.state_at(now) {
+        match self.sale_state(now) {
             // Whoever could join before the sale begins would have seats before everybody else gets to ask.
             SaleState::Scheduled => return Err(Refusal::SaleNotOpen { opens_at: self.sale.policy.opens_at }),
             SaleState::Closed => return Err(Refusal::SaleClosed),

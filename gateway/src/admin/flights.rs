@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farerush_engine::actor::{Answer, CreateError, Located, RestartError};
 use farerush_engine::flight::aircraft::{AIRCRAFT, Aircraft, aircraft};
 use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
-use farerush_engine::flight::decide::check_policy;
+use farerush_engine::flight::decide::{DEPARTED, check_policy};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, IdempotencyKey, Layout,
@@ -46,7 +46,7 @@ pub async fn create(
     let key = GivenKey::checked(key)?;
     let value = fields::parse(&body?, false)?;
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
-    let NewFlight { definition, policy, open } = new_flight(&value, salt)?;
+    let NewFlight { definition, policy, open } = new_flight(&value, salt, app.now())?;
     let flight_id = definition.flight_id.clone();
     let exists = || {
         let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
@@ -102,8 +102,9 @@ async fn created_before(
     }
 }
 
-/// Understands a flight's description, or names all that is wrong with it.
-pub fn new_flight(value: &Value, salt: Salt) -> Result<NewFlight, Problem> {
+/// Understands a flight's description, or names all that is wrong with it. One that has left by `now` is none, but that
+/// alone is left to the engine to say: the same request may have created it in time.
+pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight, Problem> {
     let mut errors = Errors::default();
     let mut fields = Fields::of(value);
     let flight_id = fields.optional("flight_id", &mut errors, text(FlightId::new));
@@ -118,6 +119,9 @@ pub fn new_flight(value: &Value, salt: Salt) -> Result<NewFlight, Problem> {
     let cabins = cabins(&mut fields, template, &[], &mut errors);
     let (policy, open) = sale(&mut fields, &mut errors);
     fields.finish(&mut errors);
+    if !errors.is_empty() && departs_at.is_some_and(|at| at <= now) {
+        errors.add("departs_at", DEPARTED);
+    }
     errors.check()?;
     let missing = || Problem::invalid_field("flight_number", "must be given");
     let (flight_number, departs_at) = (flight_number.ok_or_else(missing)?, departs_at.ok_or_else(missing)?);
@@ -259,6 +263,7 @@ fn with(policy: SalePolicy, change: &PolicyChange) -> SalePolicy {
         max_seats_per_customer: change.max_seats_per_customer.unwrap_or(policy.max_seats_per_customer),
         hold_seconds: change.hold_seconds.unwrap_or(policy.hold_seconds),
         payment_grace_seconds: change.payment_grace_seconds.unwrap_or(policy.payment_grace_seconds),
+        closes_before_minutes: change.closes_before_minutes.unwrap_or(policy.closes_before_minutes),
     }
 }
 

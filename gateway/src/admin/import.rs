@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use farerush_engine::actor::{Answer, CreateAllError, CreateError, FlightHandle, Located};
+use farerush_engine::flight::decide::DEPARTED;
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{AdminName, Cause, Fingerprint, FlightDefinition, FlightId, IdempotencyKey};
 use futures_util::Stream;
@@ -108,9 +109,10 @@ pub async fn import(
     let key = GivenKey::checked(key)?;
     let File { kind, bytes, _turn } = file?;
     // Ten thousand lines are too much work for a thread on which others wait.
+    let now = app.now();
     let read = tokio::task::spawn_blocking(move || {
         let mut mistakes = Mistakes::default();
-        lines::read(kind, &bytes, &mut mistakes).map(|lines| (lines, mistakes))
+        lines::read(kind, &bytes, now, &mut mistakes).map(|lines| (lines, mistakes))
     });
     let broken =
         |_| Problem::new(Code::Internal, "Nothing was done: reading the file failed, and the log says more.");
@@ -157,6 +159,7 @@ async fn sort_out(
     key: Option<&IdempotencyKey>,
     mistakes: &mut Mistakes,
 ) -> Result<Sorted, Problem> {
+    let now = app.now();
     let mut seen: HashMap<FlightId, u64> = HashMap::with_capacity(lines.len());
     let mut sorted = Sorted::default();
     for line in lines {
@@ -168,6 +171,7 @@ async fn sort_out(
         }
         match app.engine.find(&wanted.flight_id) {
             Located::Nobody if app.outside.has(&wanted.flight_id).await? => exists(&line, mistakes),
+            Located::Nobody if wanted.departs_at <= now => mistakes.add(line.number, "departs_at", DEPARTED),
             Located::Nobody => sorted.new.push(line),
             Located::Here(flight) if was_created_by(app, &flight, &line, key).await? => {
                 sorted.before.push(wanted.flight_id.clone());

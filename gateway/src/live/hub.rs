@@ -75,7 +75,7 @@ impl Hub {
         let view = flight.view();
         let at = Place { epoch, seq: view.seq };
         let shown = Shown {
-            sale: (view.sale, view.sale.state_at(now)),
+            sale: (view.sale, view.sale_state(now)),
             view,
             epoch,
             next: 0,
@@ -147,8 +147,9 @@ impl Hub {
 
     /// When the sale next opens or closes by itself.
     pub(super) fn next_sale_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let policy = self.shown.lock().sale.0.policy;
-        [policy.opens_at, policy.closes_at].into_iter().flatten().filter(|at| *at > now).min()
+        let shown = self.shown.lock();
+        let (opens_at, ends_at) = (shown.view.sale.policy.opens_at, shown.view.sale_ends_at());
+        opens_at.into_iter().chain([ends_at]).filter(|at| *at > now).min()
     }
 
     /// Tells everybody that the stream lives.
@@ -199,7 +200,7 @@ impl Hub {
 
 impl Shown {
     fn look(&mut self, epoch: Epoch, view: Arc<FlightView>, now: Timestamp) -> bool {
-        let sale = (view.sale, view.sale.state_at(now));
+        let sale = (view.sale, view.sale_state(now));
         let mut text = Vec::new();
         if sale != self.sale {
             encode::sale(&mut text, &sale.0, sale.1);

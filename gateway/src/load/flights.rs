@@ -293,7 +293,7 @@ mod tests {
     use super::*;
     use crate::admin::flights::new_flight as understood;
     use crate::fields;
-    use farerush_engine::flight::Salt;
+    use farerush_engine::flight::{Salt, Timestamp};
 
     #[test]
     fn a_flight_has_exactly_the_seats_that_were_asked_for() {
@@ -301,7 +301,9 @@ mod tests {
         for seats in [1, 5, 6, 7, 1_000, 5_994, 5_995, 9_990, 9_991, 10_000] {
             let body = new_flight("LOAD-x-1", 0, seats, &plan);
             let value = fields::parse(&body, false).unwrap_or_else(|_| panic!("{seats}"));
-            let Ok(flight) = understood(&value, Salt(1)) else { panic!("{seats}") };
+            let Ok(flight) = understood(&value, Salt(1), Timestamp::from_millis(0)) else {
+                panic!("{seats}")
+            };
             let capacity: u32 = flight.definition.cabins.iter().map(|cabin| cabin.capacity()).sum();
             assert_eq!(capacity, u32::from(seats));
             assert!(flight.open);

@@ -108,12 +108,15 @@ fn flights() -> Vec<Operation> {
                 "What was sold or held before keeps to the rules of its time.",
             )
         },
-        post(
-            "/v1/admin/flights/{flight_id}/open",
-            "openSale",
-            "Open the sale, now",
-            "Whatever its window says.",
-        ),
+        Operation {
+            codes: &[Code::FlightNotFound, Code::SaleClosed, Code::Overloaded, Code::OutcomeUnknown],
+            ..post(
+                "/v1/admin/flights/{flight_id}/open",
+                "openSale",
+                "Open the sale, now",
+                "Whatever its window says; but not once the flight has left, nor within `closes_before_minutes` of that.",
+            )
+        },
         post(
             "/v1/admin/flights/{flight_id}/pause",
             "pauseSale",

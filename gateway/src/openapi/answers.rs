@@ -59,6 +59,12 @@ fn flights() -> Vec<(&'static str, Shape)> {
                 count().into(),
                 "How long a payment that is under way stops a hold's deadline.",
             ),
+            (
+                "closes_before_minutes",
+                Must,
+                count().into(),
+                "How long before departure the sale closes by itself; 0: when the flight leaves.",
+            ),
         ],
     );
     let cabin = object(

@@ -46,7 +46,8 @@ pub(super) fn a_flight() -> Value {
                     "fare": {"amount": 99_900, "currency": "TWD"}, "capacity": 180, "available": 178}],
         "capacity": 180, "available": 178, "seq": 2,
         "sale": {"state": "open", "opens_at": null, "closes_at": null, "max_seats_per_order": 9,
-                 "max_seats_per_customer": 9, "hold_seconds": 0, "payment_grace_seconds": 120}
+                 "max_seats_per_customer": 9, "hold_seconds": 0, "payment_grace_seconds": 120,
+                 "closes_before_minutes": 0}
     })
 }
 

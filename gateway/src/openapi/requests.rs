@@ -8,7 +8,9 @@ use farerush_engine::flight::ids::{
     CUSTOMER_ID_CHARS_MAX, FLIGHT_ID_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, PASSENGER_NAME_BYTES_MAX,
     REFERENCE_CHARS_MAX,
 };
-use farerush_engine::flight::sale::{HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX};
+use farerush_engine::flight::sale::{
+    CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX,
+};
 use farerush_engine::flight::{CabinClass, aircraft::AIRCRAFT};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder};
 
@@ -124,6 +126,12 @@ fn policy(clearing: &'static str) -> Vec<Member> {
             May,
             or_null(whole(0, PAYMENT_GRACE_SECONDS_MAX.into())),
             "How much longer, from when its payment began, an order keeps its seats; 120 if nothing is said.",
+        ),
+        (
+            "closes_before_minutes",
+            May,
+            or_null(whole(0, CLOSES_BEFORE_MINUTES_MAX.into())),
+            "How long before departure the sale closes by itself; 0 (if nothing is said): when the flight leaves.",
         ),
     ]
 }

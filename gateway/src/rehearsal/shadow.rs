@@ -16,6 +16,8 @@ use super::StartFrom;
 
 /// Of the shadow's order ids, which nobody gets to see. The real flight's secret stays where it is.
 const SALT: Salt = Salt(1);
+/// When a shadow leaves: at the end of the year 9999, so that its sale does not end in the middle of a rehearsal.
+const NEVER: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 /// The last event of a shadow before anybody comes.
 const BEGUN: Seq = Seq(2);
 /// Holds last at least so long, in seconds: none runs out while it is rehearsed, so that seats only ever go.
@@ -97,7 +99,7 @@ pub(super) fn copy(view: &FlightView, start_from: StartFrom, now: Timestamp) -> 
     let taken = [(OrderStatus::Confirmed, sold), (OrderStatus::Held, held)];
     let orders = (1..).zip(taken).filter(|(_, (_, seats))| !seats.is_empty());
     let snapshot = FlightSnapshot {
-        definition: FlightDefinition { salt: SALT, ..(*view.definition).clone() },
+        definition: FlightDefinition { salt: SALT, departs_at: NEVER, ..(*view.definition).clone() },
         sale: Sale { policy: policy(view.sale.policy), switch: SaleSwitch::Open },
         seq: BEGUN,
         last_at: now,
@@ -112,7 +114,7 @@ pub(super) fn copy(view: &FlightView, start_from: StartFrom, now: Timestamp) -> 
 /// The flight's rules, without what could end or begin the sale in the middle of a rehearsal.
 fn policy(real: SalePolicy) -> SalePolicy {
     let hold_seconds = if real.hold_seconds == 0 { 0 } else { real.hold_seconds.max(HOLD_SECONDS_MIN) };
-    SalePolicy { opens_at: None, closes_at: None, hold_seconds, ..real }
+    SalePolicy { opens_at: None, closes_at: None, closes_before_minutes: 0, hold_seconds, ..real }
 }
 
 /// All seats that are taken in one way, as one order: whose they really are is nobody's business here.

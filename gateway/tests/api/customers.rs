@@ -53,7 +53,8 @@ async fn a_flight_shows_all_its_members() {
             "capacity": 180, "available": 180, "seq": 2,
             "sale": {
                 "state": "open", "opens_at": null, "closes_at": null, "max_seats_per_order": 9,
-                "max_seats_per_customer": 9, "hold_seconds": 0, "payment_grace_seconds": 120
+                "max_seats_per_customer": 9, "hold_seconds": 0, "payment_grace_seconds": 120,
+                "closes_before_minutes": 0
             }
         })
     );

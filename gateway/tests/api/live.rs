@@ -292,6 +292,31 @@ async fn a_sale_that_opens_and_closes_by_itself_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
+    let server = TestServer::start().await;
+    // Nobody says anything in between: the stream itself knows when.
+    let departs_at = server.running.app.now().plus_millis(30 * 60_000 + 3000);
+    let flight = json!({
+        "flight_number": "FR1", "flight_id": "LEAVES", "origin": "TPE", "destination": "FUK",
+        "departs_at": farerush::time::text(departs_at), "aircraft": "AT76",
+        "fare": {"amount": 100, "currency": "TWD"}, "sale": {"state": "open", "closes_before_minutes": 30},
+    });
+    let created = server.admin("POST /v1/admin/flights", &flight.to_string()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let mut reader = Reader::open(&server, "LEAVES", None).await;
+    let mut states = Vec::new();
+    while states.last().is_none_or(|state| state != "closed") {
+        let event = reader.next().await.unwrap();
+        if event.name == "sale" {
+            assert_eq!(event.data["closes_before_minutes"], 30);
+            states.push(event.data["state"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(states, ["open", "closed"]);
+    assert!(server.running.app.now() >= departs_at.plus_millis(-30 * 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flight_that_is_restarted_begins_anew_and_one_that_is_lost_ends() {
     let server = TestServer::start().await;
     let mut reader = Reader::open(&server, "DEMO1", None).await;

@@ -101,7 +101,7 @@ export function seatPlan({ aircraft: name = "A320", currency: code = "TWD" } = {
 export function saleRules(prefix, sale) {
   const element = fieldset(
     ["opens_at", "closes_at"].map((name) => field(prefix + name, { type: "datetime-local", value: localTime(sale[name]) })),
-    Object.entries({ max_seats_per_order: [1, SEATS_MAX], max_seats_per_customer: [1, SEATS_MAX], hold_seconds: [0, 2_592_000], payment_grace_seconds: [0, 86_400] })
+    Object.entries({ max_seats_per_order: [1, SEATS_MAX], max_seats_per_customer: [1, SEATS_MAX], hold_seconds: [0, 2_592_000], payment_grace_seconds: [0, 86_400], closes_before_minutes: [0, 10_080] })
       .map(([name, [min, max]]) => field(prefix + name, whole(min, max, sale[name]))));
   return { element, read: () => Object.fromEntries([...element.querySelectorAll("[name]")].map(({ name, type, value }) =>
     [name.slice(prefix.length), type === "number" ? Number(value) : utcTime(value)])) };
@@ -113,7 +113,7 @@ export const timesHint = () => hint("times", { zone: Intl.DateTimeFormat().resol
 /** `#new` */
 export function create(place) {
   const plan = seatPlan();
-  const rules = saleRules("sale.", { max_seats_per_order: 9, max_seats_per_customer: 9, hold_seconds: 600, payment_grace_seconds: 120 });
+  const rules = saleRules("sale.", { max_seats_per_order: 9, max_seats_per_customer: 9, hold_seconds: 600, payment_grace_seconds: 120, closes_before_minutes: 0 });
   const airport = (name) => field(name, { list: "airports", maxlength: "3", size: "5" });
   const about = h("div", null, fieldset(field("flight_number", { placeholder: "FR101" }), airport("origin"), airport("destination"),
     field("departs_at", { type: "datetime-local" }), field("flight_id", { word: "w.id" })));

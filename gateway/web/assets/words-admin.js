@@ -74,6 +74,7 @@ w.max_seats_per_order|Seats per order|每筆訂單上限|每笔订单上限
 w.max_seats_per_customer|Seats per customer|每位旅客上限
 w.hold_seconds|Hold (seconds; 0: sold at once)|保留秒數（0：立即售出）|保留秒数（0：立即售出）
 w.payment_grace_seconds|More time to pay (seconds)|付款寬限秒數|付款宽限秒数
+w.closes_before_minutes|Sale ends before departure (minutes)|起飛前幾分鐘停售|起飞前几分钟停售
 w.status|State|狀態|状态
 w.customer_id|Customer|旅客
 w.record_locator|Locator|訂位代號|订座编码
@@ -113,6 +114,7 @@ wrong.must be [first, last] with||起始排不得大於最後一排，須在 1 �
 wrong.must be upper-case letters without||請用大寫字母（不含 I），走道以一個空格表示，例如 ABC DEF。|请用大写字母（不含 I），过道用一个空格表示，例如 ABC DEF。
 wrong.must be the three upper-case||請填三個大寫字母的 ISO 4217 幣別代碼。|请填三个大写字母的 ISO 4217 币种代码。
 wrong.must be given|Please fill this in.|請填寫。|请填写。
+wrong.must be in the future:|The flight must not have left yet.|班機尚未起飛才能建立。|航班必须尚未起飞。
 wrong.must not be the origin|Must differ from the origin.|不能與出發地相同。|不能与出发地相同。
 own.cabins|Own cabins|自訂艙等|自定义舱位
 cabin.add|Add a cabin|增加艙等|增加舱位

@@ -9,7 +9,9 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::{SEATS_PER_FLIGHT_MAX, check_cabins};
-use farerush_engine::flight::sale::{PAYMENT_GRACE_SECONDS_DEFAULT, SaleSwitch};
+use farerush_engine::flight::sale::{
+    CLOSES_BEFORE_MINUTES_MAX, PAYMENT_GRACE_SECONDS_DEFAULT, PAYMENT_GRACE_SECONDS_MAX, SaleSwitch,
+};
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, Fare, FlightDefinition, FlightId, Layout, PassengerName, Passengers,
     SalePolicy, Salt, Seat, Seats, Timestamp,
@@ -115,9 +117,56 @@ pub(super) struct PolicyRecord {
     closes_at: Option<i64>,
     max_seats_per_order: u16,
     max_seats_per_customer: u16,
-    /// The lower half is `hold_seconds`; the upper half is one more than `payment_grace_seconds`, or 0 where it was
-    /// written before there was such a thing. A variable-length integer reads the same either way.
-    seconds: u64,
+    times: PolicyTimes,
+}
+
+/// Three times in one number, so that a policy takes no more bytes than it did when it had fewer: 32 bits of
+/// `hold_seconds`; 17 bits of one more than `payment_grace_seconds`, or 0 where they were written before there was such a
+/// thing; 15 bits of `closes_before_minutes`. A variable-length integer reads the same either way.
+struct PolicyTimes(u64);
+
+const GRACE_SHIFT: u32 = 32;
+const GRACE_BITS: u32 = 17;
+const BEFORE_SHIFT: u32 = GRACE_SHIFT + GRACE_BITS;
+const _: () = assert!(PAYMENT_GRACE_SECONDS_MAX + 1 < 1 << GRACE_BITS);
+const _: () = assert!((CLOSES_BEFORE_MINUTES_MAX as u32) < 1 << (64 - BEFORE_SHIFT));
+
+/// What is written for times that do not fit: it cannot be read, so it is not written either.
+const TIMES_TOO_LONG: u64 = u64::MAX;
+
+impl PolicyTimes {
+    fn of(policy: &SalePolicy) -> Self {
+        let SalePolicy { hold_seconds, payment_grace_seconds, closes_before_minutes, .. } = *policy;
+        if payment_grace_seconds > PAYMENT_GRACE_SECONDS_MAX
+            || closes_before_minutes > CLOSES_BEFORE_MINUTES_MAX
+        {
+            return Self(TIMES_TOO_LONG);
+        }
+        let grace = (u64::from(payment_grace_seconds) + 1) << GRACE_SHIFT;
+        Self(u64::from(hold_seconds) | grace | u64::from(closes_before_minutes) << BEFORE_SHIFT)
+    }
+}
+
+impl Encode for PolicyTimes {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        if self.0 == TIMES_TOO_LONG {
+            return Err(EncodeError::Other("a time of a policy that is longer than it may be"));
+        }
+        self.0.encode(encoder)
+    }
+}
+
+impl<'de, Context> BorrowDecode<'de, Context> for PolicyTimes {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let times = u64::decode(decoder)?;
+        let grace = times >> GRACE_SHIFT & ((1 << GRACE_BITS) - 1);
+        if grace > u64::from(PAYMENT_GRACE_SECONDS_MAX) + 1
+            || times >> BEFORE_SHIFT > u64::from(CLOSES_BEFORE_MINUTES_MAX)
+        {
+            return Err(DecodeError::Other("a time of a policy that is longer than it may be"));
+        }
+        Ok(Self(times))
+    }
 }
 
 impl From<&SalePolicy> for PolicyRecord {
@@ -127,25 +176,28 @@ impl From<&SalePolicy> for PolicyRecord {
             closes_at: policy.closes_at.map(Timestamp::as_millis),
             max_seats_per_order: policy.max_seats_per_order,
             max_seats_per_customer: policy.max_seats_per_customer,
-            seconds: u64::from(policy.hold_seconds) | (u64::from(policy.payment_grace_seconds) + 1) << 32,
+            times: PolicyTimes::of(policy),
         }
     }
 }
 
 impl PolicyRecord {
     pub(super) fn restore(self) -> SalePolicy {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves, each by itself")]
-        let (lower, upper) = (self.seconds as u32, (self.seconds >> 32) as u32);
+        let PolicyTimes(times) = self.times;
+        let grace = times >> GRACE_SHIFT & ((1 << GRACE_BITS) - 1);
+        #[expect(clippy::cast_possible_truncation, reason = "the three parts, each by itself")]
+        let (hold_seconds, grace, before) = (times as u32, grace as u32, (times >> BEFORE_SHIFT) as u16);
         SalePolicy {
             opens_at: self.opens_at.map(Timestamp::from_millis),
             closes_at: self.closes_at.map(Timestamp::from_millis),
             max_seats_per_order: self.max_seats_per_order,
             max_seats_per_customer: self.max_seats_per_customer,
-            hold_seconds: lower,
-            payment_grace_seconds: match upper {
+            hold_seconds,
+            payment_grace_seconds: match grace {
                 0 => PAYMENT_GRACE_SECONDS_DEFAULT,
                 more => more - 1,
             },
+            closes_before_minutes: before,
         }
     }
 }

@@ -441,6 +441,7 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
             "max_seats_per_customer": policy.max_seats_per_customer,
             "hold_seconds": policy.hold_seconds,
             "payment_grace_seconds": policy.payment_grace_seconds,
+            "closes_before_minutes": policy.closes_before_minutes,
         })
     };
     let (action, details) = match &recorded.event {

@@ -84,6 +84,7 @@ impl FlightRow {
             i64::from(policy.hold_seconds).into(),
             self.created_at.as_millis().into(),
             i64::from(policy.payment_grace_seconds).into(),
+            i64::from(policy.closes_before_minutes).into(),
         ]
     }
 
@@ -109,6 +110,7 @@ impl FlightRow {
         };
         let created_at = Timestamp::from_millis(row.int()?);
         policy.payment_grace_seconds = row.small()?;
+        policy.closes_before_minutes = row.small()?;
         let definition = FlightDefinition {
             flight_id,
             flight_number,

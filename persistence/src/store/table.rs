@@ -60,6 +60,7 @@ pub(super) const FLIGHTS: Table = Table {
         "hold_seconds",
         "created_at",
         "payment_grace_seconds",
+        "closes_before_minutes",
     ],
     key: &["flight_id"],
     changing: &[
@@ -72,6 +73,7 @@ pub(super) const FLIGHTS: Table = Table {
         "max_seats_per_customer",
         "hold_seconds",
         "payment_grace_seconds",
+        "closes_before_minutes",
     ],
 };
 

@@ -284,6 +284,7 @@ fn random_policy(rng: &mut Rng) -> SalePolicy {
         max_seats_per_customer: u16::try_from(rng.below(10_000)).unwrap() + 1,
         hold_seconds: u32::try_from(rng.below(1 << 20)).unwrap(),
         payment_grace_seconds: u32::try_from(rng.below(86_401)).unwrap(),
+        closes_before_minutes: u16::try_from(rng.below(10_081)).unwrap(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A file of flights, as JSON lines or as CSV, understood line by line; every bad line is named.
 //! Never looks at flights that are there already, and creates none.
 
-use farerush_engine::flight::Salt;
+use farerush_engine::flight::{Salt, Timestamp};
 
 use crate::admin::flights::{NewFlight, new_flight};
 use crate::fields::Value;
@@ -58,9 +58,9 @@ impl Mistakes {
 }
 
 /// Understands a file; what is wrong goes to `mistakes`. Fails if there is no flight in it, or too many.
-pub fn read(kind: Kind, file: &[u8], mistakes: &mut Mistakes) -> Result<Vec<Line>, Problem> {
+pub fn read(kind: Kind, file: &[u8], now: Timestamp, mistakes: &mut Mistakes) -> Result<Vec<Line>, Problem> {
     let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file); // spreadsheets put a mark in front
-    let mut lines = Lines { found: Vec::new(), seen: 0, mistakes };
+    let mut lines = Lines { found: Vec::new(), seen: 0, now, mistakes };
     match kind {
         Kind::JsonLines => json_lines(file, &mut lines)?,
         Kind::Csv => csv_lines(file, &mut lines)?,
@@ -74,6 +74,7 @@ pub fn read(kind: Kind, file: &[u8], mistakes: &mut Mistakes) -> Result<Vec<Line
 struct Lines<'m> {
     found: Vec<Line>,
     seen: usize,
+    now: Timestamp,
     mistakes: &'m mut Mistakes,
 }
 
@@ -94,7 +95,7 @@ impl Lines<'_> {
     /// Takes a line's flight; `name` gives a field the name that it has in the file.
     fn take(&mut self, number: u64, value: &Value, name: impl Fn(&str) -> String) -> Result<(), Problem> {
         let salt = getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?;
-        match new_flight(value, Salt(salt)) {
+        match new_flight(value, Salt(salt), self.now) {
             Ok(flight) => self.found.push(Line { number, flight }),
             Err(problem) if problem.field_errors().is_empty() => {
                 self.mistakes.add(number, "", problem.detail());
@@ -144,7 +145,7 @@ enum Cell {
 }
 
 /// All columns that a CSV file may have.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 19] = [
     "flight_id",
     "flight_number",
     "origin",
@@ -161,6 +162,7 @@ pub const COLUMNS: [&str; 18] = [
     "max_seats_per_customer",
     "hold_seconds",
     "payment_grace_seconds",
+    "closes_before_minutes",
     "state",
     "comment",
 ];
@@ -172,9 +174,11 @@ fn cell(column: &str) -> Option<Cell> {
         "fare" => Cell::FareAmount,
         "currency" => Cell::FareCurrency,
         "opens_at" | "closes_at" | "state" => Cell::SaleText,
-        "max_seats_per_order" | "max_seats_per_customer" | "hold_seconds" | "payment_grace_seconds" => {
-            Cell::SaleNumber
-        }
+        "max_seats_per_order"
+        | "max_seats_per_customer"
+        | "hold_seconds"
+        | "payment_grace_seconds"
+        | "closes_before_minutes" => Cell::SaleNumber,
         "comment" => return None,
         _ => Cell::Text,
     })
@@ -306,9 +310,11 @@ fn described(
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
     fn mistakes_of(kind: Kind, file: &str) -> Vec<(u64, String)> {
         let mut mistakes = Mistakes::default();
-        read(kind, file.as_bytes(), &mut mistakes).unwrap();
+        read(kind, file.as_bytes(), NOW, &mut mistakes).unwrap();
         mistakes.named.into_iter().map(|error| (error.line, error.field)).collect()
     }
 
@@ -321,7 +327,7 @@ mod tests {
             "\u{feff}{HEADER},comment\r\nFR1,tpe,NRT,2030-01-01T00:00:00Z,A320,100,TWD,600,open,=odd\r\n\r\n,,,,,,,,,\r\n"
         );
         let mut mistakes = Mistakes::default();
-        let lines = read(Kind::Csv, file.as_bytes(), &mut mistakes).unwrap();
+        let lines = read(Kind::Csv, file.as_bytes(), NOW, &mut mistakes).unwrap();
         assert!(mistakes.named.is_empty(), "{mistakes:?}");
         let [Line { number: 2, flight }] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!(flight.definition.flight_id.as_str(), "FR1-20300101");
@@ -372,12 +378,12 @@ mod tests {
     fn a_file_has_a_flight_and_not_too_many_and_mistakes_beyond_a_bound_are_counted() {
         let mut mistakes = Mistakes::default();
         for (kind, empty) in [(Kind::JsonLines, "\n\n"), (Kind::Csv, ""), (Kind::Csv, "flight_id\n")] {
-            assert!(read(kind, empty.as_bytes(), &mut mistakes).is_err());
+            assert!(read(kind, empty.as_bytes(), NOW, &mut mistakes).is_err());
         }
         let many = "{}\n".repeat(FLIGHTS_MAX + 1);
-        assert!(read(Kind::JsonLines, many.as_bytes(), &mut mistakes).is_err());
+        assert!(read(Kind::JsonLines, many.as_bytes(), NOW, &mut mistakes).is_err());
         let mut mistakes = Mistakes::default();
-        read(Kind::JsonLines, "7\n".repeat(ERRORS_MAX + 3).as_bytes(), &mut mistakes).unwrap();
+        read(Kind::JsonLines, "7\n".repeat(ERRORS_MAX + 3).as_bytes(), NOW, &mut mistakes).unwrap();
         assert_eq!((mistakes.named.len(), mistakes.further), (ERRORS_MAX, 3));
     }
 }
