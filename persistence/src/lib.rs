@@ -2,6 +2,7 @@
 //! ([`write_behind`]), and how a flight comes back from both ([`recovery`], [`verify`]).
 
 pub mod codec;
+pub mod files;
 pub mod journal;
 pub mod recovery;
 pub mod store;

@@ -16,7 +16,7 @@ pub(super) struct Backlog {
     ready: VecDeque<FlightId>,
     /// Flights that the store has to catch up with.
     behind: HashSet<FlightId>,
-    /// Flights stored further since the last `untrimmed`.
+    /// Flights of which the journal has not been told how far they are stored.
     moved: HashSet<FlightId>,
     rounds: Vec<WaitingRound>,
     bytes: usize,
@@ -412,7 +412,20 @@ impl Backlog {
         self.lanes.iter().filter_map(stuck).collect()
     }
 
-    /// Flights stored further since they were last taken, with their cursors.
+    /// Says that the store is known to have a flight this far, which the journal, opened anew, does not know: it may
+    /// never change again, and would hold on to its events for ever.
+    pub(super) fn note_recovered(&mut self, flight_id: &FlightId) {
+        if self.stored(flight_id).is_some_and(|stored| stored > Seq(0)) {
+            self.moved.insert(flight_id.clone());
+        }
+    }
+
+    /// Whether the journal has to be told of any.
+    pub(super) fn has_moved(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
+    /// Flights of which the journal has not been told how far they are stored, with their cursors.
     pub(super) fn moved(&self) -> Vec<(FlightId, Seq)> {
         self.moved.iter().filter_map(|id| self.stored(id).map(|seq| (id.clone(), seq))).collect()
     }

@@ -179,7 +179,11 @@ impl WriteBehind {
     /// Takes over a flight that was recovered: stored up to `stored` and durable up to `durable`, whatever lies in
     /// between is read from the journal and stored under `epoch`. Without this, only flights that are new get along.
     pub fn register(&self, flight_id: &FlightId, salt: Salt, epoch: Epoch, stored: Seq, durable: Seq) {
-        self.shared.backlog.lock().register(flight_id, salt, epoch, stored, durable);
+        {
+            let mut backlog = self.shared.backlog.lock();
+            backlog.register(flight_id, salt, epoch, stored, durable);
+            backlog.note_recovered(flight_id);
+        }
         self.shared.work.notify_one();
     }
 

@@ -87,7 +87,7 @@ impl Task {
 
     async fn wait_for_work(&self) {
         let work = self.shared.work.notified();
-        if self.stored_since_trim == 0 {
+        if !self.shared.backlog.lock().has_moved() {
             return work.await;
         }
         let _ = tokio::time::timeout_at(self.last_trim + self.options.trim_interval, work).await;
@@ -283,8 +283,10 @@ impl Task {
     }
 
     fn is_trim_due(&self) -> bool {
+        // Also with nothing stored since: after a restart the journal knows of no flight how far the store has it.
         self.stored_since_trim >= self.options.trim_events
-            || (self.stored_since_trim > 0 && self.last_trim.elapsed() >= self.options.trim_interval)
+            || (self.last_trim.elapsed() >= self.options.trim_interval
+                && self.shared.backlog.lock().has_moved())
     }
 
     /// Gives the journal snapshots of flights that have come far since their last ones, so that it can let go of what

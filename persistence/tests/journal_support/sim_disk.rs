@@ -18,8 +18,15 @@ pub(crate) struct Faults {
     pub(crate) power_for: Option<u64>,
     /// Bytes that can still be written before the disk is full.
     pub(crate) room: Option<u64>,
-    /// The next sync fails; as on Linux, what it should have synced is then taken for clean and may be lost.
+    /// The next sync fails; as on Linux, what it should have synced is then taken for clean: it can still be seen, but
+    /// no later sync brings it to the disk, unless it is written again.
     pub(crate) fail_next_sync: bool,
+    /// One in so many syncs fails like that.
+    pub(crate) fail_one_sync_in: Option<u64>,
+    /// The next sync of the folder fails.
+    pub(crate) fail_next_folder_sync: bool,
+    /// So many files cannot be opened or made, because there are no file descriptors left.
+    pub(crate) without_descriptors: u64,
     /// Writes and reads do only a part of what they were asked to, now and then.
     pub(crate) short: bool,
 }
@@ -39,6 +46,33 @@ struct Content {
     synced: Vec<u8>,
     /// Sectors in which the two may differ.
     dirty: BTreeSet<usize>,
+}
+
+impl Content {
+    /// Brings some or all of the sectors that are not dirty to the disk.
+    fn write_out(&mut self, sectors: impl Iterator<Item = usize>) {
+        self.synced.resize(self.visible.len(), 0);
+        for sector in sectors {
+            let start = sector * SECTOR;
+            let end = (start + SECTOR).min(self.visible.len());
+            self.synced[start..end].copy_from_slice(&self.visible[start..end]);
+        }
+    }
+
+    /// Forgets some of what is taken for clean and never reached the disk.
+    fn evict(&mut self, rng: &mut Rng) {
+        let odds = *rng.pick(&[0, 0, 5, 10]);
+        for sector in 0..self.visible.len().div_ceil(SECTOR) {
+            if self.dirty.contains(&sector) || rng.below(10) >= odds {
+                continue;
+            }
+            let start = sector * SECTOR;
+            let end = (start + SECTOR).min(self.visible.len());
+            for place in start..end {
+                self.visible[place] = self.synced.get(place).copied().unwrap_or(0);
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -87,10 +121,14 @@ impl SimDisk {
         Self::with_names(names, rng)
     }
 
-    /// The same files, as the next process finds them when only the last one died.
+    /// The same files, as the next process finds them when only the last one died. Of what a failed sync has left
+    /// behind, some may have been forgotten: pages that count as clean are dropped when memory is short.
     pub(crate) fn after_kill(&self) -> Self {
         let mut state = self.0.lock().unwrap();
-        let rng = Rng(state.rng.next());
+        let mut rng = Rng(state.rng.next());
+        for content in state.names.values() {
+            content.lock().unwrap().evict(&mut rng);
+        }
         let disk = Self::with_names(state.names.clone(), rng);
         disk.0.lock().unwrap().synced_names = state.synced_names.clone();
         disk
@@ -119,6 +157,18 @@ impl SimDisk {
         content.synced.clone_from(&bytes);
         content.visible = bytes;
         content.dirty.clear();
+    }
+
+    fn take_descriptor(&self) -> io::Result<()> {
+        const EMFILE: i32 = 24;
+        let mut state = self.0.lock().unwrap();
+        match state.faults.without_descriptors.checked_sub(1) {
+            Some(left) => {
+                state.faults.without_descriptors = left;
+                Err(io::Error::from_raw_os_error(EMFILE))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes the power for one operation; an error once it is gone.
@@ -174,11 +224,13 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.take_descriptor()?;
         let content = self.0.lock().unwrap().names.get(name).cloned().ok_or(ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), content }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.take_descriptor()?;
         self.operate()?;
         let content = Arc::<Mutex<Content>>::default();
         self.0.lock().unwrap().names.insert(name.to_owned(), Arc::clone(&content));
@@ -193,6 +245,9 @@ impl Disk for SimDisk {
     fn sync_folder(&self) -> io::Result<()> {
         let power = self.operate()?;
         let mut state = self.0.lock().unwrap();
+        if std::mem::take(&mut state.faults.fail_next_folder_sync) {
+            return Err(io::Error::other("the disk says no"));
+        }
         if power == Power::On || state.rng.one_in(2) {
             state.synced_names = state.names.clone();
         }
@@ -267,20 +322,21 @@ impl File for SimFile {
         let power = self.disk.operate()?;
         let mut state = self.disk.0.lock().unwrap();
         state.syncs += 1;
-        let fails = std::mem::take(&mut state.faults.fail_next_sync);
+        let mut fails = std::mem::take(&mut state.faults.fail_next_sync);
+        if let Some(times) = state.faults.fail_one_sync_in {
+            fails |= state.rng.one_in(times);
+        }
         let mut content = self.content.lock().unwrap();
         if fails {
-            content.dirty.clear();
+            // Some of it may have got there all the same.
+            let odds = *state.rng.pick(&[0, 0, 3, 9]);
+            let dirty = std::mem::take(&mut content.dirty);
+            content.write_out(dirty.into_iter().filter(|_| state.rng.below(10) < odds));
             return Err(io::Error::other("the disk says no"));
         }
         if power == Power::On || state.rng.one_in(2) {
-            let Content { visible, synced, dirty } = &mut *content;
-            synced.resize(visible.len(), 0);
-            for sector in std::mem::take(dirty) {
-                let start = sector * SECTOR;
-                let end = (start + SECTOR).min(visible.len());
-                synced[start..end].copy_from_slice(&visible[start..end]);
-            }
+            let dirty = std::mem::take(&mut content.dirty);
+            content.write_out(dirty.into_iter());
         }
         if power == Power::Going { Err(io::Error::other("the power went")) } else { Ok(()) }
     }

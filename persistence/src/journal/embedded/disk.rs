@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::files;
+
 /// An open file. Calls may come from several threads at once.
 pub trait File: Send + Sync {
     /// Length in bytes.
@@ -92,30 +94,34 @@ pub struct Folder {
 const LOCK_NAME: &str = "lock";
 
 impl Folder {
-    /// Opens or makes the folder at `path` and locks it. Fails with `WouldBlock` if another process has it.
+    /// Opens or makes the folder at `path` and locks it. Fails with `WouldBlock` if another process has it. The folder
+    /// and all that is in it are their owner's alone.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let is_new = !path.exists();
-        fs::create_dir_all(path)?;
-        let lock_path = path.join(LOCK_NAME);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path)?;
+        files::make_folder(path)?;
+        // A journal's folder holds a journal and nothing else, so it may be closed up.
+        files::close_up(path)?;
+        let lock = files::open_private(&path.join(LOCK_NAME))?;
+        Self::lock(path, lock)
+    }
+
+    /// The same for a folder that is there, without making anything: `NotFound` if it is not.
+    pub fn open_existing(path: &Path) -> io::Result<Self> {
+        let lock = match fs::File::open(path.join(LOCK_NAME)) {
+            // A copy may lack the file: then the folder itself is what others would lock as well.
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::File::open(path)?,
+            opened => opened?,
+        };
+        Self::lock(path, lock)
+    }
+
+    fn lock(path: &Path, lock: fs::File) -> io::Result<Self> {
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => {
-                io::Error::new(ErrorKind::WouldBlock, format!("{} is locked", lock_path.display()))
+                io::Error::new(ErrorKind::WouldBlock, format!("{} is locked", path.display()))
             }
             TryLockError::Error(error) => error,
         })?;
-        if is_new {
-            sync_parent(path)?;
-        }
         Ok(Self { path: path.to_owned(), handle: fs::File::open(path)?, _lock: lock })
-    }
-}
-
-/// Makes the name of a new folder durable.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => fs::File::open(parent)?.sync_all(),
-        _ => fs::File::open(".")?.sync_all(),
     }
 }
 
@@ -131,13 +137,15 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        let path = self.path.join(name);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        files::close_up(&path)?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(self.path.join(name))?;
+        let file = files::open_private(&self.path.join(name))?;
+        file.set_len(0)?;
         Ok(Arc::new(RealFile(file)))
     }
 

@@ -144,13 +144,24 @@ impl FlightEntry {
     }
 }
 
+/// Segments that are kept open for reading; older ones are opened when they are read. While the store is away there
+/// may be any number, and file descriptors are what connections need, too.
+const OPEN_SEGMENTS_MAX: usize = 64;
+
 /// A segment that holds rounds.
 pub(super) struct SegmentEntry {
     pub(super) number: u64,
-    pub(super) file: Arc<dyn File>,
+    /// `None` for an old one.
+    file: Option<Arc<dyn File>>,
     pub(super) bytes: u64,
     /// Whether it begins with the owners of all flights that were known then, so that those before may go.
     pub(super) carries_owners: bool,
+}
+
+impl SegmentEntry {
+    pub(super) fn new(number: u64, file: Arc<dyn File>, bytes: u64, carries_owners: bool) -> Self {
+        Self { number, file: Some(file), bytes, carries_owners }
+    }
 }
 
 #[derive(Default)]
@@ -209,6 +220,14 @@ impl Index {
         Ok(())
     }
 
+    /// Notes a segment that follows the others.
+    pub(super) fn push_segment(&mut self, segment: SegmentEntry) {
+        self.segments.push_back(segment);
+        if let Some(place) = self.segments.len().checked_sub(OPEN_SEGMENTS_MAX + 1) {
+            self.segments[place].file = None;
+        }
+    }
+
     /// The oldest segment, if it is no longer needed: a later one carries the owners, and the store has all events
     /// that stand in it.
     pub(super) fn oldest_unneeded(&self, retain_bytes: u64) -> Option<u64> {
@@ -234,11 +253,11 @@ impl Index {
         }
     }
 
-    /// The file of a segment.
+    /// The file of a segment, if it is open.
     pub(super) fn file(&self, segment: u64) -> Option<Arc<dyn File>> {
         let first = self.segments.front()?.number;
         let place = usize::try_from(segment.checked_sub(first)?).ok()?;
-        self.segments.get(place).map(|entry| Arc::clone(&entry.file))
+        self.segments.get(place)?.file.clone()
     }
 }
 

@@ -66,15 +66,20 @@ impl EmbeddedJournal {
     /// Opens or makes the journal in the folder `dir`, which this process has to itself until the journal is
     /// dropped. Reads all of it: about a second a gigabyte.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<Self, JournalError> {
-        let folder = Folder::open(dir).map_err(|error| {
-            let what = match error.kind() {
-                io::ErrorKind::WouldBlock => {
-                    format!("another process uses the journal in {}: stop it first", dir.display())
-                }
-                _ => format!("open the folder {}", dir.display()),
-            };
-            unavailable(what, error)
-        })?;
+        let folder = Folder::open(dir).map_err(|error| cannot_use(dir, error))?;
+        Self::open_on(Arc::new(folder), options)
+    }
+
+    /// The same for those who only look: fails where there is no journal, instead of making one.
+    pub fn open_existing(dir: &Path, options: EmbeddedOptions) -> Result<Self, JournalError> {
+        let folder = Folder::open_existing(dir).map_err(|error| cannot_use(dir, error))?;
+        let names = folder.list().map_err(|error| cannot_use(dir, error))?;
+        if !names.iter().any(|name| segment::number_of(name).is_some()) {
+            return Err(cannot_use(
+                dir,
+                io::Error::new(io::ErrorKind::NotFound, "there is no journal in it"),
+            ));
+        }
         Self::open_on(Arc::new(folder), options)
     }
 
@@ -176,12 +181,7 @@ impl EmbeddedJournal {
         let bytes = file.len().map_err(|error| writer.stop("a new segment has no length".into(), error))?;
         let owners: Vec<(FlightId, Epoch, Seq)> = {
             let mut index = self.index.lock();
-            index.segments.push_back(SegmentEntry {
-                number: writer.segment(),
-                file,
-                bytes,
-                carries_owners: false,
-            });
+            index.push_segment(SegmentEntry::new(writer.segment(), file, bytes, false));
             let owners = index.flights.iter();
             owners.map(|(id, flight)| (id.clone(), flight.standing.epoch, flight.standing.last)).collect()
         };
@@ -300,7 +300,12 @@ impl Journal for EmbeddedJournal {
         loop {
             let Some(oldest) = self.index.lock().oldest_unneeded(self.retain_bytes) else { return Ok(()) };
             // One by one, each durably: a hole in the middle of the log would be damage.
-            let removed = self.disk.remove(&segment::name_of(oldest)).and_then(|()| self.disk.sync_folder());
+            let removed = match self.disk.remove(&segment::name_of(oldest)) {
+                // Removed by a call before this one, whose sync of the folder failed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
+            let removed = removed.and_then(|()| self.disk.sync_folder());
             removed.map_err(|error| unavailable("remove an old segment of the journal", error))?;
             self.index.lock().forget_oldest();
             tracing::debug!(segment = oldest, "removed an old journal segment, stored long since");
@@ -310,6 +315,16 @@ impl Journal for EmbeddedJournal {
     fn describe(&self) -> String {
         format!("file:{}", self.disk.place())
     }
+}
+
+fn cannot_use(dir: &Path, error: io::Error) -> JournalError {
+    let what = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            format!("another process uses the journal in {}: stop it first", dir.display())
+        }
+        _ => format!("open the folder {}", dir.display()),
+    };
+    unavailable(what, error)
 }
 
 fn unencodable(batch: &Batch, error: &CodecError) -> JournalError {

@@ -19,6 +19,8 @@ use crate::codec::RecordKind;
 
 /// A segment larger than this was not made by this program. One round goes beyond a segment's end at most.
 const SEGMENT_FILE_BYTES_MAX: u64 = 2 << 30;
+/// Zeros written at a time.
+const ZEROS_AT_ONCE: usize = 1 << 20;
 
 /// What opening has found so far.
 struct Opened<'a> {
@@ -38,6 +40,8 @@ struct Active {
     bytes: u64,
     tail: u64,
     ending: Ending,
+    /// Where its last round starts, and the round as it belongs there; empty if there is none.
+    last_round: (u64, Vec<u8>),
 }
 
 struct Unused {
@@ -114,7 +118,9 @@ impl Opened<'_> {
         let index = &mut self.index;
         let flights_before = index.flights.len();
         let mut carry = Carry { goes_on: true, known: 0 };
+        let mut last = (0, 0);
         let mut visit = |start: usize, round: &Round<'_>| {
+            last = (start, round.end);
             let mut offset = (start + round::HEAD_BYTES) as u64;
             for record in records_of(round) {
                 let head = record?;
@@ -129,14 +135,10 @@ impl Opened<'_> {
         let carries_owners = !self.index.segments.is_empty() && carry.known == flights_before;
         self.next_round = scanned.next_round;
         let length = bytes.len() as u64;
-        self.index.segments.push_back(SegmentEntry {
-            number,
-            file: Arc::clone(&file),
-            bytes: length,
-            carries_owners,
-        });
+        self.index.push_segment(SegmentEntry::new(number, Arc::clone(&file), length, carries_owners));
         let tail = scanned.end as u64;
-        self.active = Some(Active { number, file, bytes: length, tail, ending: scanned.ending });
+        let last_round = (last.0 as u64, whole_round(&bytes[last.0..last.1]));
+        self.active = Some(Active { number, file, bytes: length, tail, ending: scanned.ending, last_round });
         Ok(())
     }
 
@@ -165,6 +167,8 @@ impl Opened<'_> {
         for unused in self.unused.into_iter().rev() {
             let usable = unused.ready_bytes.is_some_and(|bytes| bytes >= options.segment_bytes);
             if unused.number == next && usable {
+                // Its zeros were on disk before there was a header, which may have been seen without being there.
+                unused.file.write_all_at(&segment::header(next), 0).map_err(failed)?;
                 unused.file.sync_data().map_err(failed)?;
                 ready = Some(unused.file);
                 continue;
@@ -194,9 +198,9 @@ impl Opened<'_> {
                 (options.segment_bytes, file)
             }
         };
-        let entry = SegmentEntry { number: 1, file: Arc::clone(&file), bytes, carries_owners: false };
-        self.index.segments.push_back(entry);
-        Ok(Active { number: 1, file, bytes, tail: DATA_START as u64, ending: Ending::Clean })
+        self.index.push_segment(SegmentEntry::new(1, Arc::clone(&file), bytes, false));
+        let tail = DATA_START as u64;
+        Ok(Active { number: 1, file, bytes, tail, ending: Ending::Clean, last_round: (tail, Vec::new()) })
     }
 
     fn report(&self, segment: u64, found: &Damage) -> JournalError {
@@ -220,33 +224,49 @@ impl Carry {
     }
 }
 
-/// Cuts a torn tail, so that none of its bytes can ever be taken for a later round's, and makes durable what was
-/// read: a round that was written but not yet synced when the process died is visible, and would be built upon.
+/// A round as it is written: with all of its trailer, of which the disk may have the beginning only.
+fn whole_round(found: &[u8]) -> Vec<u8> {
+    let mut round = found.to_vec();
+    let trailer = round::trailer();
+    if let Some(place) = round.len().checked_sub(trailer.len()) {
+        round[place..].copy_from_slice(&trailer);
+    }
+    round
+}
+
+/// Makes what was read the truth on the disk, too. What can be seen need not be there: a round may have been written but
+/// not yet synced when the process died, or its sync may have failed, after which the kernel takes its pages for clean
+/// and no later sync brings them to the disk. So whatever the last sync may have missed is written once more before it
+/// is built upon: the header, the last round, and the zeros behind it, under which there may be a torn round that an
+/// earlier opening has cut.
 fn repair(active: &Active) -> std::io::Result<()> {
+    let (segment, offset, file) = (active.number, active.tail, &active.file);
     match &active.ending {
         Ending::Clean => {}
-        Ending::TrailerCut => {
-            tracing::warn!(
-                segment = active.number,
-                offset = active.tail,
-                "completed a journal round's trailer"
-            );
-            let trailer = round::trailer();
-            active.file.write_all_at(&trailer, active.tail - trailer.len() as u64)?;
-        }
+        Ending::TrailerCut => tracing::warn!(segment, offset, "completed a journal round's trailer"),
         Ending::Torn(what) => {
-            let (segment, offset) = (active.number, active.tail);
             tracing::warn!(segment, offset, "cut a torn tail off the journal, never acknowledged: {what}");
-            // The head goes last: cut short itself, this too must leave what a torn write can explain.
-            let head_end = active.tail + round::HEAD_BYTES as u64;
-            let rest = active.file.len()?.saturating_sub(head_end);
-            let zeros = vec![0; usize::try_from(rest).unwrap_or(usize::MAX)];
-            active.file.write_all_at(&zeros, head_end)?;
-            active.file.sync_data()?;
-            active.file.write_all_at(&[0; round::HEAD_BYTES], active.tail)?;
         }
     }
-    active.file.sync_data()
+    file.write_all_at(&segment::header(segment), 0)?;
+    let (start, round) = &active.last_round;
+    file.write_all_at(round, *start)?;
+    // The head of a torn round goes last: cut short itself, this too must leave what a torn write can explain.
+    let head_end = active.tail + round::HEAD_BYTES as u64;
+    let length = file.len()?;
+    let zeros = vec![0; ZEROS_AT_ONCE];
+    let mut at = head_end;
+    while at < length {
+        let part = usize::try_from(length - at).map_or(ZEROS_AT_ONCE, |left| left.min(ZEROS_AT_ONCE));
+        file.write_all_at(&zeros[..part], at)?;
+        at += part as u64;
+    }
+    file.sync_data()?;
+    if active.tail < length {
+        let head_bytes = usize::try_from(length - active.tail).unwrap_or(usize::MAX).min(round::HEAD_BYTES);
+        file.write_all_at(&zeros[..head_bytes], active.tail)?;
+    }
+    file.sync_data()
 }
 
 fn damaged(disk: &dyn Disk, segment: u64, what: &str) -> JournalError {

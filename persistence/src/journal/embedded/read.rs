@@ -1,6 +1,7 @@
 //! Reading events back: finds the records they stand in, and decodes what is asked for.
 //! Never trusts the index: every record's checksum is checked again, and no event may be missing.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use farerush_engine::flight::{FlightId, Recorded, Seq};
@@ -19,7 +20,9 @@ const READ_BYTES: u64 = 1 << 20;
 
 /// Records of one segment that are read at once.
 struct Stretch {
-    file: Arc<dyn File>,
+    segment: u64,
+    /// `None`: it has to be opened.
+    file: Option<Arc<dyn File>>,
     start: u64,
     end: u64,
     records: Vec<Wanted>,
@@ -46,11 +49,10 @@ impl EmbeddedJournal {
                 return Err(JournalError::Trimmed { flight_id: flight_id.clone(), first });
             }
             for record in flight.wanted(after, events_max) {
-                if stretches.last_mut().is_none_or(|stretch| !stretch.takes(record))
-                    && let Some(file) = index.file(record.segment)
-                {
+                if stretches.last_mut().is_none_or(|stretch| !stretch.takes(record)) {
+                    let (segment, file) = (record.segment, index.file(record.segment));
                     let (start, end) = (record.offset, record.offset + record.bytes);
-                    stretches.push(Stretch { file, start, end, records: vec![record] });
+                    stretches.push(Stretch { segment, file, start, end, records: vec![record] });
                 }
             }
             last
@@ -68,6 +70,24 @@ impl EmbeddedJournal {
         Ok(events)
     }
 
+    /// Opens a segment that is not kept open; it may have been removed meanwhile.
+    fn open_old(&self, flight_id: &FlightId, number: u64) -> Result<Arc<dyn File>, JournalError> {
+        let error = match self.disk.open(&segment::name_of(number)) {
+            Ok(file) => return Ok(file),
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::NotFound {
+            let index = self.index.lock();
+            let flight = index.flights.get(flight_id);
+            let is_oldest = index.segments.front().is_none_or(|oldest| oldest.number >= number);
+            if let Some(flight) = flight.filter(|_| is_oldest) {
+                let first = flight.first().unwrap_or(flight.standing.last.next());
+                return Err(JournalError::Trimmed { flight_id: flight_id.clone(), first });
+            }
+        }
+        Err(unavailable("open an old segment of the journal", error))
+    }
+
     fn read_stretch(
         &self,
         flight_id: &FlightId,
@@ -77,7 +97,11 @@ impl EmbeddedJournal {
     ) -> Result<(), JournalError> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut bytes = vec![0; size(stretch.end - stretch.start)];
-        let read = stretch.file.read_exact_at(&mut bytes, stretch.start);
+        let file = match &stretch.file {
+            Some(file) => Arc::clone(file),
+            None => self.open_old(flight_id, stretch.segment)?,
+        };
+        let read = file.read_exact_at(&mut bytes, stretch.start);
         read.map_err(|error| unavailable("read the journal", error))?;
         for record in &stretch.records {
             let start = size(record.offset - stretch.start);

@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -19,6 +20,11 @@ const VERSION: u32 = 1;
 /// Magic, version, four bytes of zero, number, checksum.
 const HEADER_BYTES: usize = 28;
 const ZEROS_AT_ONCE: usize = 1 << 20;
+/// How long the thread rests before it tries again to make a segment for which there was no file descriptor.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
+/// "Too many open files", of this process and of the whole system.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 /// The file name of a segment.
 pub(super) fn name_of(number: u64) -> String {
@@ -32,7 +38,13 @@ pub(super) fn number_of(name: &str) -> Option<u64> {
     (name_of(number) == name).then_some(number)
 }
 
-fn header(number: u64) -> [u8; SECTOR_BYTES] {
+/// Whether something could not be opened for want of file descriptors alone, which others give back.
+pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+/// The sector that segment `number` begins with.
+pub(super) fn header(number: u64) -> [u8; SECTOR_BYTES] {
     let mut sector = [0; SECTOR_BYTES];
     sector[..8].copy_from_slice(&MAGIC);
     sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -184,6 +196,16 @@ fn run(disk: &dyn Disk, segment_bytes: u64, shared: &Shared) {
         next = shared.next.lock();
         *next = match made {
             Ok(file) => Next::Ready(number, file),
+            Err(error) if lacks_descriptors(&error) => {
+                // Whoever needs it by now tries for itself; else there is time.
+                *next = Next::Nothing;
+                shared.changed.notify_all();
+                shared.changed.wait_for(&mut next, DESCRIPTOR_PAUSE);
+                if matches!(*next, Next::Nothing) && !shared.stop.load(Ordering::Relaxed) {
+                    *next = Next::Wanted(number);
+                }
+                continue;
+            }
             Err(error) => {
                 // The append that needs it tries again, and says so if it cannot be made.
                 if !shared.stop.load(Ordering::Relaxed) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use farerush_engine::journal::JournalError;
 
 use super::disk::File;
-use super::round;
-use super::segment::{DATA_START, Preparer};
+use super::segment::{DATA_START, Preparer, lacks_descriptors};
+use super::{round, unavailable};
 
 /// Where a round stands.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +69,15 @@ impl Writer {
     pub(super) fn roll(&mut self) -> Result<Arc<dyn File>, JournalError> {
         let number = self.segment + 1;
         let taken = self.preparer.take(number).and_then(|file| Ok((file.len()?, file)));
-        let (capacity, file) =
-            taken.map_err(|error| self.stop(format!("segment {number} could not be made"), error))?;
+        let (capacity, file) = match taken {
+            Ok(taken) => taken,
+            // Nothing was written, so nothing is in doubt: the same round may be tried again.
+            Err(error) if lacks_descriptors(&error) => {
+                let what = format!("segment {number} could not be made: there are no file descriptors left");
+                return Err(unavailable(what, error));
+            }
+            Err(error) => return Err(self.stop(format!("segment {number} could not be made"), error)),
+        };
         self.file = Arc::clone(&file);
         (self.segment, self.tail, self.capacity) = (number, DATA_START as u64, capacity);
         self.preparer.want(number + 1);
