@@ -124,8 +124,11 @@ impl App {
     }
 
     /// The flight with this id, if it is served here; `None` if there is none at all. Waits only if nobody here knows
-    /// it.
+    /// it, or if it cannot be shown at the moment that nobody else has it.
     pub async fn locate(&self, id: &FlightId) -> Result<Option<FlightHandle>, Problem> {
+        if self.outside.is_shared() {
+            self.outside.ownership().certain().await?;
+        }
         match self.engine.find(id) {
             Located::Here(flight) => Ok(Some(flight)),
             Located::There => Err(elsewhere()),
@@ -139,7 +142,8 @@ impl App {
     }
 
     /// All flights that are served here. A process that serves none of those there are says so instead of "none".
-    pub fn flights_here(&self) -> Result<Vec<FlightHandle>, Problem> {
+    pub async fn flights_here(&self) -> Result<Vec<FlightHandle>, Problem> {
+        self.outside.ownership().certain().await?;
         let mut flights = self.engine.flights();
         let had_some = !flights.is_empty();
         if self.outside.is_shared() {
@@ -240,10 +244,19 @@ impl App {
         deadline: Deadline,
     ) -> Result<Answer, Problem> {
         match tokio::time::timeout_at(deadline.answer_by.into(), pending?).await {
-            Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),
+            // What is refused needs no journal: it is as good as the flight's state, and that as the ownership.
+            Ok(Ok(Answer::Refused(refusal))) => Err(self.refused(refusal)),
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Problem::outcome_unknown()),
+        }
+    }
+
+    /// What is to be answered to a request that its flight refused.
+    pub fn refused(&self, refusal: Refusal) -> Problem {
+        match self.outside.ownership().still_certain() {
+            Ok(()) => refusal.into(),
+            Err(problem) => problem,
         }
     }
 
@@ -255,7 +268,9 @@ impl App {
         deadline: Deadline,
     ) -> Result<Option<Answer>, Problem> {
         let pending = flight.look_up_by(id.order, deadline.decide_by)?;
-        match tokio::time::timeout_at(deadline.answer_by.into(), pending).await {
+        let answered = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
+        self.outside.ownership().still_certain()?;
+        match answered {
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
             Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => Ok(None),
             Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),

@@ -50,7 +50,8 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     query.finish()?;
     let now = app.now();
     let mut found: Vec<Arc<FlightView>> = app
-        .flights_here()?
+        .flights_here()
+        .await?
         .iter()
         .map(|flight| flight.view())
         .filter(|view| wanted.holds(view, now))

@@ -166,7 +166,7 @@ pub fn begin(
 pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
     let (order, replayed) = match outcome {
         Some(Answer::Order { order, replayed }) => (order, replayed),
-        Some(Answer::Refused(refusal)) => return Err(refusal.into()),
+        Some(Answer::Refused(refusal)) => return Err(app.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };

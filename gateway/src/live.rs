@@ -22,6 +22,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use warp::reply::Response;
 
 use crate::app::{App, FlightName};
+use crate::outside::Ownership;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::server::{LongBody, Stop};
@@ -66,19 +67,27 @@ pub struct Live {
     readers_max: u64,
     skipped: AtomicU64,
     stop: Arc<Stop>,
+    /// What is shown ends when it cannot be shown any more that the flight is here.
+    ownership: Arc<Ownership>,
     /// For its clock; not held, because after a stop the journal must be free for the next owner.
     engine: Weak<Engine>,
 }
 
 impl Live {
     /// Nobody reads yet.
-    pub fn new(engine: &Arc<Engine>, readers_max: u32, stop: Arc<Stop>) -> Arc<Self> {
+    pub fn new(
+        engine: &Arc<Engine>,
+        readers_max: u32,
+        stop: Arc<Stop>,
+        ownership: Arc<Ownership>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             hubs: Mutex::default(),
             readers: AtomicU64::new(0),
             readers_max: u64::from(readers_max),
             skipped: AtomicU64::new(0),
             stop,
+            ownership,
             engine: Arc::downgrade(engine),
         })
     }

@@ -23,15 +23,17 @@ pub async fn livez(raw_query: String) -> Result<Response, Problem> {
     Ok(render::response(StatusCode::OK, json))
 }
 
-/// `GET /readyz`: 200 if grabs can be acknowledged, else 503. A store that is away does not stop sales unless every
-/// reply waits for it.
+/// `GET /readyz`: 200 if grabs can be acknowledged and flights be shown, else 503. A store that is away does not stop
+/// sales unless every reply waits for it.
 pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let status = app.engine.status();
     let store_is_up = app.write_behind.status().store == StoreState::Up;
     let journal_writes = matches!(status.journal, Condition::Writing);
     let needs_store = app.durability == farerush_engine::journal::Durability::Store;
-    let ready = !app.is_stopping() && journal_writes && (store_is_up || !needs_store);
+    let uncertain_for = app.outside.ownership().uncertain_for();
+    let is_able = journal_writes && uncertain_for.is_none() && (store_is_up || !needs_store);
+    let ready = !app.is_stopping() && is_able;
     let mut json = Json::default();
     let word = match (app.is_stopping(), ready) {
         (true, _) => "stopping",
@@ -43,6 +45,12 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     write_journal(&mut json, &app.journal, &status.journal);
     json.key("store");
     write_store(&mut json, &app);
+    json.key("ownership").open().key("state");
+    match uncertain_for {
+        None => json.text("certain"),
+        Some(time) => json.text("uncertain").key("for_ms").number(millis(time)),
+    };
+    json.close();
     json.key("flights_stopped").number(status.quarantined.len() as u64);
     json.close();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -1,6 +1,11 @@
 //! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
 //! Never changes who owns a flight, except to bring up one that nobody can be serving.
 
+mod definitions;
+mod doubts;
+mod lookups;
+mod ownership;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -12,20 +17,21 @@ use farerush_engine::journal::{Extent, Journal, JournalError};
 use farerush_persistence::store::{Cursor, Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
 
+use self::definitions::Definitions;
+use self::doubts::Doubts;
+use self::lookups::Lookups;
+pub use self::ownership::Ownership;
+use self::ownership::Watch;
 use crate::app::App;
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::problem::Problem;
 use crate::storage::in_full;
 
-/// How often the store is asked who owns what. A flight that was taken away is shown for no longer than this, and
-/// what is asked of it in the meantime is refused by the journal.
+/// How often the store is asked who owns what.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Flights that are looked for in the journal at the same time, because nobody here knows them.
-const LOOKUPS_MAX: usize = 8;
-/// How long such a look may take.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
+/// How often claims of which nothing came so far are looked at.
+const DOUBT_EVERY: Duration = Duration::from_millis(250);
 /// How often a flight's progress is noted again because it moved on meanwhile.
 const REGISTER_TRIES: usize = 3;
 
@@ -40,28 +46,36 @@ pub struct Outside {
     /// Flights that are not served here.
     elsewhere: RwLock<HashSet<FlightId>>,
     /// What flights are whose orders were shown here, though they are served elsewhere.
-    definitions: Mutex<HashMap<FlightId, Arc<FlightDefinition>>>,
+    definitions: Definitions,
+    /// Claims that the store has and the journal has not.
+    doubts: Doubts,
+    ownership: Arc<Ownership>,
+    watch: Arc<Watch>,
     /// Flights that came up while the store was away: it has to be asked how far it is with them.
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
     is_store_missing: AtomicBool,
-    lookups: Semaphore,
+    lookups: Lookups,
 }
 
 impl Outside {
     /// Nothing is known yet.
     pub fn new(settings: &Settings, journal: Arc<dyn Journal>, store: Store) -> Self {
         let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
+        let ownership = Arc::new(Ownership::new(is_shared));
         Self {
+            lookups: Lookups::new(journal.clone()),
+            watch: Arc::new(Watch::new(journal.clone(), ownership.clone())),
+            ownership,
             journal,
             store,
             is_shared,
             is_remote: is_shared || matches!(settings.store, StoreTarget::MySql(_)),
             elsewhere: RwLock::default(),
-            definitions: Mutex::default(),
+            definitions: Definitions::default(),
+            doubts: Doubts::default(),
             unmet: Mutex::default(),
             is_store_missing: AtomicBool::new(false),
-            lookups: Semaphore::new(LOOKUPS_MAX),
         }
     }
 
@@ -95,8 +109,13 @@ impl Outside {
         self.elsewhere.read().len()
     }
 
-    /// Whether there is such a flight, though not here. Asks the journal at most a few times at once: under a flood of
-    /// names that nobody knows, one that is new may be denied for a moment.
+    /// Until when it can be shown that flights are served here and nowhere else.
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
+    }
+
+    /// Whether there is such a flight, though not here. The journal is asked, unless it was seen there before: nobody
+    /// hears "no" who might have heard "yes", and who cannot be told is told that.
     pub async fn has(&self, flight_id: &FlightId) -> Result<bool, Problem> {
         if !self.is_shared {
             return Ok(false);
@@ -104,35 +123,67 @@ impl Outside {
         if self.elsewhere.read().contains(flight_id) {
             return Ok(true);
         }
-        let Ok(_permit) = self.lookups.try_acquire() else { return Ok(false) };
-        match tokio::time::timeout(LOOKUP_LIMIT, extent(&self.journal, flight_id)).await {
-            Ok(Ok(Some(extent))) if extent.last > Seq(0) => {
-                self.elsewhere.write().insert(flight_id.clone());
-                Ok(true)
-            }
-            Ok(Ok(_)) => Ok(false),
-            Ok(Err(_)) | Err(_) => {
-                Err(Problem::overloaded("it cannot be found out just now whether there is such a flight", 1))
-            }
+        let is_there = self.lookups.is_there(flight_id).await?;
+        if is_there {
+            self.elsewhere.write().insert(flight_id.clone());
         }
+        Ok(is_there)
     }
 
     /// What the flight of an order is, as the store has it.
     pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
-        let flight_id = &stored.order_id.flight_id;
-        let has_rows = |definition: &Arc<FlightDefinition>| {
-            let seats = &stored.order.seats;
-            seats.iter().all(|seat| {
-                definition.cabins.iter().any(|cabin| (cabin.first_row..=cabin.last_row).contains(&seat.row()))
-            })
-        };
-        let known = self.definitions.lock().get(flight_id).cloned();
-        if let Some(known) = known.filter(has_rows) {
-            return Some(known); // rows may have been added since, which this order has no seats in
+        self.definitions.of(&self.store, stored).await
+    }
+
+    /// Says that a flight was recovered here while the server ran.
+    pub fn came_up(&self, flight_id: &FlightId) {
+        self.watch.came_up(flight_id);
+    }
+
+    /// Says that the store belongs to a later claim than `ours`, under which a flight is served here. The journal decides
+    /// whether anything came of it: where only this process can claim, nobody else could have come that far.
+    pub fn claimed_in_store(&self, engine: &Engine, flight_id: &FlightId, ours: Epoch) {
+        if self.is_shared {
+            self.doubts.note(flight_id, ours);
+        } else {
+            engine.note_fenced_under(flight_id, ours);
         }
-        let found = self.store.definition(flight_id).await.ok().flatten().map(Arc::new)?;
-        self.definitions.lock().insert(flight_id.clone(), found.clone());
-        Some(found)
+    }
+
+    /// Reads once who owns what, so that flights can be shown from the start.
+    pub async fn read_ownership(&self, engine: &Arc<Engine>) {
+        if !self.is_shared {
+            return;
+        }
+        let (watch, engine) = (self.watch.clone(), engine.clone());
+        let read = tokio::task::spawn_blocking(move || watch.read(&engine)).await;
+        self.elsewhere.write().extend(read.unwrap_or_default());
+    }
+
+    /// Reads again and again who owns what, on a thread of its own: a runtime that is busy must not look like a journal
+    /// that is away. Ends with the server, and holds nothing between readings, so that after a stop the journal is free
+    /// for the next owner.
+    pub fn keep_watch(app: Weak<App>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("ownership".to_owned()).spawn(move || {
+            loop {
+                std::thread::sleep(ownership::pause());
+                let Some(app) = app.upgrade() else { return };
+                let moved = app.outside.watch.read(&app.engine);
+                if !moved.is_empty() {
+                    app.outside.elsewhere.write().extend(moved);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Sorts out claims of which nothing came, for as long as the server runs.
+    pub async fn settle_claims(app: Weak<App>) {
+        loop {
+            tokio::time::sleep(DOUBT_EVERY).await;
+            let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
+            app.outside.doubts.settle(&app.outside.journal, &app.engine).await;
+        }
     }
 
     /// Looks again and again, for as long as the server runs.
@@ -181,10 +232,15 @@ impl Outside {
             cursors.iter().map(|cursor| (&cursor.flight_id, cursor)).collect();
         let unmet: Vec<FlightId> = self.unmet.lock().iter().cloned().collect();
         for flight_id in unmet {
-            if let Located::Here(flight) = engine.find(&flight_id) {
-                self.meet(engine, write_behind, &flight, by_id.get(&flight_id).copied()).await;
+            let met = match engine.find(&flight_id) {
+                Located::Here(flight) => {
+                    self.meet(engine, write_behind, &flight, by_id.get(&flight_id).copied()).await
+                }
+                _ => true,
+            };
+            if met {
+                self.unmet.lock().remove(&flight_id);
             }
-            self.unmet.lock().remove(&flight_id);
         }
         if !self.is_store_missing.load(Ordering::Acquire) {
             return;
@@ -207,20 +263,24 @@ impl Outside {
         }
     }
 
+    /// Says whether it is settled how the store stands to this flight.
     async fn meet(
         &self,
         engine: &Arc<Engine>,
         write_behind: &WriteBehind,
         flight: &FlightHandle,
         cursor: Option<&Cursor>,
-    ) {
+    ) -> bool {
         let (id, status) = (flight.flight_id(), flight.status());
         let (stored, epoch) = cursor.map_or((Seq(0), Epoch(0)), |cursor| (cursor.seq, cursor.epoch));
-        if epoch > status.epoch && !self.has_moved(id, status.epoch).await {
-            return restart(engine, id, "the store knows a later claim, of which nothing came").await;
+        if epoch > status.epoch {
+            // Not settled before it is known whether anything comes of that claim.
+            self.claimed_in_store(engine, id, status.epoch);
+            return false;
         }
         if stored > status.durable_seq {
-            return restart(engine, id, "the store is ahead of the journal").await;
+            restart(engine, id, "the store is ahead of the journal").await;
+            return true;
         }
         let mut durable = status.durable_seq;
         for _ in 0..REGISTER_TRIES {
@@ -232,6 +292,7 @@ impl Outside {
             durable = now; // handed over just before it was registered
         }
         engine.note_stored(id, stored);
+        true
     }
 
     /// Takes flights that have a later owner out of service here, and notes which are elsewhere.
@@ -241,10 +302,17 @@ impl Outside {
             match engine.find(&flight_id) {
                 Located::Here(flight) => {
                     let ours = flight.status().epoch;
-                    // A claim counts once the journal is fenced with it.
-                    if epoch > ours && self.has_moved(&flight_id, ours).await {
-                        engine.note_fenced_under(&flight_id, ours);
-                        elsewhere.insert(flight_id);
+                    if epoch > ours {
+                        // A claim counts once the journal is fenced with it.
+                        match self.has_moved(&flight_id, ours).await {
+                            Ok(true) => {
+                                engine.note_fenced_under(&flight_id, ours);
+                                elsewhere.insert(flight_id);
+                            }
+                            Ok(false) => self.claimed_in_store(engine, &flight_id, ours),
+                            // Whatever is shown meanwhile is shown for as long as ownership is certain.
+                            Err(error) => tracing::debug!(%flight_id, %error, "whose it is cannot be asked"),
+                        }
                     }
                 }
                 Located::There | Located::Nobody => drop(elsewhere.insert(flight_id)),
@@ -254,9 +322,8 @@ impl Outside {
         *self.elsewhere.write() = elsewhere;
     }
 
-    async fn has_moved(&self, flight_id: &FlightId, ours: Epoch) -> bool {
-        let extent = extent(&self.journal, flight_id).await;
-        extent.is_ok_and(|extent| extent.is_some_and(|extent| extent.epoch > ours))
+    async fn has_moved(&self, flight_id: &FlightId, ours: Epoch) -> Result<bool, JournalError> {
+        has_moved(&self.journal, flight_id, ours).await
     }
 
     async fn extents(&self) -> Result<Vec<Extent>, JournalError> {
@@ -273,6 +340,19 @@ async fn restart(engine: &Arc<Engine>, flight_id: &FlightId, why: &str) {
     if let Err(error) = engine.restart(flight_id).await {
         tracing::error!(%flight_id, %error, "the flight could not be recovered");
     }
+}
+
+/// Whether the journal is fenced with a later claim than `ours`: it decides who owns a flight, and nothing else.
+async fn has_moved(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+    ours: Epoch,
+) -> Result<bool, JournalError> {
+    let epochs = {
+        let (journal, flight_id) = (Arc::clone(journal), flight_id.clone());
+        blocking(move || journal.epochs(&[flight_id])).await?
+    };
+    Ok(epochs.first().copied().flatten().is_some_and(|epoch| epoch > ours))
 }
 
 async fn extent(journal: &Arc<dyn Journal>, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {

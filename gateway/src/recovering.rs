@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
 use farerush_engine::flight::{FlightId, Seq};
-use farerush_engine::journal::{Durability, Journal};
+use farerush_engine::journal::{Durability, Journal, JournalError};
 use farerush_persistence::recovery::{
     AllRecovered, Basis, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
     recover_from_journal,
@@ -24,6 +24,10 @@ use crate::storage::{StartError, in_full, open_store, wait_for};
 /// How long a flight that is recovered while this process runs waits for the store to get what is still on its way
 /// there: should the journal have lost it, it is not lost yet.
 const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// How long such a flight waits for a journal that is away, and how often it is tried.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
+const JOURNAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a flight came up last.
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +203,10 @@ impl Surroundings {
             let around = self.clone();
             Box::pin(async move {
                 match around.recover(&flight_id).await {
-                    Ok(recovered) => Ok(Some(around.welcome(&flight_id, recovered))),
+                    Ok(recovered) => {
+                        around.outside.came_up(&flight_id);
+                        Ok(Some(around.welcome(&flight_id, recovered)))
+                    }
                     Err(RecoveryError::NotFound { .. }) => Ok(None),
                     Err(error) => Err(in_full(&error)),
                 }
@@ -211,6 +218,19 @@ impl Surroundings {
         if self.write_behind.status().store == StoreState::Up {
             self.write_behind.flight_caught_up(flight_id, CATCH_UP).await;
         }
+        let until = Instant::now() + JOURNAL_PATIENCE;
+        loop {
+            match self.recover_once(flight_id).await {
+                // It would be stopped until somebody comes, for a journal that is back in a moment.
+                Err(RecoveryError::Journal(JournalError::Unavailable { .. })) if Instant::now() < until => {
+                    tokio::time::sleep(JOURNAL_PAUSE).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn recover_once(&self, flight_id: &FlightId) -> Result<Recovered, RecoveryError> {
         match recover(&self.journal, &self.store, flight_id).await {
             Err(RecoveryError::Store(error)) if error.is_transient() => {
                 tracing::warn!(%flight_id, error = in_full(&error), "the store is away: recovering from the journal alone");
@@ -251,10 +271,10 @@ pub fn hooks(engine: &EnginePlace, outside: &Arc<Outside>) -> Hooks {
             }
         }),
         on_fenced: Box::new(move |flight_id, epoch| {
-            // One that came up without the store may meet a claim there that came to nothing: that is sorted out once
+            // A claim in the store alone may have come to nothing. One that came up without the store is looked at once
             // the store is asked.
             if let Some(engine) = reach(&fenced).filter(|_| !outside.is_unmet(flight_id)) {
-                engine.note_fenced_under(flight_id, epoch);
+                outside.claimed_in_store(&engine, flight_id, epoch);
             }
         }),
     }

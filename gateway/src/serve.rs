@@ -102,7 +102,9 @@ pub async fn start_with(
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
     let stop = Arc::new(Stop::default());
-    let live = Live::new(&engine, settings.live_readers_max, stop.clone());
+    around.outside.read_ownership(&engine).await;
+    let ownership = around.outside.ownership().clone();
+    let live = Live::new(&engine, settings.live_readers_max, stop.clone(), ownership);
     let app = Arc::new(App {
         engine,
         store: around.store,
@@ -125,6 +127,10 @@ pub async fn start_with(
         rehearsals: Arc::new(Rehearsals::default()),
         stopping: AtomicBool::new(false),
     });
+    if app.outside.is_shared() {
+        Outside::keep_watch(Arc::downgrade(&app)).map_err(StartError::Thread)?;
+        tokio::spawn(Outside::settle_claims(Arc::downgrade(&app)));
+    }
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
     tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
     tokio::spawn(cockpit::watch(Arc::downgrade(&app)));

@@ -16,6 +16,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a flight is followed on after its last reader left, who may come back and want what it missed.
 const UNREAD_MAX: Duration = Duration::from_secs(30);
 
+/// How often a quiet stream looks whether the flight is still known to be here, where others may claim it.
+const OWNERSHIP_LOOK: Duration = Duration::from_millis(250);
+
 /// So many readers are woken at once; more of them group by group.
 const AT_ONCE_MAX: u64 = 500;
 
@@ -37,7 +40,7 @@ impl Encoder {
             // Listens before it looks, so that it misses nothing.
             let changed = pin!(hub.flight().changed());
             let stopping = pin!(live.stop.begun());
-            if live.stop.has_begun() || !hub.flight().is_here() {
+            if live.stop.has_begun() || !hub.flight().is_here() || !live.ownership.is_certain() {
                 return;
             }
             let Some(now) = live.now() else { return };
@@ -66,7 +69,10 @@ impl Encoder {
             } else if last_read.elapsed() >= UNREAD_MAX && live.leave_unread(hub) {
                 return;
             }
-            let wake_at = last_sent + HEARTBEAT;
+            let mut wake_at = last_sent + HEARTBEAT;
+            if live.ownership.is_shared() {
+                wake_at = wake_at.min(Instant::now() + OWNERSHIP_LOOK);
+            }
             let wake_at =
                 hub.next_sale_change(now).map_or(wake_at, |at| wake_at.min(Instant::now() + until(at, now)));
             tokio::select! {

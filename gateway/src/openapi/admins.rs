@@ -240,7 +240,8 @@ fn operators() -> Vec<Operation> {
     };
     let readiness = |status: &str, journal: Value| {
         json!({"status": status, "recovered": true, "journal": journal,
-               "store": {"where": "sqlite:./data/farerush.db", "state": "up"}, "flights_stopped": 0})
+               "store": {"where": "sqlite:./data/farerush.db", "state": "up"},
+               "ownership": {"state": "certain"}, "flights_stopped": 0})
     };
     let ready = readiness("ready", json!({"where": "file:./data/journal", "state": "writing"}));
     let stalled =

@@ -225,13 +225,22 @@ fn stopped() -> Shape {
 
 fn operators() -> Vec<(&'static str, Shape)> {
     let states = one_of_words(["ready", "not ready", "stopping"]);
+    let ownership = object(
+        "Whether it can be shown at the moment that no other server has this one's flights; while it cannot, they are \
+         not shown. Always certain where the journal is this server's own.",
+        vec![
+            ("state", Must, one_of_words(["certain", "uncertain"]).into(), ""),
+            ("for_ms", May, count().into(), "For how long it has been uncertain."),
+        ],
+    );
     let readiness = object(
-        "Whether grabs can be acknowledged.",
+        "Whether grabs can be acknowledged and flights be shown.",
         vec![
             ("status", Must, states.into(), ""),
             ("recovered", Must, boolean().into(), ""),
             ("journal", Must, named("JournalState"), ""),
             ("store", Must, named("StoreState"), ""),
+            ("ownership", Must, ownership.into(), ""),
             ("flights_stopped", Must, count().into(), "Flights that could not be recovered."),
         ],
     );

@@ -390,7 +390,8 @@ fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'
         return None;
     }
     match app.engine.find(&FlightId::new(name).ok()?) {
-        Located::Here(flight) => Some((app, flight)),
+        // Whose flights they are is waited for on the long way.
+        Located::Here(flight) if app.outside.ownership().is_certain() => Some((app, flight)),
         _ => None,
     }
 }
