@@ -5,8 +5,8 @@ use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_cre
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
     FlightId, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef, OrderStatus, Passengers,
-    PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, Together,
-    Wanted,
+    PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp,
+    Together, Wanted,
 };
 
 const START: i64 = 1_800_000_000_000;
@@ -79,7 +79,7 @@ impl Driven {
     fn ask_under(&mut self, millis: i64, key: &str, command: &Command) -> Result<Decision, Refusal> {
         let (now, key) = (at(millis), IdempotencyKey::new(key).unwrap());
         self.expire(now);
-        let decision = self.flight.decide_under(&key, command.fingerprint(), command, now)?;
+        let decision = self.flight.decide_under(None, &key, command.fingerprint(), command, now)?;
         if let Decision::Record(event) = &decision {
             let idempotency = Some((key, command.fingerprint()));
             self.record(now, event.clone(), Some(Box::new(Cause { by: None, idempotency })));
@@ -298,31 +298,69 @@ fn a_key_is_one_request_whatever_it_asks_for() {
     // Paid meanwhile, it is the same order, as it is then.
     driven.ask_under(3, "k2", &confirm(order, "p")).unwrap();
     assert_eq!(driven.ask_under(4, "k", &pay), Ok(Decision::Replayed(Some(order.no))));
-    for other in [confirm(order, "p"), Command::Cancel { order }, Command::CloseSale] {
+    for other in [confirm(order, "p"), Command::Cancel { order }] {
         assert_eq!(driven.ask_under(5, "k", &other), Err(Refusal::IdempotencyKeyReused), "{other:?}");
     }
     assert_eq!(driven.ask_under(5, "k2", &confirm(order, "q")), Err(Refusal::IdempotencyKeyReused));
     // A grab's keys and these are of one kind.
-    let keyed = Grab { idempotency_key: Some(IdempotencyKey::new("k").unwrap()), ..grab("b", &["2A"]) };
-    assert_eq!(driven.ask(6, &Command::Grab(keyed.clone())), Err(Refusal::IdempotencyKeyReused));
-    let keyed = Grab { idempotency_key: Some(IdempotencyKey::new("g").unwrap()), ..keyed };
-    assert!(driven.ask(6, &Command::Grab(keyed)).is_ok());
-    assert_eq!(driven.ask_under(7, "g", &Command::PauseSale), Err(Refusal::IdempotencyKeyReused));
+    let under = |key: &str, grab: Grab| {
+        Command::Grab(Grab { idempotency_key: Some(IdempotencyKey::new(key).unwrap()), ..grab })
+    };
+    assert_eq!(driven.ask(6, &under("k", grab("a", &["2A"]))), Err(Refusal::IdempotencyKeyReused));
+    assert!(driven.ask(6, &under("g", grab("a", &["2A"]))).is_ok());
+    assert_eq!(driven.ask_under(7, "g", &Command::Cancel { order }), Err(Refusal::IdempotencyKeyReused));
     assert!(matches!(driven.ask_under(8, "s", &Command::PauseSale), Ok(Decision::Record(_))));
     assert_eq!(driven.ask_under(9, "s", &Command::PauseSale), Ok(Decision::Replayed(None)));
     driven.comes_back();
 }
 
 #[test]
-fn what_changes_nothing_is_not_remembered_and_neither_is_a_refusal() {
+fn what_changes_nothing_is_remembered_under_its_key_and_a_refusal_is_not() {
     let mut driven = Driven::new();
     let order = driven.grab(0, "a", &["1A"]);
     driven.ask(1, &confirm(order, "p")).unwrap();
-    assert_eq!(driven.ask_under(2, "k", &confirm(order, "p")), Ok(Decision::Unchanged(Some(order.no))));
-    assert!(driven.ask_under(3, "k", &confirm(order, "q")).is_err());
+    assert!(driven.ask_under(2, "k", &confirm(order, "q")).is_err());
     assert_eq!(driven.flight.requests().count(), 0);
-    assert!(matches!(driven.ask_under(4, "k", &Command::Cancel { order }), Ok(Decision::Record(_))));
+    let nothing = |decision| matches!(decision, Ok(Decision::Record(Event::NothingChanged { .. })));
+    assert!(nothing(driven.ask_under(3, "k", &confirm(order, "p"))));
     assert_eq!(driven.flight.requests().count(), 1);
+    driven.ask(4, &Command::OpenSale).unwrap();
+    assert!(nothing(driven.ask_under(5, "open-2", &Command::OpenSale)));
+    // What it would do by now, it does not do.
+    driven.ask(6, &Command::PauseSale).unwrap();
+    assert_eq!(driven.ask_under(7, "open-2", &Command::OpenSale), Ok(Decision::Replayed(None)));
+    driven.comes_back();
+}
+
+#[test]
+fn a_key_belongs_to_its_customer_and_the_admins_have_their_own() {
+    let mut driven = Driven::new();
+    let key = IdempotencyKey::new("k").unwrap();
+    let under = |grab: Grab| Command::Grab(Grab { idempotency_key: Some(key.clone()), ..grab });
+    // Two customers grab under one key, and each has a second request under another one that both use.
+    let mut orders = Vec::new();
+    for (customer, seat) in [("a", "1A"), ("b", "1B")] {
+        let command = under(grab(customer, &[seat]));
+        assert!(matches!(driven.ask(1, &command), Ok(Decision::Record(Event::OrderPlaced(_)))), "{customer}");
+        let no = OrderNo(driven.flight.seq().0);
+        assert_eq!(driven.ask(2, &command), Ok(Decision::Replayed(Some(no))), "{customer}");
+        orders.push(driven.flight.order_id(no).order);
+    }
+    for order in &orders {
+        let pay = Command::Pay { order: *order };
+        assert!(matches!(driven.ask_under(3, "k2", &pay), Ok(Decision::Record(_))));
+        assert_eq!(driven.ask_under(4, "k2", &pay), Ok(Decision::Replayed(Some(order.no))));
+        assert_eq!(
+            driven.ask_under(4, "k2", &Command::Cancel { order: *order }),
+            Err(Refusal::IdempotencyKeyReused)
+        );
+    }
+    for text in ["k", "k2"] {
+        assert!(matches!(driven.ask_under(5, text, &Command::PauseSale), Ok(Decision::Record(_))), "{text}");
+        driven.ask(6, &Command::OpenSale).unwrap();
+        assert_eq!(driven.ask_under(7, text, &Command::PauseSale), Ok(Decision::Replayed(None)), "{text}");
+    }
+    driven.comes_back();
 }
 
 #[test]
@@ -357,6 +395,13 @@ fn fingerprints_tell_requests_apart() {
     let unnamed: Passengers = [None].into_iter().collect();
     let opens = |at| PolicyChange { opens_at: at, ..PolicyChange::default() };
     let cabin = definition().cabins[0].clone();
+    let fare = cabin.fare;
+    let plan = |plan, cancel_stranded| Command::ChangeSeatPlan { plan, cancel_stranded };
+    let template = |fare, fares: &[(CabinClass, Fare)]| SeatPlan::Template {
+        aircraft: "A320".into(),
+        fare,
+        fares: fares.to_vec(),
+    };
     let commands = [
         Command::Grab(grab("a", &["1A"])),
         Command::Grab(Grab {
@@ -376,6 +421,14 @@ fn fingerprints_tell_requests_apart() {
         Command::OpenSale,
         Command::PauseSale,
         Command::CloseSale,
+        Command::CloseForGood,
+        plan(SeatPlan::WithoutRows { first: 1, last: 2 }, false),
+        plan(SeatPlan::WithoutRows { first: 1, last: 2 }, true),
+        plan(SeatPlan::Without(seats(&["1A"])), false),
+        plan(SeatPlan::Aircraft { aircraft: None, cabins: vec![cabin.clone()] }, false),
+        plan(template(None, &[]), false),
+        plan(template(Some(fare), &[]), false),
+        plan(template(None, &[(CabinClass::Economy, fare)]), false),
         Command::ChangePolicy(opens(None)),
         Command::ChangePolicy(opens(Some(None))),
         Command::ChangePolicy(opens(Some(Some(at(0))))),

@@ -17,6 +17,9 @@ use farerush_engine::flight::{
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
+/// Whose keys are nobody's who orders.
+const ADMINS: u8 = u8::MAX;
+
 /// A command in terms that make sense for any flight; orders are named by how many orders ago they were placed.
 #[derive(Debug, Clone)]
 enum Step {
@@ -138,9 +141,10 @@ struct Oracle {
     taken: BTreeMap<Seat, OrderNo>,
     blocked: std::collections::BTreeSet<Seat>,
     orders: BTreeMap<OrderNo, (u8, OrderStatus)>,
-    keys: HashMap<u8, (OrderNo, String)>,
-    /// What came under a key, when, and about which order; kept for a day.
-    requests: HashMap<u8, (String, Timestamp, Option<OrderNo>)>,
+    /// By customer and key.
+    keys: HashMap<(u8, u8), (OrderNo, String)>,
+    /// What came under whose key, when, and about which order; kept for a day.
+    requests: HashMap<(u8, u8), (String, Timestamp, Option<OrderNo>)>,
     paying: std::collections::BTreeSet<OrderNo>,
 }
 
@@ -177,7 +181,8 @@ impl World {
             Box::new(Cause { by: None, idempotency })
         });
         if let Some((key, command)) = key {
-            self.oracle.requests.insert(key, (format!("{command:?}"), self.now, event.order()));
+            let owner = self.owner(command).unwrap();
+            self.oracle.requests.insert((owner, key), (format!("{command:?}"), self.now, event.order()));
         }
         let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause };
         self.flight.apply(&recorded);
@@ -198,6 +203,19 @@ impl World {
             self.record(event, None);
         }
         Ok(())
+    }
+
+    /// Whose keys a command's are: a customer's, or those of the admins; `None` if the order is not there.
+    fn owner(&self, command: &Command) -> Option<u8> {
+        match command {
+            Command::Confirm { order, .. }
+            | Command::Cancel { order }
+            | Command::Pay { order }
+            | Command::Change { order, .. } => {
+                self.flight.find(*order).map(|order| self.oracle.orders[&order.no].0)
+            }
+            _ => Some(ADMINS),
+        }
     }
 
     fn command(&self, step: &Step) -> Option<Command> {
@@ -264,13 +282,15 @@ impl World {
         let decision = match key {
             Some(key) => {
                 let key = idempotency_key(key);
-                self.flight.decide_under(&key, command.fingerprint(), &command, self.now)
+                self.flight.decide_under(None, &key, command.fingerprint(), &command, self.now)
             }
             None => self.flight.decide(&command, self.now),
         };
         prop_assert_eq!(self.flight.digest(), before, "deciding changes nothing");
         if let Some(key) = key
-            && let Some((asked, _, order)) = self.oracle.requests.get(&key)
+            && let Some(owner) = self.owner(&command)
+            && let Some((asked, _, order)) = self.oracle.requests.get(&(owner, key))
+            && self.oracle.requests[&(owner, key)].1 >= self.now.plus_millis(-24 * 3600 * 1000)
         {
             let is_same = *asked == format!("{command:?}");
             let expected =
@@ -280,15 +300,16 @@ impl World {
         }
         match decision {
             Err(Refusal::IdempotencyKeyReused) if key.is_some() => {
-                prop_assert!(self.oracle.keys.contains_key(&key.unwrap()), "no grab had the key");
+                let owner = self.owner(&command).unwrap();
+                prop_assert!(self.oracle.keys.contains_key(&(owner, key.unwrap())), "no grab had the key");
                 Ok(())
             }
             Err(refusal) => self.check_refusal(&command, step, &refusal),
             Ok(Decision::Replayed(no)) => {
-                let Step::Grab { key: Some(key), .. } = step else {
+                let Step::Grab { key: Some(key), customer, .. } = step else {
                     return Err(TestCaseError::fail("only a grab with a key is replayed"));
                 };
-                let (placed, asked) = &self.oracle.keys[key];
+                let (placed, asked) = &self.oracle.keys[&(*customer, *key)];
                 prop_assert_eq!((Some(*placed), asked), (no, &format!("{:?}", without_key(step))));
                 Ok(())
             }
@@ -314,7 +335,7 @@ impl World {
                     if placed.hold_expires_at.is_some() { OrderStatus::Held } else { OrderStatus::Confirmed };
                 self.oracle.orders.insert(no, (customer, status));
                 if let Step::Grab { key: Some(key), .. } = step {
-                    self.oracle.keys.insert(*key, (no, format!("{:?}", without_key(step))));
+                    self.oracle.keys.insert((customer, *key), (no, format!("{:?}", without_key(step))));
                 }
             }
             Event::OrderConfirmed { order, .. } => {
@@ -410,7 +431,8 @@ impl World {
                     prop_assert!(owned, "{} is free", seat);
                 }
             }
-            (Refusal::IdempotencyKeyReused, Step::Grab { key: Some(key), .. }) => {
+            (Refusal::IdempotencyKeyReused, Step::Grab { key: Some(key), customer, .. }) => {
+                let key = &(*customer, *key);
                 let had_other = self
                     .oracle
                     .keys

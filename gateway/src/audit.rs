@@ -238,16 +238,20 @@ fn actor_of(event: &Event) -> Actor {
         | Event::SeatsBlocked { .. }
         | Event::SeatsUnblocked { .. }
         | Event::RowsAdded { .. }
-        | Event::CabinsChanged(_) => Actor::Admin,
+        | Event::CabinsChanged(_)
+        | Event::ClosedForGood(_)
+        | Event::NothingChanged { order: None, entry: None } => Actor::Admin,
         Event::OrderPlaced(_)
         | Event::OrderConfirmed { .. }
         | Event::OrderCancelled { .. }
         | Event::OrderChanged { .. }
         | Event::PaymentBegun { .. }
         | Event::OrderRevived { .. }
+        | Event::NothingChanged { .. }
         | Event::WaitlistJoined(_)
         | Event::WaitlistLeft { reason: LeftBecause::GivenUp, .. } => Actor::Customer,
         Event::OrderExpired { .. }
+        | Event::Forgotten { .. }
         | Event::WaitlistLeft { reason: LeftBecause::Expired, .. }
         | Event::WaitlistServed { .. } => Actor::Flight,
     }
@@ -353,6 +357,24 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             naming.waiting(json, *entry);
             write_placed(json, placed);
             "waitlist_served"
+        }
+        Event::ClosedForGood(closed) => {
+            write_policy(json, &closed.policy);
+            json.key("cancelled").open_list();
+            for (no, _) in &closed.cancelled {
+                json.plain(OrderId::of(naming.flight_id, naming.salt, *no));
+            }
+            json.close_list();
+            "closed_for_good"
+        }
+        Event::NothingChanged { order, entry } => {
+            order.iter().for_each(|no| naming.order(json, *no));
+            entry.iter().for_each(|no| naming.waiting(json, *no));
+            "nothing_changed"
+        }
+        Event::Forgotten { through } => {
+            json.key("through_seq").number(through.0);
+            "forgotten"
         }
     }
 }

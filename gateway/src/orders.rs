@@ -229,6 +229,10 @@ async fn act(
     let is_cancel = matches!(command, Command::Cancel { .. });
     let (order, replayed) = match app.command_as(&flight, command, caller.admin_name(), key, deadline).await {
         Ok(Answer::Order { order, replayed }) => (order, replayed),
+        // An admin's key is remembered for longer than an order that had to be forgotten early.
+        Ok(Answer::Flight { replayed: true, .. }) => {
+            return forgotten(app, id, true).await.map(|response| grab::marked(response, true));
+        }
         Ok(_) => return Err(Problem::outcome_unknown()),
         Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
         Err(problem) => return Err(problem),

@@ -21,6 +21,7 @@
 //! integers. Enum tags count variants from 0, so variants are only ever added at the end. Another library, or an
 //! incompatible change, is version 2.
 
+mod outcome;
 mod parts;
 mod records;
 mod waitlist;

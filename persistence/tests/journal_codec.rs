@@ -3,7 +3,7 @@
 mod journal_support;
 
 use farerush_engine::flight::{
-    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, OrderPlaced, OrderStatus, PassengerName,
+    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, KeyOwner, OrderPlaced, OrderStatus, Outcome, PassengerName,
     Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq, Timestamp,
 };
 use farerush_engine::journal::Batch;
@@ -140,6 +140,7 @@ fn a_snapshot_that_was_written_before_anything_followed_its_orders_is_read() {
         let mut old = random_snapshot(&mut rng, &flight_id(1));
         old.requests.clear();
         old.waitlist.clear();
+        old.forgotten_through = Seq(0);
         let extras = old.orders.iter_mut().filter_map(|order| order.extras.as_mut());
         extras.for_each(|extras| extras.payment_begun_at = None);
         let (mut bytes, mut longer) = (Vec::new(), Vec::new());
@@ -151,6 +152,8 @@ fn a_snapshot_that_was_written_before_anything_followed_its_orders_is_read() {
         // What follows the orders is only ever added: the bytes in front of it have not changed.
         let mut new = old.clone();
         new.requests = vec![Request {
+            owner: KeyOwner::Unsaid,
+            outcome: Outcome::Shown,
             key: IdempotencyKey::new("k").unwrap(),
             fingerprint: Fingerprint(7),
             seq: Seq(9),

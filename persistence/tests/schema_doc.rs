@@ -67,6 +67,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("flights.created_at", "When it was created."),
     ("flights.payment_grace_seconds", "How long a payment that is under way stops a hold's deadline."),
     (
+        "flights.forgotten_through",
+        "What ended by this event or before was forgotten before its day was over; 0: nothing was.",
+    ),
+    (
         "flights.closes_before_minutes",
         "How long before departure the sale closes by itself; 0: when the flight leaves.",
     ),
@@ -130,12 +134,20 @@ const MEANINGS: &[(&str, &str)] = &[
     ("admin_audit.details", "JSON: what was asked for."),
     ("admin_audit.admin", "Who asked: the name of the token."),
     ("requests", "Idempotency keys of requests other than grabs, kept for a day."),
-    ("requests.flight_id", "Whose key."),
+    ("requests.flight_id", "Of which flight."),
+    (
+        "requests.owner",
+        "Whose key: `customer:` and the customer's id, `admins`, or nothing for those from before keys had owners.",
+    ),
     ("requests.idempotency_key", "The key."),
     ("requests.fingerprint", "A hash of what was asked for under that key: 64 bits, as a signed number."),
     ("requests.seq", "The event that followed from the request."),
     ("requests.at", "When that was decided."),
     ("requests.order_no", "The order it was about, if it was about one."),
+    (
+        "requests.outcome",
+        "JSON: what came of it, where nothing else shows that: `{\"closed\":{\"cancelled\"}}`, `{\"reseated\":{...}}`.",
+    ),
     ("waitlist", "Parties that wait for seats, and those that did: a row for each."),
     ("waitlist.flight_id", "Of which flight."),
     ("waitlist.entry_no", "The seq of the event that put the party there; the line's order."),

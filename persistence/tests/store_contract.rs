@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::flight::{
-    Accept, CabinClass, Command, CustomerId, Decision, Epoch, Event, Flight, IdempotencyKey, OrderId,
-    OrderNo, OrderRef, OrderStatus, PassengerName, PolicyChange, Reference, Refusal, SaleSwitch, Seq,
-    Together, WaitlistStatus, Wanted,
+    Accept, AdminName, CabinClass, Command, CustomerId, Decision, Epoch, Event, Flight, IdempotencyKey,
+    OrderId, OrderNo, OrderRef, OrderStatus, Outcome, PassengerName, PolicyChange, Reference, Refusal,
+    SaleSwitch, SeatPlan, Seq, Together, WaitlistStatus, Wanted,
 };
 use farerush_engine::journal::Claim;
 use farerush_persistence::store::{
@@ -515,10 +515,10 @@ async fn payments_revivals_and_keys_are_in_the_tables() {
         let ticket = tables.tickets.iter().find(|ticket| ticket.order == Some(late)).unwrap();
         assert_eq!(ticket.status, TicketStatus::Sold);
         // What comes back knows its keys.
-        let key = IdempotencyKey::new("late").unwrap();
-        let again = flight.decide_under(&key, confirm.fingerprint(), &confirm, flight.last_at());
+        let (key, by) = (IdempotencyKey::new("late").unwrap(), AdminName::new("ann").ok());
+        let again = flight.decide_under(by.as_ref(), &key, confirm.fingerprint(), &confirm, flight.last_at());
         assert_eq!(again, Ok(Decision::Replayed(Some(late))));
-        let other = flight.decide_under(&key, pay.fingerprint(), &pay, flight.last_at());
+        let other = flight.decide_under(by.as_ref(), &key, pay.fingerprint(), &pay, flight.last_at());
         assert_eq!(other, Err(Refusal::IdempotencyKeyReused));
         // A day later they are forgotten, and after some events more they leave the tables, too.
         life.wait(25 * 3_600_000);
@@ -533,6 +533,30 @@ async fn payments_revivals_and_keys_are_in_the_tables() {
         let mut beside = test.beside().await;
         assert_eq!(beside.run("DELETE FROM requests WHERE idempotency_key = 'pay'").await, 0);
         assert_eq!(beside.run("DELETE FROM requests WHERE idempotency_key = 'late' AND seq = 257").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_came_of_a_request_comes_back_with_its_key() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        life.grab("a", 3);
+        life.grab("b", 2);
+        let plan = SeatPlan::WithoutRows { first: 10, last: 11 };
+        let withdraw = Command::ChangeSeatPlan { plan, cancel_stranded: true };
+        for (key, command) in [
+            ("rows", &withdraw),
+            ("close", &Command::CloseForGood),
+            ("again", &Command::CloseForGood),
+            ("pause", &Command::PauseSale),
+        ] {
+            assert!(matches!(life.command_under(key, command), Ok(Decision::Record(_))), "{key}");
+            store.flush(&[life.all(1)]).await.unwrap();
+            assert_eq!(restored(store, &life).await.digest(), life.flight.digest(), "{}, {key}", test.name);
+        }
+        let outcomes: Vec<_> = life.flight.requests().map(|request| request.outcome.clone()).collect();
+        assert!(matches!(outcomes[0], Outcome::Reseated(_)), "{outcomes:?}");
+        assert_eq!(outcomes[1..], [Outcome::Closed { cancelled: 2 }, Outcome::Shown, Outcome::Shown]);
     }
 }
 

@@ -10,13 +10,13 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 
 use super::clock::Clock;
 use super::handle::{FlightShared, Standing};
-use super::message::{Answer, Ask, AskedAs, Drain, LiveOrders, PendingReply, Request, Retire};
+use super::message::{Answer, Ask, AskedAs, Drain, LiveOrders, PendingReply, Request as Asked, Retire};
 use super::stamps::{Step, Traced};
 use super::supervisor::Supervisor;
 use super::view::FlightView;
 use crate::flight::{
-    BrokenInvariant, Cause, Command, Decision, Epoch, Event, Fingerprint, Flight, IdempotencyKey, Recorded,
-    Refusal, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+    BrokenInvariant, Cause, Command, Decision, Epoch, Event, Fingerprint, Flight, IdempotencyKey, KeyOwner,
+    Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
 };
 use crate::journal::{Durability, Submission, Writer};
 
@@ -85,7 +85,7 @@ impl FlightActor {
         }
         self.serve_waitlist(turn, now)?;
         for _ in 0..REQUESTS_PER_TURN_MAX {
-            let Some(Request { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {
+            let Some(Asked { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {
                 break;
             };
             if deadline.is_some_and(|deadline| deadline <= began) {
@@ -97,12 +97,11 @@ impl FlightActor {
             }
             let answer = match ask {
                 Ask::Command(command) => {
-                    let (decision, next) = (self.flight.decide(&command, now), self.flight.seq().next());
-                    let answer = self.carry_out(turn, decision, None, now)?;
-                    self.about_waitlist(&command, None, next, answer)
+                    let decision = self.flight.decide(&command, now);
+                    self.told(turn, &command, decision, None, now)?
                 }
                 Ask::CommandAs(asked) => self.decide_as(turn, *asked, now)?,
-                Ask::WasCreatedUnder(key, fingerprint) => self.created_under(&key, fingerprint),
+                Ask::WasCreatedUnder(key, fingerprint) => self.created_under(&key, fingerprint, now),
                 Ask::LookUp(order) => match self.flight.find(order) {
                     Some(order) => Answer::Order { order: order.clone(), replayed: false },
                     None => Answer::Refused(Refusal::OrderNotFound),
@@ -110,7 +109,12 @@ impl FlightActor {
                 Ask::LookUpWaitlisted(entry) => self.waitlisted(self.flight.find_waitlisted(entry), false),
                 Ask::Waitlist(after, limit) => Answer::Waitlist(self.flight.waitlist_after(after, limit)),
                 Ask::PlanSeats(plan) => match self.flight.plan_seats(&plan) {
-                    Ok(plan) => Answer::Reseated { seq: self.flight.seq(), plan: Box::new(plan) },
+                    Ok(plan) => Answer::Reseated {
+                        seq: self.flight.seq(),
+                        told: Arc::new(plan.told()),
+                        stranded: plan.stranded,
+                        replayed: false,
+                    },
                     Err(refusal) => Answer::Refused(refusal),
                 },
                 Ask::LiveOrders => Answer::Live(Box::new(self.live_orders())),
@@ -133,30 +137,78 @@ impl FlightActor {
         now: Timestamp,
     ) -> Result<Answer, BrokenInvariant> {
         let AskedAs { command, by, key } = asked;
-        // Told of while everybody still sits where they did.
-        let seats_planned = match &command {
-            Command::ChangeSeatPlan { plan, .. } => self.flight.plan_seats(plan).ok(),
-            _ => None,
-        };
         let idempotency = match (key, &command) {
             (None, _) | (_, Command::Grab(_)) => None,
             (Some(key), command) => Some((key, command.fingerprint())),
         };
         let decision = match &idempotency {
-            Some((key, fingerprint)) => self.flight.decide_under(key, *fingerprint, &command, now),
+            Some((key, fingerprint)) => {
+                self.flight.decide_under(by.as_ref(), key, *fingerprint, &command, now)
+            }
             None => self.flight.decide(&command, now),
         };
+        if let (Ok(Decision::Replayed(_)), Some((key, _))) = (&decision, &idempotency)
+            && let Some(request) = self.flight.request_under(by.as_ref(), key, &command, now)
+        {
+            return Ok(self.repeated(&command, request));
+        }
         let cause = Cause { by, idempotency };
         let cause = (cause != Cause::default()).then(|| Box::new(cause));
-        let (key, next) =
-            (cause.as_ref().and_then(|cause| cause.idempotency.clone()), self.flight.seq().next());
+        self.told(turn, &command, decision, cause, now)
+    }
+
+    /// Carries out what was decided, and tells what came of it.
+    fn told(
+        &mut self,
+        turn: &mut Turn,
+        command: &Command,
+        decision: Result<Decision, Refusal>,
+        cause: Option<Box<Cause>>,
+        now: Timestamp,
+    ) -> Result<Answer, BrokenInvariant> {
+        let next = self.flight.seq().next();
+        let outcome = match &decision {
+            Ok(Decision::Record(event)) => Outcome::of(event),
+            _ => Outcome::Shown,
+        };
         let answer = self.carry_out(turn, decision, cause, now)?;
-        Ok(match (answer, seats_planned) {
-            (Answer::Flight { seq, replayed: false }, Some(plan)) => {
-                Answer::Reseated { seq, plan: Box::new(plan) }
-            }
-            (answer, _) => self.about_waitlist(&command, key.map(|(key, _)| key).as_ref(), next, answer),
+        Ok(match answer {
+            Answer::Flight { .. } => self.with_outcome(command, &outcome, next, false).unwrap_or(answer),
+            answer => answer,
         })
+    }
+
+    /// The answer to a request that was granted before, under the same key.
+    fn repeated(&self, command: &Command, request: &Request) -> Answer {
+        if let Some(answer) = self.with_outcome(command, &request.outcome, request.seq, true) {
+            return answer;
+        }
+        match request.order.and_then(|no| self.flight.order(no)) {
+            Some(order) => Answer::Order { order: order.clone(), replayed: true },
+            None => Answer::Flight { seq: self.flight.seq(), replayed: true },
+        }
+    }
+
+    /// What is answered with more than the order or the flight; `seq` is that of the command's event.
+    fn with_outcome(&self, command: &Command, outcome: &Outcome, seq: Seq, replayed: bool) -> Option<Answer> {
+        let no = match (command, outcome) {
+            (_, Outcome::Closed { cancelled }) => {
+                return Some(Answer::Closed { seq, cancelled: *cancelled, replayed });
+            }
+            (Command::CloseForGood, _) => {
+                let seq = seq.min(self.flight.seq());
+                return Some(Answer::Closed { seq, cancelled: 0, replayed });
+            }
+            (_, Outcome::Reseated(told)) => {
+                let stranded = told.stranded.iter().filter_map(|(no, _)| self.flight.order(*no));
+                let stranded = stranded.cloned().collect();
+                return Some(Answer::Reseated { seq, told: told.clone(), stranded, replayed });
+            }
+            (Command::JoinWaitlist(_), _) => WaitlistNo(seq.0),
+            (Command::LeaveWaitlist { entry }, _) => entry.no,
+            _ => return None,
+        };
+        Some(self.waitlisted(self.flight.waitlisted(no), replayed))
     }
 
     /// Whoever fits into seats that came free gets them before anything else is decided. There are no more such events
@@ -166,28 +218,6 @@ impl FlightActor {
             self.record(turn, event, None, now)?;
         }
         Ok(())
-    }
-
-    /// What was decided about an entry of the waitlist is answered with the entry; `next` is the seq of the command's
-    /// event, if it had one.
-    fn about_waitlist(
-        &self,
-        command: &Command,
-        key: Option<&IdempotencyKey>,
-        next: Seq,
-        answer: Answer,
-    ) -> Answer {
-        let (no, replayed) = match (command, &answer) {
-            (Command::JoinWaitlist(_), Answer::Flight { replayed: true, .. }) => {
-                (key.and_then(|key| self.flight.waitlisted_under(key)), true)
-            }
-            (Command::JoinWaitlist(_), Answer::Flight { .. }) => (Some(WaitlistNo(next.0)), false),
-            (Command::LeaveWaitlist { entry }, Answer::Flight { replayed, .. }) => {
-                (Some(entry.no), *replayed)
-            }
-            _ => return answer,
-        };
-        self.waitlisted(no.and_then(|no| self.flight.waitlisted(no)), replayed)
     }
 
     fn waitlisted(&self, entry: Option<&WaitlistEntry>, replayed: bool) -> Answer {
@@ -223,8 +253,8 @@ impl FlightActor {
         })
     }
 
-    fn created_under(&self, key: &IdempotencyKey, fingerprint: Fingerprint) -> Answer {
-        match self.flight.recall(key, fingerprint) {
+    fn created_under(&self, key: &IdempotencyKey, fingerprint: Fingerprint, now: Timestamp) -> Answer {
+        match self.flight.recall(&KeyOwner::Admins, key, fingerprint, now) {
             Some(Err(refusal)) => Answer::Refused(refusal),
             recalled => Answer::Flight { seq: self.flight.seq(), replayed: recalled.is_some() },
         }

@@ -10,10 +10,9 @@ use tokio::sync::oneshot;
 
 use super::admission::Permit;
 use super::stamps::{Stamps, Step};
-use crate::flight::reseat::ReseatPlan;
 use crate::flight::{
-    AdminName, Command, Fingerprint, FlightDefinition, IdempotencyKey, Order, OrderRef, Refusal, SeatPlan,
-    Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistPlace, WaitlistRef,
+    AdminName, Command, Fingerprint, FlightDefinition, IdempotencyKey, Order, OrderRef, Refusal, Reseated,
+    SeatPlan, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistPlace, WaitlistRef,
 };
 
 /// What a flight answers. Everything it says is durable.
@@ -37,10 +36,23 @@ pub enum Answer {
     Live(Box<LiveOrders>),
     /// The flight has another seat plan, or would have.
     Reseated {
-        /// Seq of the flight's last event.
+        /// Seq of the event by which it got it; of its last event, if it only would have.
         seq: Seq,
         /// What that means for those with seats.
-        plan: Box<ReseatPlan>,
+        told: Arc<Reseated>,
+        /// The orders without a place, as they are now, by number.
+        stranded: Vec<Order>,
+        /// Whether the same was granted before, under the same idempotency key.
+        replayed: bool,
+    },
+    /// The sale is over, and nobody has seats any more.
+    Closed {
+        /// Seq of the event by which that came about, or of the flight's last one, if it was so already.
+        seq: Seq,
+        /// How many orders were cancelled.
+        cancelled: u32,
+        /// Whether the same was granted before, under the same idempotency key.
+        replayed: bool,
     },
     /// An entry of the waitlist, as it is after the command.
     Waitlisted {

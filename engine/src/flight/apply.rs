@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::cabin::{Seats, check_cabins};
-use super::event::{Event, OrderPlaced, Recorded};
+use super::event::{ClosedForGood, Event, OrderPlaced, Recorded};
 use super::ids::{OrderNo, Reference, Timestamp};
 use super::invariants::BrokenInvariant;
 use super::inventory::Flight;
 use super::order::{Order, OrderExtras, OrderStatus, Passengers};
+use super::sale::{Sale, SaleSwitch};
 use super::seat_map::SeatStatus;
 use super::waitlist::{LeftBecause, WaitlistStatus};
 
@@ -85,6 +86,12 @@ impl Flight {
                 self.apply_waitlist_end(*entry, WaitlistStatus::Served(OrderNo(self.seq.0)));
                 self.apply_placed(placed);
             }
+            Event::ClosedForGood(closed) => self.apply_closed_for_good(closed),
+            Event::NothingChanged { .. } => {}
+            Event::Forgotten { through } => {
+                self.forgotten_through = self.forgotten_through.max(*through);
+                self.requests.forget_through(*through);
+            }
         }
         self.remember_request(recorded);
         self.forget_ended();
@@ -93,6 +100,16 @@ impl Flight {
     /// What `apply` found impossible, if anything: such a flight must not go on.
     pub fn broken(&self) -> Option<&BrokenInvariant> {
         self.broken.as_ref()
+    }
+
+    fn apply_closed_for_good(&mut self, closed: &ClosedForGood) {
+        self.sale = Sale { policy: closed.policy, switch: SaleSwitch::Closed };
+        for (no, _) in &closed.cancelled {
+            self.apply_ended(*no, OrderStatus::Cancelled);
+        }
+        if !self.holdings.is_empty() {
+            self.break_with("nobody has seats of a flight closed for good", "somebody has");
+        }
     }
 
     fn apply_placed(&mut self, placed: &OrderPlaced) {

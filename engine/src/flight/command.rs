@@ -4,7 +4,7 @@
 use compact_str::CompactString;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::cabin::{Cabin, CabinClass, Seats};
+use super::cabin::{Cabin, CabinClass, Fare, Seats};
 use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
 use super::order::{Fingerprint, Passengers};
 use super::waitlist::{WaitlistRef, WaitlistWish};
@@ -142,6 +142,22 @@ pub enum SeatPlan {
     },
     /// The present one without these seats: they are blocked, and whoever has them gets others.
     Without(Seats),
+    /// An aircraft that is named, at these fares; whatever class neither of them says anything of costs what it does now.
+    Template {
+        /// The template's name.
+        aircraft: CompactString,
+        /// For all classes that have none of their own.
+        fare: Option<Fare>,
+        /// By class.
+        fares: Vec<(CabinClass, Fare)>,
+    },
+    /// The present one without these rows, the last one included.
+    WithoutRows {
+        /// The first row.
+        first: u16,
+        /// The last row.
+        last: u16,
+    },
 }
 
 /// What is asked of a flight.
@@ -181,6 +197,8 @@ pub enum Command {
     PauseSale,
     /// The sale is over.
     CloseSale,
+    /// The sale is over, and all orders that have seats are given up.
+    CloseForGood,
     /// The sale's rules change.
     ChangePolicy(PolicyChange),
     /// Free seats are taken off sale.

@@ -3,9 +3,10 @@
 
 use super::cabin::{Cabin, Seat, Seats, check_cabins};
 use super::command::{Command, Grab, PolicyChange, Wanted};
-use super::event::{Event, OrderPlaced};
+use super::event::{ClosedForGood, Event, OrderPlaced};
 use super::ids::{OrderNo, OrderRef, Reference, Timestamp};
 use super::inventory::{Flight, ORDERS_KEPT_MAX};
+use super::key_table::OwnerRef;
 use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
 use super::sale::{
@@ -39,19 +40,20 @@ impl Flight {
                 self.decide_confirm(*order, payment_reference.as_ref(), now)
             }
             Command::Pay { order } => self.decide_pay(*order, now),
-            Command::Cancel { order } => self.decide_cancel(*order),
+            Command::Cancel { order } => self.decide_cancel(*order, now),
             Command::Change { order, seats, passengers } => {
-                self.decide_change(*order, seats.as_ref(), passengers.as_ref())
+                self.decide_change(*order, seats.as_ref(), passengers.as_ref(), now)
             }
             Command::OpenSale => self.decide_open(now),
             Command::PauseSale => Ok(self.decide_switch(SaleSwitch::Paused)),
             Command::CloseSale => Ok(self.decide_switch(SaleSwitch::Closed)),
+            Command::CloseForGood => Ok(self.decide_close_for_good()),
             Command::ChangePolicy(change) => self.decide_policy(change),
             Command::Block(seats) => self.decide_block(seats),
             Command::Unblock(seats) => self.decide_unblock(seats),
             Command::AddRows(cabin) => self.decide_rows(cabin),
             Command::JoinWaitlist(wish) => self.decide_join(wish, now),
-            Command::LeaveWaitlist { entry } => self.decide_leave(*entry),
+            Command::LeaveWaitlist { entry } => self.decide_leave(*entry, now),
             Command::ChangeSeatPlan { plan, cancel_stranded } => {
                 self.decide_seat_plan(plan, *cancel_stranded)
             }
@@ -76,11 +78,11 @@ impl Flight {
         let idempotency = match &grab.idempotency_key {
             None => None,
             Some(key) => {
-                let fingerprint = grab.fingerprint();
-                if let Some(no) = self.keys.get(key) {
-                    return self.decide_repeated(*no, fingerprint);
+                let (fingerprint, oldest) = (grab.fingerprint(), self.oldest_known(now));
+                if let Some(no) = self.order_under(&grab.customer, key, oldest) {
+                    return self.decide_repeated(no, fingerprint);
                 }
-                if self.requests.find(key).is_some() {
+                if self.requests.find(OwnerRef::Customer(&grab.customer), key, oldest).is_some() {
                     return Err(Refusal::IdempotencyKeyReused);
                 }
                 Some((key.clone(), fingerprint))
@@ -163,7 +165,7 @@ impl Flight {
         payment: Option<&Reference>,
         now: Timestamp,
     ) -> Result<Decision, Refusal> {
-        let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
         match order.status {
             OrderStatus::Held => Ok(Decision::Record(Event::OrderConfirmed {
                 order: order.no,
@@ -208,7 +210,7 @@ impl Flight {
     }
 
     fn decide_pay(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
-        let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
         let deadline = match (order.status, order.hold_expires_at) {
             (OrderStatus::Held, Some(deadline)) if deadline > now => deadline,
             (OrderStatus::Held | OrderStatus::Expired, _) => return Err(Refusal::HoldExpired),
@@ -224,8 +226,8 @@ impl Flight {
         Ok(Decision::Record(Event::PaymentBegun { order: order.no, hold_expires_at }))
     }
 
-    fn decide_cancel(&self, order: OrderRef) -> Result<Decision, Refusal> {
-        let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
+    fn decide_cancel(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
         if !order.status.is_live() {
             return Ok(Decision::Unchanged(Some(order.no)));
         }
@@ -237,8 +239,9 @@ impl Flight {
         order: OrderRef,
         seats: Option<&Seats>,
         passengers: Option<&Passengers>,
+        now: Timestamp,
     ) -> Result<Decision, Refusal> {
-        let order = self.find(order).ok_or(Refusal::OrderNotFound)?;
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
         match order.status {
             OrderStatus::Held | OrderStatus::Confirmed => {}
             OrderStatus::Cancelled => {
@@ -308,6 +311,17 @@ impl Flight {
             return Decision::Unchanged(None);
         }
         Decision::Record(Event::SaleSwitched { switch, policy: self.sale.policy })
+    }
+
+    fn decide_close_for_good(&self) -> Decision {
+        let live = self.orders.values().filter(|order| order.status.is_live());
+        let mut cancelled: Vec<_> = live.map(|order| (order.no, order.seats.clone())).collect();
+        if cancelled.is_empty() {
+            return self.decide_switch(SaleSwitch::Closed);
+        }
+        cancelled.sort_unstable_by_key(|(no, _)| *no);
+        let closed = ClosedForGood { policy: self.sale.policy, cancelled };
+        Decision::Record(Event::ClosedForGood(Box::new(closed)))
     }
 
     fn decide_policy(&self, change: &PolicyChange) -> Result<Decision, Refusal> {

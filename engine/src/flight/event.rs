@@ -4,9 +4,11 @@
 use super::cabin::{Cabin, Seats};
 use super::ids::{AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
 use super::order::{Fingerprint, Passengers};
+use super::reseat::Reseated;
 use super::sale::{SalePolicy, SaleSwitch};
 use super::waitlist::{LeftBecause, WaitlistNo, WaitlistWish};
 use compact_str::CompactString;
+use std::sync::Arc;
 
 /// What a flight is, apart from its sale.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,6 +63,17 @@ pub struct CabinsChange {
     pub seated: Vec<(OrderNo, Seats)>,
     /// Orders without a place, which end as cancelled, by number.
     pub cancelled: Vec<OrderNo>,
+    /// What whoever asked for it was told; events of earlier versions do not say.
+    pub told: Option<Arc<Reseated>>,
+}
+
+/// The sale is over, and nobody has seats any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedForGood {
+    /// The sale's rules.
+    pub policy: SalePolicy,
+    /// All orders that had seats, by number, with the seats that are free again.
+    pub cancelled: Vec<(OrderNo, Seats)>,
 }
 
 /// What happened.
@@ -173,6 +186,21 @@ pub enum Event {
         entry: WaitlistNo,
         /// Its order.
         placed: Box<OrderPlaced>,
+    },
+    /// The flight keeps too much that is over: what ended by this event or before is only in the store from now on.
+    Forgotten {
+        /// The last event of those.
+        through: Seq,
+    },
+    /// The sale was closed, and with it all orders that had seats ended.
+    ClosedForGood(Box<ClosedForGood>),
+    /// What was asked for under a key was so already. Only the key is remembered, so that the request stays without
+    /// effect when it is repeated later.
+    NothingChanged {
+        /// The order it was about, if it was about one.
+        order: Option<OrderNo>,
+        /// The entry of the waitlist it was about, if it was about one.
+        entry: Option<WaitlistNo>,
     },
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::ids::{CustomerId, OrderNo, Seq};
 use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
+use super::key_table::KeyOwner;
 use super::order::{Order, OrderStatus};
 use super::requests::REQUEST_RETENTION_MS;
 use super::seat_map::{SeatMap, SeatStatus};
@@ -109,13 +110,13 @@ impl Flight {
         must(with_key == self.keys.len(), name, || {
             format!("{with_key} orders with keys, {} keys", self.keys.len())
         })?;
-        for (key, no) in &self.keys {
-            let held = self.orders.get(no).and_then(Order::idempotency);
-            must(held.is_some_and(|(its, _)| its == key), name, || {
-                format!("a key leads to order {}, which does not have it", no.0)
-            })?;
-        }
-        Ok(())
+        let oldest = self.oldest_known(self.last_at);
+        self.orders.values().try_for_each(|order| {
+            let Some((key, _)) = order.idempotency() else { return Ok(()) };
+            must(self.order_under(&order.customer, key, oldest) == Some(order.no), name, || {
+                format!("the key of order {} does not lead to it", order.no.0)
+            })
+        })
     }
 
     /// A key belongs to one request, or to the grab of one order; and it is remembered for a day.
@@ -126,8 +127,10 @@ impl Flight {
         self.requests.iter().try_for_each(|request| {
             let is_sound = request.seq <= self.seq
                 && (oldest..=self.last_at).contains(&request.at)
-                && !self.keys.contains_key(&request.key)
-                && request.order.is_none_or(|no| self.orders.contains_key(&no));
+                && request.owner != KeyOwner::Unsaid
+                && !self.is_key_of_a_grab(request.owner.as_ref(), &request.key, oldest)
+                && (request.owner == KeyOwner::Admins
+                    || request.order.is_none_or(|no| self.orders.contains_key(&no)));
             must(is_sound, name, || format!("that of event {} of {} is not sound", request.seq, self.seq))
         })
     }

@@ -12,6 +12,7 @@ use super::cabin::check_cabins;
 use super::event::{Event, FlightDefinition, Recorded};
 use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Timestamp};
 use super::invariants::BrokenInvariant;
+use super::key_table::{KeyOwner, KeyTable, OwnerRef};
 use super::order::{Order, OrderStatus};
 use super::requests::{REQUEST_RETENTION_MS, Requests};
 use super::sale::{Sale, SaleState, SaleSwitch};
@@ -33,11 +34,14 @@ pub struct Flight {
     pub(super) sale: Sale,
     pub(super) seq: Seq,
     pub(super) last_at: Timestamp,
+    /// What ended by this event or before was forgotten before its day was over.
+    pub(super) forgotten_through: Seq,
     pub(super) map: SeatMap,
     pub(super) orders: HashMap<OrderNo, Order, RandomState>,
     /// Seats of each customer's live orders; nobody stands here with 0.
     pub(super) holdings: HashMap<CustomerId, u32, RandomState>,
-    pub(super) keys: HashMap<IdempotencyKey, OrderNo, RandomState>,
+    /// By the keys under which orders were placed.
+    pub(super) keys: KeyTable<OrderNo>,
     /// Held orders by deadline.
     pub(super) holds: BTreeSet<(Timestamp, OrderNo)>,
     /// Ended orders in the order they ended.
@@ -82,9 +86,10 @@ impl Flight {
             sale,
             seq,
             last_at,
+            forgotten_through: Seq(0),
             orders: HashMap::default(),
             holdings: HashMap::default(),
-            keys: HashMap::default(),
+            keys: KeyTable::default(),
             holds: BTreeSet::new(),
             ended: VecDeque::new(),
             requests: Requests::default(),
@@ -95,8 +100,19 @@ impl Flight {
 
     /// The flight a snapshot was taken of; checks every invariant.
     pub fn restore(snapshot: FlightSnapshot) -> Result<Self, BrokenInvariant> {
-        let FlightSnapshot { definition, sale, seq, last_at, blocked, orders, requests, waitlist } = snapshot;
+        let FlightSnapshot {
+            definition,
+            sale,
+            seq,
+            last_at,
+            forgotten_through,
+            blocked,
+            orders,
+            requests,
+            waitlist,
+        } = snapshot;
         let mut flight = Self::empty(&definition, sale, seq, last_at)?;
+        flight.forgotten_through = forgotten_through;
         if !flight.map.change(&blocked, SeatStatus::Free, SeatStatus::Blocked) {
             return Err(BrokenInvariant::new("blocked seats", "a blocked seat does not exist"));
         }
@@ -117,14 +133,18 @@ impl Flight {
             flight.orders.values().filter(|o| !o.status.is_live()).map(|o| (o.changed_by, o)).collect();
         ended.sort_by_key(|(seq, order)| (*seq, order.no));
         flight.ended = ended.into_iter().map(|(_, order)| (order.updated_at, order.no)).collect();
-        for request in requests {
+        for mut request in requests {
             let seq = request.seq;
+            if request.owner == KeyOwner::Unsaid {
+                request.owner = flight.owner_by_state(&request, &waitlist);
+            }
             if !flight.requests.insert(request) {
                 return Err(BrokenInvariant::new("one request a key", format!("event {seq} has a used key")));
             }
         }
         flight.waitlist = Waitlist::restore(waitlist, flight.definition.departs_at);
         flight.forget_ended();
+        flight.requests.forget_through(forgotten_through);
         flight.check()?;
         Ok(flight)
     }
@@ -138,6 +158,7 @@ impl Flight {
             sale: self.sale,
             seq: self.seq,
             last_at: self.last_at,
+            forgotten_through: self.forgotten_through,
             blocked: self.map.seats_with(SeatStatus::Blocked),
             orders,
             requests: self.requests.iter().cloned().collect(),
@@ -149,7 +170,7 @@ impl Flight {
     pub fn digest(&self) -> u64 {
         let mut hash = Xxh3Default::new();
         self.definition.hash(&mut hash);
-        (self.sale, self.seq, self.last_at).hash(&mut hash);
+        (self.sale, self.seq, self.last_at, self.forgotten_through).hash(&mut hash);
         self.map.rows().for_each(|row| row.hash(&mut hash));
         let mut orders: Vec<&Order> = self.orders.values().collect();
         orders.sort_unstable_by_key(|order| order.no);
@@ -157,7 +178,7 @@ impl Flight {
         let mut holdings: Vec<_> = self.holdings.iter().collect();
         holdings.sort_unstable();
         holdings.hash(&mut hash);
-        let mut keys: Vec<_> = self.keys.iter().collect();
+        let mut keys: Vec<OrderNo> = self.keys.iter().collect();
         keys.sort_unstable();
         keys.hash(&mut hash);
         self.holds.hash(&mut hash);
@@ -210,6 +231,33 @@ impl Flight {
         self.orders.get(&order.no)
     }
 
+    /// What ended, or came, before this is to be forgotten at `now`: only the next event does so, but nothing that is
+    /// decided meets it any more.
+    pub(super) fn oldest_known(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_at).plus_millis(-ENDED_ORDER_RETENTION_MS)
+    }
+
+    /// The order somebody refers to, unless it ended so long before `now` that it is to be forgotten.
+    pub(super) fn find_at(&self, order: OrderRef, now: Timestamp) -> Option<&Order> {
+        self.find(order).filter(|order| order.is_known_since(self.oldest_known(now)))
+    }
+
+    /// The order that this customer placed under this key, if it has not ended before `oldest`.
+    pub(super) fn order_under(
+        &self,
+        customer: &CustomerId,
+        key: &IdempotencyKey,
+        oldest: Timestamp,
+    ) -> Option<OrderNo> {
+        self.keys.find(OwnerRef::Customer(customer), key, |no| {
+            self.orders.get(&no).is_some_and(|order| {
+                order.customer == *customer
+                    && order.idempotency().is_some_and(|(its, _)| its == key)
+                    && order.is_known_since(oldest)
+            })
+        })
+    }
+
     /// All orders the flight still knows, in no certain order.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
         self.orders.values()
@@ -253,7 +301,7 @@ impl Flight {
             self.holds.insert((deadline, order.no));
         }
         if let Some((key, _)) = order.idempotency() {
-            self.keys.insert(key.clone(), order.no);
+            self.keys.insert(OwnerRef::Customer(&order.customer), key, order.no);
         }
         self.orders.insert(order.no, order);
     }
@@ -262,22 +310,26 @@ impl Flight {
     pub(super) fn forget_ended(&mut self) {
         let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
         self.requests.forget_before(self.last_at.plus_millis(-REQUEST_RETENTION_MS));
-        self.waitlist.forget_before(oldest);
+        let through = self.forgotten_through;
+        self.waitlist.forget(oldest, through);
         while let Some(&(at, no)) = self.ended.front()
-            && at < oldest
+            && (at < oldest || self.orders.get(&no).is_none_or(|order| order.changed_by <= through))
         {
             self.ended.pop_front();
             let Some(order) = self.orders.remove(&no) else { continue };
-            if let Some((key, _)) = order.idempotency()
-                && self.keys.get(key) == Some(&no)
-            {
-                self.keys.remove(key);
+            if let Some((key, _)) = order.idempotency() {
+                self.keys.remove(OwnerRef::Customer(&order.customer), key, no);
             }
         }
     }
 }
 
 impl Order {
+    /// Whether it is live, or ended no sooner than at `oldest`.
+    fn is_known_since(&self, oldest: Timestamp) -> bool {
+        self.status.is_live() || self.updated_at >= oldest
+    }
+
     /// How the seats of this order stand while it is live.
     pub(super) fn seat_status(&self) -> SeatStatus {
         if self.status == OrderStatus::Held { SeatStatus::Held } else { SeatStatus::Sold }

@@ -10,6 +10,7 @@ pub mod event;
 pub mod ids;
 pub mod invariants;
 pub mod inventory;
+mod key_table;
 pub mod order;
 pub mod refusal;
 pub mod requests;
@@ -24,16 +25,18 @@ pub mod waitlist;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
 pub use command::{Command, Grab, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
-pub use event::{CabinsChange, Cause, Event, FlightDefinition, OrderPlaced, Recorded};
+pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
     AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName,
     RecordLocator, Reference, Salt, Seq, Timestamp,
 };
 pub use invariants::BrokenInvariant;
 pub use inventory::Flight;
+pub use key_table::KeyOwner;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
 pub use refusal::{LimitScope, Refusal};
-pub use requests::Request;
+pub use requests::{Outcome, Request};
+pub use reseat::Reseated;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
 pub use snapshot::FlightSnapshot;
 pub use waitlist::{

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::cabin::{Cabin, CabinClass, Seat, Seats, check_cabins};
+use super::aircraft::{Section, aircraft};
+use super::cabin::{Cabin, CabinClass, Fare, Layout, Seat, Seats, check_cabins};
 use super::command::{SeatPlan, Together};
 use super::decide::Decision;
 use super::event::{CabinsChange, Event};
@@ -21,7 +22,7 @@ use super::seating;
 type Group = (CabinClass, i64);
 
 /// An order that gets other seats.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Moved {
     /// Which.
     pub order: OrderNo,
@@ -44,6 +45,36 @@ pub struct ReseatPlan {
     pub stranded: Vec<Order>,
 }
 
+/// What whoever asked for a new seat plan was told. With a flight's orders it is all of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reseated {
+    /// Seats of the new plan, blocked ones included.
+    pub capacity: u32,
+    /// Orders that kept their seats.
+    pub kept: u32,
+    /// Orders that got other seats, by number.
+    pub moved: Vec<Moved>,
+    /// Orders that sat together and now do not, by number.
+    pub split: Vec<OrderNo>,
+    /// Orders the new plan had no place for, by number, and whether they had been confirmed.
+    pub stranded: Vec<(OrderNo, bool)>,
+}
+
+impl ReseatPlan {
+    /// What is told of it.
+    pub fn told(&self) -> Reseated {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let confirmed = |order: &Order| (order.no, order.status == OrderStatus::Confirmed);
+        Reseated {
+            capacity: self.change.cabins.iter().map(Cabin::capacity).sum(),
+            kept: count(self.change.seated.len() - self.moved.len()),
+            moved: self.moved.clone(),
+            split: self.split.clone(),
+            stranded: self.stranded.iter().map(confirmed).collect(),
+        }
+    }
+}
+
 impl Flight {
     /// What a new seat plan would mean. The cabins have been checked to be sound.
     pub fn plan_seats(&self, plan: &SeatPlan) -> Result<ReseatPlan, Refusal> {
@@ -54,19 +85,65 @@ impl Flight {
                 self.must_keep_currency(cabins)?;
                 (aircraft.clone(), cabins.clone(), self.map.seats_with(SeatStatus::Blocked))
             }
+            SeatPlan::Template { aircraft, fare, fares } => {
+                let cabins = self.cabins_of_template(aircraft, *fare, fares)?;
+                check_cabins(&cabins)
+                    .map_err(|error| Refusal::Invalid { field: "aircraft", message: error.to_string() })?;
+                self.must_keep_currency(&cabins)?;
+                (Some(aircraft.clone()), cabins, self.map.seats_with(SeatStatus::Blocked))
+            }
             SeatPlan::Without(seats) => {
                 self.must_exist(seats, |seat| self.map.status(seat).is_some())?;
-                let mut blocked = self.map.seats_with(SeatStatus::Blocked);
-                blocked.extend(
-                    seats.iter().copied().filter(|seat| self.map.status(*seat) != Some(SeatStatus::Blocked)),
-                );
-                (self.definition.aircraft.clone(), self.definition.cabins.clone(), blocked)
+                self.present_without(seats)
+            }
+            SeatPlan::WithoutRows { first, last } => {
+                let all = self.definition.cabins.iter().flat_map(Cabin::all_seats);
+                let seats: Seats = all.filter(|seat| (*first..=*last).contains(&seat.row())).collect();
+                if seats.is_empty() {
+                    let message = "the flight has no such rows".to_owned();
+                    return Err(Refusal::Invalid { field: "rows", message });
+                }
+                self.present_without(&seats)
             }
         };
         let mut map = SeatMap::new(&cabins);
         blocked.retain(|seat| map.status(*seat).is_some());
         map.change(&blocked, SeatStatus::Free, SeatStatus::Blocked);
         Ok(self.seat_everybody(aircraft, cabins, blocked, map))
+    }
+
+    /// The present plan, and what is blocked in it besides these seats.
+    fn present_without(&self, seats: &Seats) -> (Option<CompactString>, Vec<Cabin>, Seats) {
+        let mut blocked = self.map.seats_with(SeatStatus::Blocked);
+        let is_blocked = |seat: &Seat| self.map.status(*seat) == Some(SeatStatus::Blocked);
+        blocked.extend(seats.iter().copied().filter(|seat| !is_blocked(seat)));
+        (self.definition.aircraft.clone(), self.definition.cabins.clone(), blocked)
+    }
+
+    /// The cabins of an aircraft that is named: at the fare of their class, or else at that for all, or else at the
+    /// lowest that the class costs now.
+    fn cabins_of_template(
+        &self,
+        name: &str,
+        for_all: Option<Fare>,
+        fares: &[(CabinClass, Fare)],
+    ) -> Result<Vec<Cabin>, Refusal> {
+        let invalid = |field, message: &str| Refusal::Invalid { field, message: message.to_owned() };
+        let template = aircraft(name).ok_or_else(|| invalid("aircraft", "there is no such template"))?;
+        let now = |class| {
+            let cabins = self.definition.cabins.iter().filter(|cabin| cabin.cabin_class == class);
+            cabins.map(|cabin| cabin.fare).min_by_key(|fare| fare.amount)
+        };
+        let section = |&(cabin_class, first_row, last_row, layout): &Section| {
+            let own = fares.iter().find(|(class, _)| *class == cabin_class).map(|(_, fare)| *fare);
+            let fare = own
+                .or(for_all)
+                .or_else(|| now(cabin_class))
+                .ok_or_else(|| invalid(fare_field(cabin_class), "must be given, or fare for all cabins"))?;
+            let layout = Layout::new(layout).map_err(|_| invalid("aircraft", "the template is of no use"))?;
+            Ok(Cabin { cabin_class, first_row, last_row, layout, fare })
+        };
+        template.sections.iter().map(section).collect()
     }
 
     /// Decides a new seat plan; `cancel_stranded`: orders without a place in it are cancelled, instead of the whole
@@ -80,13 +157,15 @@ impl Flight {
         if !planned.stranded.is_empty() && !cancel_stranded {
             return Err(Refusal::OrdersWithoutSeats { orders: planned.stranded.len() });
         }
-        let change = planned.change;
+        let told = Arc::new(planned.told());
+        let mut change = planned.change;
         let is_same = change.aircraft == self.definition.aircraft
             && change.cabins == self.definition.cabins
             && change.blocked.len() == self.map.seats_with(SeatStatus::Blocked).len();
         if is_same {
             return Ok(Decision::Unchanged(None));
         }
+        change.told = Some(told);
         Ok(Decision::Record(Event::CabinsChanged(change)))
     }
 
@@ -139,7 +218,7 @@ impl Flight {
         split.sort_unstable();
         stranded.sort_by_key(|order| order.no);
         let cancelled = stranded.iter().map(|order| order.no).collect();
-        let change = Box::new(CabinsChange { aircraft, cabins, blocked, seated, cancelled });
+        let change = Box::new(CabinsChange { aircraft, cabins, blocked, seated, cancelled, told: None });
         ReseatPlan { change, moved, split, stranded }
     }
 
@@ -231,6 +310,15 @@ impl Flight {
             let status = order.seat_status();
             self.change(seats, SeatStatus::Free, status);
         }
+    }
+}
+
+const fn fare_field(class: CabinClass) -> &'static str {
+    match class {
+        CabinClass::First => "fares.first",
+        CabinClass::Business => "fares.business",
+        CabinClass::PremiumEconomy => "fares.premium_economy",
+        CabinClass::Economy => "fares.economy",
     }
 }
 

@@ -22,6 +22,8 @@ pub struct FlightSnapshot {
     pub last_at: Timestamp,
     /// Seats taken off sale, in any order.
     pub blocked: Seats,
+    /// What ended by this event or before was forgotten before its day was over; 0: nothing was.
+    pub forgotten_through: Seq,
     /// The orders the flight still knows, by rising number: all live ones, and ended ones for a day
     /// (`inventory::ENDED_ORDER_RETENTION_MS` before `last_at`). More than these do no harm.
     pub orders: Vec<Order>,

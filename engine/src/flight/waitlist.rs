@@ -13,7 +13,7 @@ use super::cabin::{CabinClass, Seats};
 use super::command::Together;
 use super::decide::Decision;
 use super::event::{Event, OrderPlaced};
-use super::ids::{CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp, tagged};
+use super::ids::{CustomerId, FlightId, OrderNo, Reference, Salt, Seq, Timestamp, tagged};
 use super::invariants::BrokenInvariant;
 use super::inventory::{Flight, ORDERS_KEPT_MAX};
 use super::refusal::{LimitScope, Refusal};
@@ -238,10 +238,10 @@ impl Waitlist {
         self.ended.hash(hash);
     }
 
-    /// Forgets entries that stopped waiting before `oldest`.
-    pub(super) fn forget_before(&mut self, oldest: Timestamp) {
+    /// Forgets entries that stopped waiting before `oldest`, or by event `through` or before.
+    pub(super) fn forget(&mut self, oldest: Timestamp, through: Seq) {
         while let Some(&(at, no)) = self.ended.front()
-            && at < oldest
+            && (at < oldest || self.entries.get(&no).is_none_or(|entry| entry.changed_by <= through))
         {
             self.ended.pop_front();
             self.entries.remove(&no);
@@ -435,8 +435,8 @@ impl Flight {
         Ok(Decision::Record(Event::WaitlistJoined(Box::new(wish.clone()))))
     }
 
-    pub(super) fn decide_leave(&self, entry: WaitlistRef) -> Result<Decision, Refusal> {
-        let entry = self.find_waitlisted(entry).ok_or(Refusal::WaitlistEntryNotFound)?;
+    pub(super) fn decide_leave(&self, entry: WaitlistRef, now: Timestamp) -> Result<Decision, Refusal> {
+        let entry = self.find_waitlisted_at(entry, now).ok_or(Refusal::WaitlistEntryNotFound)?;
         if entry.status != WaitlistStatus::Waiting {
             return Ok(Decision::Unchanged(None));
         }
@@ -485,9 +485,12 @@ impl Flight {
         self.waitlisted(entry.no)
     }
 
-    /// The entry that a request under this key made.
-    pub fn waitlisted_under(&self, key: &IdempotencyKey) -> Option<WaitlistNo> {
-        self.requests.find(key).map(|request| WaitlistNo(request.seq.0))
+    /// The same, unless it stopped waiting so long before `now` that it is to be forgotten.
+    pub(super) fn find_waitlisted_at(&self, entry: WaitlistRef, now: Timestamp) -> Option<&WaitlistEntry> {
+        let is_known = |entry: &&WaitlistEntry| {
+            entry.status == WaitlistStatus::Waiting || entry.updated_at >= self.oldest_known(now)
+        };
+        self.find_waitlisted(entry).filter(is_known)
     }
 
     /// Entries behind `after`, by rising number, at most `limit`, and where those stand that wait.

@@ -116,7 +116,7 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
         errors.add("destination", "must not be the origin");
     }
     let template = fields.optional("aircraft", &mut errors, template);
-    let cabins = cabins(&mut fields, template, &[], &mut errors);
+    let cabins = cabins(&mut fields, template, &mut errors);
     let (policy, open) = sale(&mut fields, &mut errors);
     fields.finish(&mut errors);
     if !errors.is_empty() && departs_at.is_some_and(|at| at <= now) {
@@ -159,19 +159,14 @@ pub(super) fn template(value: &Value) -> Result<&'static Aircraft, String> {
     })(value)
 }
 
-/// The cabins: described one by one, or those of a template with a fare for all (`fare`) or for each class (`fares`);
-/// a class of which neither says anything has its fare of `known`.
+/// The cabins: described one by one, or those of a template with a fare for all (`fare`) or for each class (`fares`).
 pub(super) fn cabins(
     fields: &mut Fields<'_>,
     template: Option<&'static Aircraft>,
-    known: &[(CabinClass, Fare)],
     errors: &mut Errors,
 ) -> Vec<Cabin> {
     let for_all = input::fare(fields, "fare", errors);
-    let mut by_class = fares(fields, errors);
-    if for_all.is_none() {
-        by_class.extend(known);
-    }
+    let by_class = fares(fields, errors);
     let described = fields.objects("cabins", CABINS_PER_FLIGHT_MAX, errors);
     let named_aircraft = fields.has("aircraft");
     let cabins: Vec<Cabin> = match (described, template) {
@@ -227,7 +222,8 @@ fn sections(
     cabins
 }
 
-fn fares(fields: &mut Fields<'_>, errors: &mut Errors) -> Vec<(CabinClass, Fare)> {
+/// The field `fares`: a fare for each class that is named.
+pub(super) fn fares(fields: &mut Fields<'_>, errors: &mut Errors) -> Vec<(CabinClass, Fare)> {
     let Some(mut by_class) = fields.object("fares", errors) else { return Vec::new() };
     let found = CabinClass::ALL
         .into_iter()

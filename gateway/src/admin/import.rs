@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use farerush_engine::actor::{Answer, CreateAllError, CreateError, FlightHandle, Located};
 use farerush_engine::flight::decide::DEPARTED;
-use farerush_engine::flight::requests::fingerprint_of_creation;
+use farerush_engine::flight::requests::{fingerprint_of_creation, fingerprint_of_import};
 use farerush_engine::flight::{AdminName, Cause, Fingerprint, FlightDefinition, FlightId, IdempotencyKey};
 use futures_util::Stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -118,14 +118,15 @@ pub async fn import(
         |_| Problem::new(Code::Internal, "Nothing was done: reading the file failed, and the log says more.");
     let (lines, mut mistakes) = read.await.map_err(broken)??;
     let existing = existing.unwrap_or(Existing::Refuse);
+    let idempotency = key.map(|key| (key, fingerprint(&lines, existing)));
     let Sorted { new, before, skipped } =
-        sort_out(&app, lines, existing, key.as_ref(), &mut mistakes).await?;
+        sort_out(&app, lines, existing, idempotency.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let is_news = !new.is_empty();
     let mut ids = before;
     ids.extend(new.iter().map(|line| line.flight.definition.flight_id.clone()));
     if !dry_run && is_news {
-        create(&app, &by.name, key.as_ref(), new).await?;
+        create(&app, &by.name, idempotency.as_ref(), new).await?;
     }
     let mut json = Json::with_capacity(64 + 32 * ids.len());
     json.open().key("dry_run").boolean(dry_run);
@@ -136,7 +137,7 @@ pub async fn import(
     }
     json.close_list().close();
     let status = if is_news && !dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    let was_replayed = key.is_some() && !is_news && !ids.is_empty();
+    let was_replayed = idempotency.is_some() && !is_news && !ids.is_empty();
     Ok(grab::marked(render::response(status, json), was_replayed))
 }
 
@@ -151,17 +152,21 @@ struct Sorted {
     skipped: u64,
 }
 
+/// A key, and what the whole file says that came under it.
+type Asked = (IdempotencyKey, Fingerprint);
+
 /// Finds out which flights are to be created; names those that cannot be.
 async fn sort_out(
     app: &App,
     lines: Vec<Line>,
     existing: Existing,
-    key: Option<&IdempotencyKey>,
+    asked: Option<&Asked>,
     mistakes: &mut Mistakes,
 ) -> Result<Sorted, Problem> {
     let now = app.now();
     let mut seen: HashMap<FlightId, u64> = HashMap::with_capacity(lines.len());
     let mut sorted = Sorted::default();
+    let mut there = Vec::new();
     for line in lines {
         let wanted = &line.flight.definition;
         if let Some(first) = seen.insert(wanted.flight_id.clone(), line.number) {
@@ -173,43 +178,44 @@ async fn sort_out(
             Located::Nobody if app.outside.has(&wanted.flight_id).await? => exists(&line, mistakes),
             Located::Nobody if wanted.departs_at <= now => mistakes.add(line.number, "departs_at", DEPARTED),
             Located::Nobody => sorted.new.push(line),
-            Located::Here(flight) if was_created_by(app, &flight, &line, key).await? => {
+            Located::Here(flight) if was_created_by(app, &flight, asked).await? => {
                 sorted.before.push(wanted.flight_id.clone());
             }
-            Located::Here(flight) if existing == Existing::Skip => {
-                if is_same(&flight.view().definition, wanted) {
-                    sorted.skipped += 1;
-                } else {
-                    let message = format!("{} exists, and is another flight than this", wanted.flight_id);
-                    mistakes.add(line.number, "flight_id", message);
-                }
-            }
-            Located::Here(_) | Located::There | Located::Quarantined { .. } => exists(&line, mistakes),
+            Located::Here(flight) => there.push((line, flight)),
+            Located::There | Located::Quarantined { .. } => exists(&line, mistakes),
+        }
+    }
+    for (line, flight) in there {
+        let wanted = &line.flight.definition;
+        if existing == Existing::Refuse {
+            exists(&line, mistakes);
+        } else if !sorted.before.is_empty() || is_same(&flight.view().definition, wanted) {
+            // Where the file was imported before, under the same key, they were passed over then, whatever has become
+            // of them since.
+            sorted.skipped += 1;
+        } else {
+            let message = format!("{} exists, and is another flight than this", wanted.flight_id);
+            mistakes.add(line.number, "flight_id", message);
         }
     }
     Ok(sorted)
 }
 
-/// Whether the flight was created by this very line, under the same key.
-async fn was_created_by(
-    app: &App,
-    flight: &FlightHandle,
-    line: &Line,
-    key: Option<&IdempotencyKey>,
-) -> Result<bool, Problem> {
-    let Some(key) = key else { return Ok(false) };
+/// Whether the flight was created by this very file, under the same key.
+async fn was_created_by(app: &App, flight: &FlightHandle, asked: Option<&Asked>) -> Result<bool, Problem> {
+    let Some((key, fingerprint)) = asked else { return Ok(false) };
     let deadline = app.deadline(None)?;
-    let pending = flight.was_created_under(key.clone(), fingerprint(line), deadline.decide_by);
-    match app.outcome(pending, deadline).await {
-        Ok(answer) => Ok(matches!(answer, Answer::Flight { replayed: true, .. })),
-        // The flight knows the key from something else; then the line is a bad one for being there already.
-        Err(problem) if problem.code() == Code::IdempotencyKeyReused => Ok(false),
-        Err(problem) => Err(problem),
-    }
+    let pending = flight.was_created_under(key.clone(), *fingerprint, deadline.decide_by);
+    let answer = app.outcome(pending, deadline).await?;
+    Ok(matches!(answer, Answer::Flight { replayed: true, .. }))
 }
 
-fn fingerprint(line: &Line) -> Fingerprint {
-    fingerprint_of_creation(&line.flight.definition, &line.flight.policy, line.flight.open)
+/// Of what the whole file says, and of what is to happen to flights that are there: what makes it the same request.
+fn fingerprint(lines: &[Line], existing: Existing) -> Fingerprint {
+    let of_line =
+        |line: &Line| fingerprint_of_creation(&line.flight.definition, &line.flight.policy, line.flight.open);
+    let flights: Vec<Fingerprint> = lines.iter().map(of_line).collect();
+    fingerprint_of_import(&flights, existing == Existing::Skip)
 }
 
 fn exists(line: &Line, mistakes: &mut Mistakes) {
@@ -222,17 +228,11 @@ fn is_same(flight: &FlightDefinition, wanted: &FlightDefinition) -> bool {
         && *flight == FlightDefinition { salt: flight.salt, cabins: flight.cabins.clone(), ..wanted.clone() }
 }
 
-async fn create(
-    app: &App,
-    by: &AdminName,
-    key: Option<&IdempotencyKey>,
-    new: Vec<Line>,
-) -> Result<(), Problem> {
+async fn create(app: &App, by: &AdminName, asked: Option<&Asked>, new: Vec<Line>) -> Result<(), Problem> {
     let numbers: Vec<(u64, FlightId)> =
         new.iter().map(|line| (line.number, line.flight.definition.flight_id.clone())).collect();
     let wanted = |line: Line| {
-        let idempotency = key.map(|key| (key.clone(), fingerprint(&line)));
-        let cause = Cause { by: Some(by.clone()), idempotency };
+        let cause = Cause { by: Some(by.clone()), idempotency: asked.cloned() };
         (line.flight.definition, line.flight.policy, line.flight.open, cause)
     };
     let creating = app.engine.create_all(new.into_iter().map(wanted).collect());

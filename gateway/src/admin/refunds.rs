@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::actor::{Answer, FlightHandle};
-use farerush_engine::flight::{AdminName, Command, IdempotencyKey, OrderNo, OrderRef, Seq};
+use farerush_engine::flight::{AdminName, Command, IdempotencyKey, OrderNo, Seq};
 use farerush_persistence::store::Refund;
-use futures_util::future::join_all;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
@@ -15,17 +14,12 @@ use crate::app::{App, FlightName, store_away};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::query::{self, PAGE_DEFAULT, Query};
-use crate::{admin::manifest, render};
+use crate::{grab, render};
 
 /// How long the list waits for the store to have what the journal has.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// So many orders are cancelled at the same time: few enough to leave the flight room for others.
-const CANCELLED_AT_ONCE: usize = 256;
-/// So often the orders of a closed flight are looked at again before that is given up: none can come any more, but some
-/// may have been on their way.
-const LOOKS_MAX: usize = 4;
 /// The columns of the table.
 const COLUMNS: [&str; 11] = [
     "order_id",
@@ -73,8 +67,8 @@ pub async fn list(
     Ok(json_response(json))
 }
 
-/// Closes a flight's sale and cancels all its live orders, one event each; answers with how many, and with the first
-/// page of its refunds. Done again after an answer was lost, it cancels what is left.
+/// Closes a flight's sale and cancels all its live orders, by one event; answers with how many, and with the first page
+/// of the flight's refunds up to then. Repeated under its key, it answers the same and does nothing.
 pub(crate) async fn close_for_good(
     app: &App,
     name: &FlightName,
@@ -82,51 +76,19 @@ pub(crate) async fn close_for_good(
     key: Option<IdempotencyKey>,
 ) -> Result<Response, Problem> {
     let flight = app.flight(name).await?;
-    let by = Some(by);
-    app.command_as(&flight, Command::CloseSale, by.clone(), key, app.deadline(None)?).await?;
-    let mut cancelled: u64 = 0;
-    for _ in 0..LOOKS_MAX {
-        let live = manifest::live_orders(app, &flight).await?;
-        if live.orders.is_empty() {
-            break;
-        }
-        let salt = live.definition.salt;
-        let refs: Vec<OrderRef> = live
-            .orders
-            .iter()
-            .map(|order| OrderRef { no: order.no, tag: salt.order_tag(order.no) })
-            .collect();
-        for some in refs.chunks(CANCELLED_AT_ONCE) {
-            let asking = some.iter().map(|order| cancel(app, &flight, *order, by.clone()));
-            for outcome in join_all(asking).await {
-                cancelled += u64::from(outcome?);
-            }
-        }
+    let asked = app.command_as(&flight, Command::CloseForGood, Some(by), key, app.deadline(None)?).await?;
+    let Answer::Closed { seq, cancelled, replayed } = asked else { return Err(Problem::outcome_unknown()) };
+    let mut page = Page::read(app, &flight, None, PAGE_DEFAULT).await?;
+    let to_come = page.refunds.len();
+    page.refunds.retain(|refund| refund.seq <= seq);
+    if page.refunds.len() < to_come {
+        page.next = None;
     }
-    let page = Page::read(app, &flight, None, PAGE_DEFAULT).await?;
     let mut json = Json::with_capacity(320 * (page.refunds.len() + 1));
     json.open().key("cancelled").number(cancelled);
     page.write(&mut json, &flight);
     json.close();
-    Ok(render::response(StatusCode::OK, json))
-}
-
-/// Whether the order was cancelled by this; one that had ended meanwhile was not.
-async fn cancel(
-    app: &App,
-    flight: &FlightHandle,
-    order: OrderRef,
-    by: Option<AdminName>,
-) -> Result<bool, Problem> {
-    let deadline = app.deadline(None)?;
-    match app.command_as(flight, Command::Cancel { order }, by, None, deadline).await {
-        Ok(Answer::Order { .. }) => Ok(true),
-        Ok(_) => Ok(false),
-        Err(problem) => match problem.code() {
-            Code::HoldExpired | Code::OrderNotChangeable | Code::OrderNotFound => Ok(false),
-            _ => Err(problem),
-        },
-    }
+    Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
 }
 
 /// A page of refunds.

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use farerush_engine::actor::{Answer, FlightHandle};
-use farerush_engine::flight::reseat::ReseatPlan;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Fare, FlightDefinition, OrderId, OrderNo, SeatPlan, Seats, Seq,
+    Command, FlightDefinition, Order, OrderId, OrderNo, OrderStatus, Reseated, SeatPlan, Seats, Seq,
 };
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use super::flights::{cabins, template};
+use super::flights::{cabins, fares, template};
 use crate::app::{App, FlightName};
 use crate::auth::Admin;
 use crate::body::Received;
-use crate::fields::{self, Errors, Fields, boolean};
+use crate::fields::{self, Errors, Fields, Value, boolean};
 use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::Problem;
@@ -36,12 +35,10 @@ pub async fn swap(
     let flight = app.flight(&name).await?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
-    let template = fields.optional("aircraft", &mut errors, template);
-    let cabins = cabins(&mut fields, template, &fares_of(&flight.view().definition), &mut errors);
+    let plan = aircraft(&mut fields, &mut errors);
     let cancel_stranded = fields.optional("cancel_stranded", &mut errors, boolean).unwrap_or(false);
     fields.finish(&mut errors);
     errors.check()?;
-    let plan = SeatPlan::Aircraft { aircraft: template.map(|template| template.name.into()), cabins };
     change(&app, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
 }
 
@@ -64,12 +61,12 @@ pub async fn withdraw(
     let cancel_stranded = fields.optional("cancel_stranded", &mut errors, boolean).unwrap_or(false);
     fields.finish(&mut errors);
     errors.check()?;
-    let seats = match (seats, rows) {
-        (Some(seats), None) => seats,
-        (None, Some((first, last))) => seats_of_rows(&flight.view().definition, first, last)?,
+    let plan = match (seats, rows) {
+        (Some(seats), None) => SeatPlan::Without(seats),
+        (None, Some((first, last))) => SeatPlan::WithoutRows { first, last },
         _ => return Err(Problem::invalid_field("seats", "must be given, or rows, and not both")),
     };
-    change(&app, &flight, (admin, key), SeatPlan::Without(seats), (dry_run, cancel_stranded)).await
+    change(&app, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
 }
 
 fn is_dry_run(raw_query: &str) -> Result<bool, Problem> {
@@ -79,24 +76,17 @@ fn is_dry_run(raw_query: &str) -> Result<bool, Problem> {
     Ok(dry_run.unwrap_or(false))
 }
 
-/// What each class costs now: the cheapest of its cabins.
-fn fares_of(definition: &FlightDefinition) -> Vec<(CabinClass, Fare)> {
-    let mut fares: Vec<_> = definition.cabins.iter().map(|cabin| (cabin.cabin_class, cabin.fare)).collect();
-    fares.sort_by_key(|(_, fare)| fare.amount);
-    fares
-}
-
-fn seats_of_rows(definition: &FlightDefinition, first: u16, last: u16) -> Result<Seats, Problem> {
-    let seats: Seats = definition
-        .cabins
-        .iter()
-        .flat_map(Cabin::all_seats)
-        .filter(|seat| (first..=last).contains(&seat.row()))
-        .collect();
-    if seats.is_empty() {
-        return Err(Problem::invalid_field("rows", "the flight has no such rows"));
+/// The plan as it was asked for: what the flight's present plan adds to it, the flight finds out when it decides, so that
+/// the same request stays the same.
+fn aircraft(fields: &mut Fields<'_>, errors: &mut Errors) -> SeatPlan {
+    let Some(template) = fields.optional("aircraft", errors, template) else {
+        return SeatPlan::Aircraft { aircraft: None, cabins: cabins(fields, None, errors) };
+    };
+    if fields.take("cabins", errors).is_some_and(|value| *value != Value::Null) {
+        errors.add("cabins", "must not be given together with aircraft");
     }
-    Ok(seats)
+    let fare = input::fare(fields, "fare", errors);
+    SeatPlan::Template { aircraft: template.name.into(), fare, fares: fares(fields, errors) }
 }
 
 async fn change(
@@ -117,10 +107,11 @@ async fn change(
         app.command_as(flight, command, Some(admin.name), key, deadline).await?
     };
     match answer {
-        Answer::Reseated { seq, plan } => {
-            Ok(render::response(StatusCode::OK, write_plan(&before, &plan, seq, dry_run)))
+        Answer::Reseated { seq, told, stranded, replayed } => {
+            let json = write_plan(&before, (&told, &stranded), seq, dry_run);
+            Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
         }
-        // Repeated under its key, or nothing to change: the flight as it is.
+        // Nothing to change: the flight as it is.
         Answer::Flight { replayed, .. } => {
             Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), replayed))
         }
@@ -128,7 +119,12 @@ async fn change(
     }
 }
 
-fn write_plan(before: &FlightDefinition, plan: &ReseatPlan, seq: Seq, dry_run: bool) -> Json {
+fn write_plan(
+    before: &FlightDefinition,
+    (told, stranded): (&Reseated, &[Order]),
+    seq: Seq,
+    dry_run: bool,
+) -> Json {
     let id_of = |no: OrderNo| OrderId::of(&before.flight_id, before.salt, no).to_string();
     let write_seats = |json: &mut Json, seats: &Seats| {
         json.open_list();
@@ -137,27 +133,28 @@ fn write_plan(before: &FlightDefinition, plan: &ReseatPlan, seq: Seq, dry_run: b
         });
         json.close_list();
     };
-    let mut json = Json::with_capacity(256 + 160 * (plan.moved.len() + plan.stranded.len()));
+    let mut json = Json::with_capacity(256 + 160 * (told.moved.len() + stranded.len()));
     json.open().key("flight_id").text(before.flight_id.as_str());
     json.key("dry_run").boolean(dry_run).key("seq").number(seq.0);
-    json.key("capacity")
-        .number(plan.change.cabins.iter().map(|cabin| u64::from(cabin.capacity())).sum::<u64>());
-    json.key("kept").number((plan.change.seated.len() - plan.moved.len()) as u64);
+    json.key("capacity").number(told.capacity).key("kept").number(told.kept);
     json.key("moved").open_list();
-    for moved in &plan.moved {
+    for moved in &told.moved {
         json.open().key("order_id").text(&id_of(moved.order));
         json.key("from");
         write_seats(&mut json, &moved.from);
         json.key("to");
         write_seats(&mut json, &moved.to);
-        json.key("kept_together").boolean(plan.split.binary_search(&moved.order).is_err()).close();
+        json.key("kept_together").boolean(told.split.binary_search(&moved.order).is_err()).close();
     }
     json.close_list().key("stranded").open_list();
-    for order in &plan.stranded {
+    for order in stranded {
         json.open().key("order_id").text(&id_of(order.no));
         json.key("record_locator").text(before.salt.record_locator(order.no).as_str());
         json.key("customer_id").text(order.customer.as_str());
-        json.key("status").text(order.status.as_str());
+        let place = told.stranded.binary_search_by_key(&order.no, |(no, _)| *no).ok();
+        let was_confirmed = place.is_some_and(|place| told.stranded[place].1);
+        let status = if was_confirmed { OrderStatus::Confirmed } else { OrderStatus::Held };
+        json.key("status").text(status.as_str());
         json.key("payment_reference").text_or_null(order.payment_reference().map(|text| text.as_str()));
         json.key("seats");
         write_seats(&mut json, &order.seats);

@@ -103,6 +103,7 @@ pub(super) fn copy(view: &FlightView, start_from: StartFrom, now: Timestamp) -> 
         sale: Sale { policy: policy(view.sale.policy), switch: SaleSwitch::Open },
         seq: BEGUN,
         last_at: now,
+        forgotten_through: Seq(0),
         blocked,
         orders: orders.map(|(no, (status, seats))| taken_before(view, no, status, seats, now)).collect(),
         requests: Vec::new(),

@@ -108,6 +108,7 @@ pub(super) fn as_of(recorded: &Recorded, now: Order, definition: &FlightDefiniti
                 None => order.status = OrderStatus::Cancelled,
             }
         }
+        Event::ClosedForGood(_) => order.status = OrderStatus::Cancelled,
         // These are about no order that was there before.
         _ => {}
     }

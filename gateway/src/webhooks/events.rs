@@ -123,7 +123,15 @@ pub(super) fn meaning_of(recorded: &Recorded) -> Meaning {
             let free = Free::All(seats_of(&change.cabins).saturating_sub(taken));
             Meaning { orders: cancelled.chain(seated).collect(), free }
         }
-        Event::WaitlistJoined(_) | Event::WaitlistLeft { .. } => silent(Free::Same),
+        Event::WaitlistJoined(_)
+        | Event::WaitlistLeft { .. }
+        | Event::NothingChanged { .. }
+        | Event::Forgotten { .. } => silent(Free::Same),
+        Event::ClosedForGood(closed) => {
+            let cancelled = closed.cancelled.iter().map(|(order, _)| (*order, Kind::OrderCancelled));
+            let freed = closed.cancelled.iter().map(|(_, seats)| seats.len()).sum();
+            Meaning { orders: cancelled.collect(), free: Free::More(freed) }
+        }
         // Whoever is served from the waitlist has an order exactly as by a grab.
         Event::OrderPlaced(placed) | Event::WaitlistServed { placed, .. } => {
             // Where nothing is held for payment, a grab is confirmed at once.

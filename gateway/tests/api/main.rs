@@ -9,6 +9,7 @@ mod cockpit;
 mod connections;
 mod customers;
 mod journal;
+mod keys;
 mod lifecycle;
 mod live;
 mod pages;

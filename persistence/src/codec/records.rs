@@ -1,14 +1,17 @@
 //! Events, orders and snapshots inside records: mirrors of the flight's types that bincode may know.
 //! Never trusts what was decoded: every value goes through the checked constructor of its type.
 
+use std::sync::Arc;
+
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
-    AdminName, CabinsChange, Cause, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot, IdempotencyKey,
-    Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Reference, Request, Sale, Seq, Timestamp,
-    WaitlistNo,
+    AdminName, CabinsChange, Cause, ClosedForGood, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot,
+    IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Reference,
+    Request, Sale, Seq, Timestamp, WaitlistNo,
 };
 
+use super::outcome::{OutcomeRecord, ReseatedRecord};
 use super::parts::{
     CabinRecord, DefinitionRecord, PassengersRecord, PolicyRecord, Restored, SeatsRecord, switch_from_byte,
     switch_to_byte,
@@ -67,6 +70,19 @@ pub(super) enum EventRecord<'a> {
         entry: u64,
         placed: PlacedRecord<'a>,
     },
+    /// Another seat plan, and what whoever asked for it was told.
+    CabinsChangedTold(CabinsChangeRecord<'a>, ReseatedRecord),
+    ClosedForGood {
+        policy: PolicyRecord,
+        cancelled: Vec<(u64, SeatsRecord)>,
+    },
+    NothingChanged {
+        order: Option<u64>,
+        entry: Option<u64>,
+    },
+    Forgotten {
+        through: u64,
+    },
 }
 
 /// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
@@ -79,6 +95,19 @@ pub(super) enum RestRecord<'a> {
     Request { key: &'a str, fingerprint: u64, seq: u64, at: i64, order: Option<u64> },
     /// An entry of the waitlist.
     Waiting(WaitlistRecord<'a>),
+    /// A request whose key is remembered, whose key it is (a customer's; an admin's, where none is named), and what came
+    /// of it.
+    RequestOf {
+        customer: Option<&'a str>,
+        key: &'a str,
+        fingerprint: u64,
+        seq: u64,
+        at: i64,
+        order: Option<u64>,
+        outcome: OutcomeRecord,
+    },
+    /// Up to which event things that are over were forgotten early.
+    Forgotten { through: u64 },
 }
 
 impl<'a> RestRecord<'a> {
@@ -88,15 +117,23 @@ impl<'a> RestRecord<'a> {
             let at = order.payment_begun_at()?.as_millis();
             Some(Self::PaymentBegun { order: order.no.0, at })
         });
-        let requests = snapshot.requests.iter().map(|request| Self::Request {
-            key: request.key.as_str(),
-            fingerprint: request.fingerprint.0,
-            seq: request.seq.0,
-            at: request.at.as_millis(),
-            order: request.order.map(|order| order.0),
-        });
+        let requests = snapshot.requests.iter().map(Self::of_request);
         let waitlist = snapshot.waitlist.iter().map(|entry| Self::Waiting(WaitlistRecord::from(entry)));
-        payments.chain(requests).chain(waitlist)
+        let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
+        let forgotten = forgotten.map(|through| Self::Forgotten { through });
+        payments.chain(requests).chain(waitlist).chain(forgotten)
+    }
+
+    fn of_request(request: &'a Request) -> Self {
+        let (key, fingerprint, seq) = (request.key.as_str(), request.fingerprint.0, request.seq.0);
+        let (at, order) = (request.at.as_millis(), request.order.map(|order| order.0));
+        let customer = match &request.owner {
+            KeyOwner::Customer(customer) => Some(customer.as_str()),
+            KeyOwner::Admins => None,
+            KeyOwner::Unsaid => return Self::Request { key, fingerprint, seq, at, order },
+        };
+        let outcome = OutcomeRecord::from(&request.outcome);
+        Self::RequestOf { customer, key, fingerprint, seq, at, order, outcome }
     }
 
     /// Puts it where it belongs.
@@ -113,7 +150,22 @@ impl<'a> RestRecord<'a> {
                 let extras = orders[place].extras.get_or_insert_default();
                 extras.payment_begun_at = Some(Timestamp::from_millis(at));
             }
+            Self::RequestOf { customer, key, fingerprint, seq, at, order, outcome } => {
+                let customer = customer.map(CustomerId::new).transpose()?;
+                snapshot.requests.push(Request {
+                    owner: customer.map_or(KeyOwner::Admins, KeyOwner::Customer),
+                    key: IdempotencyKey::new(key)?,
+                    fingerprint: Fingerprint(fingerprint),
+                    seq: Seq(seq),
+                    at: Timestamp::from_millis(at),
+                    order: order.map(OrderNo),
+                    outcome: outcome.restore(),
+                });
+            }
+            Self::Forgotten { through } => snapshot.forgotten_through = Seq(through),
             Self::Request { key, fingerprint, seq, at, order } => snapshot.requests.push(Request {
+                owner: KeyOwner::Unsaid,
+                outcome: Outcome::Shown,
                 key: IdempotencyKey::new(key)?,
                 fingerprint: Fingerprint(fingerprint),
                 seq: Seq(seq),
@@ -164,7 +216,21 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
             Event::SeatsBlocked { seats } => Self::SeatsBlocked(SeatsRecord(seats.clone())),
             Event::SeatsUnblocked { seats } => Self::SeatsUnblocked(SeatsRecord(seats.clone())),
             Event::RowsAdded { cabin } => Self::RowsAdded(CabinRecord::from(&**cabin)),
-            Event::CabinsChanged(change) => Self::CabinsChanged(CabinsChangeRecord::from(&**change)),
+            Event::CabinsChanged(change) => {
+                let record = CabinsChangeRecord::from(&**change);
+                match &change.told {
+                    None => Self::CabinsChanged(record),
+                    Some(told) => Self::CabinsChangedTold(record, ReseatedRecord::from(&**told)),
+                }
+            }
+            Event::ClosedForGood(closed) => Self::ClosedForGood {
+                policy: PolicyRecord::from(&closed.policy),
+                cancelled: closed.cancelled.iter().map(|(no, s)| (no.0, SeatsRecord(s.clone()))).collect(),
+            },
+            Event::NothingChanged { order, entry } => {
+                Self::NothingChanged { order: order.map(|no| no.0), entry: entry.map(|no| no.0) }
+            }
+            Event::Forgotten { through } => Self::Forgotten { through: through.0 },
             Event::OrderPlaced(placed) => Self::OrderPlaced(PlacedRecord::from(&**placed)),
             Event::WaitlistJoined(wish) => Self::WaitlistJoined(WishRecord::from(&**wish)),
             Event::WaitlistLeft { entry, reason } => {
@@ -223,6 +289,18 @@ impl EventRecord<'_> {
                 Event::RowsAdded { cabin: Box::new(cabin) }
             }
             Self::CabinsChanged(change) => Event::CabinsChanged(Box::new(change.restore()?)),
+            Self::CabinsChangedTold(change, told) => {
+                let told = Some(Arc::new(told.restore()));
+                Event::CabinsChanged(Box::new(CabinsChange { told, ..change.restore()? }))
+            }
+            Self::ClosedForGood { policy, cancelled } => Event::ClosedForGood(Box::new(ClosedForGood {
+                policy: policy.restore(),
+                cancelled: cancelled.into_iter().map(|(no, seats)| (OrderNo(no), seats.0)).collect(),
+            })),
+            Self::NothingChanged { order, entry } => {
+                Event::NothingChanged { order: order.map(OrderNo), entry: entry.map(WaitlistNo) }
+            }
+            Self::Forgotten { through } => Event::Forgotten { through: Seq(through) },
             Self::OrderPlaced(placed) => Event::OrderPlaced(Box::new(placed.restore()?)),
             Self::WaitlistJoined(wish) => Event::WaitlistJoined(Box::new(wish.restore()?)),
             Self::WaitlistLeft { entry, reason } => {
@@ -295,6 +373,7 @@ impl CabinsChangeRecord<'_> {
             blocked: self.blocked.0,
             seated: self.seated.into_iter().map(|(no, seats)| (OrderNo(no), seats.0)).collect(),
             cancelled: self.cancelled.into_iter().map(OrderNo).collect(),
+            told: None,
         })
     }
 }
@@ -457,6 +536,7 @@ impl SnapshotRecord<'_> {
             sale: Sale { policy: self.policy.restore(), switch: switch_from_byte(self.switch)? },
             seq,
             last_at: Timestamp::from_millis(self.last_at),
+            forgotten_through: Seq(0),
             blocked: self.blocked.0,
             orders: Vec::new(),
             requests: Vec::new(),

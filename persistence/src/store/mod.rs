@@ -8,6 +8,7 @@ mod error;
 mod flush;
 mod migrations;
 mod mysql;
+mod outcome;
 mod plan;
 mod read;
 mod refunds;

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
-    AdminName, Cabin, CabinsChange, Event, FlightId, IdempotencyKey, LeftBecause, Order, OrderExtras,
-    OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded, Reference, Request, Sale, SalePolicy,
-    SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
+    AdminName, Cabin, CabinsChange, Cause, Event, FlightId, IdempotencyKey, KeyOwner, LeftBecause, Order,
+    OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Passengers, Recorded, Reference, Request, Sale,
+    SalePolicy, SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus,
+    WaitlistWish,
 };
 use serde_json::json;
 
@@ -56,7 +57,7 @@ pub(super) struct Plan {
     are_tickets_old: bool,
     seats: BTreeMap<Seat, SeatChange>,
     audit: Vec<Row>,
-    requests: BTreeMap<IdempotencyKey, Row>,
+    requests: BTreeMap<(KeyOwner, IdempotencyKey), Row>,
     waitlist: BTreeMap<WaitlistNo, WaitlistEntry>,
     changed_waitlist: BTreeSet<WaitlistNo>,
     /// What confirmed orders lost; the row needs the flight's currency and salt, known in the end.
@@ -84,6 +85,10 @@ pub(super) fn orders_needed<'a>(events: impl Iterator<Item = &'a Recorded>) -> B
             Event::OrderPlaced(_) | Event::WaitlistServed { .. } => {
                 placed.insert(recorded.seq.0);
             }
+            Event::ClosedForGood(closed) => {
+                let orders = closed.cancelled.iter().map(|(no, _)| *no);
+                needed.extend(orders.filter(|no| !placed.contains(&no.0)));
+            }
             Event::CabinsChanged(change) => {
                 let seated = change.seated.iter().map(|(no, _)| no);
                 let orders = seated.chain(&change.cancelled).filter(|no| !placed.contains(&no.0));
@@ -104,7 +109,9 @@ pub(super) fn waitlist_needed<'a>(events: impl Iterator<Item = &'a Recorded>) ->
             Event::WaitlistJoined(_) => {
                 joined.insert(recorded.seq.0);
             }
-            Event::WaitlistLeft { entry, .. } | Event::WaitlistServed { entry, .. }
+            Event::WaitlistLeft { entry, .. }
+            | Event::WaitlistServed { entry, .. }
+            | Event::NothingChanged { entry: Some(entry), .. }
                 if !joined.contains(&entry.0) =>
             {
                 needed.insert(*entry);
@@ -145,17 +152,7 @@ impl Plan {
     /// Takes in an event: what is written last for a row is what the row will hold.
     pub(super) fn apply(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
         self.audit.extend(audit_row(&self.flight_id, recorded));
-        if let Some((key, fingerprint)) = recorded.cause.as_ref().and_then(|cause| cause.idempotency.as_ref())
-        {
-            let request = Request {
-                key: key.clone(),
-                fingerprint: *fingerprint,
-                seq: recorded.seq,
-                at: recorded.at,
-                order: recorded.event.order(),
-            };
-            self.requests.insert(key.clone(), encode_request(&self.flight_id, &request));
-        }
+        self.remember_request(recorded);
         if recorded.seq.0.is_multiple_of(REQUESTS_SWEPT_EVERY) {
             self.old_requests = Some(recorded.at.plus_millis(-REQUEST_RETENTION_MS));
         }
@@ -166,7 +163,8 @@ impl Plan {
             let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
             let definition = (**definition).clone();
             self.new_cabins.extend(definition.cabins.iter().cloned());
-            self.flight = Some(FlightRow { definition, sale, created_at: recorded.at });
+            self.flight =
+                Some(FlightRow { definition, sale, created_at: recorded.at, forgotten_through: Seq(0) });
             self.flight_changed = true;
             return Ok(());
         }
@@ -191,6 +189,18 @@ impl Plan {
                 flight.definition.cabins.clone_from(&change.cabins);
                 self.flight_changed = true;
                 self.seat_anew(change, recorded)?;
+            }
+            Event::ClosedForGood(closed) => {
+                flight.sale = Sale { policy: closed.policy, switch: SaleSwitch::Closed };
+                self.flight_changed = true;
+                for (no, freed) in &closed.cancelled {
+                    self.end(*no, OrderStatus::Cancelled, freed, recorded)?;
+                }
+            }
+            Event::NothingChanged { .. } => {}
+            Event::Forgotten { through } => {
+                flight.forgotten_through = flight.forgotten_through.max(*through);
+                self.flight_changed = true;
             }
             Event::SeatsBlocked { seats } => self.set_seats(seats, (TicketStatus::Blocked, None)),
             Event::SeatsUnblocked { seats } => self.set_seats(seats, (TicketStatus::Free, None)),
@@ -245,6 +255,37 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn remember_request(&mut self, recorded: &Recorded) {
+        let Some(cause) = &recorded.cause else { return };
+        let Some((key, fingerprint)) = &cause.idempotency else { return };
+        let request = Request {
+            owner: self.owner_of(cause, &recorded.event),
+            key: key.clone(),
+            fingerprint: *fingerprint,
+            seq: recorded.seq,
+            at: recorded.at,
+            order: recorded.event.order(),
+            outcome: Outcome::of(&recorded.event),
+        };
+        let row = encode_request(&self.flight_id, &request);
+        self.requests.insert((request.owner, request.key), row);
+    }
+
+    /// Whose key it was, as the flight finds it out; the rows of what an event is about are known beforehand.
+    fn owner_of(&self, cause: &Cause, event: &Event) -> KeyOwner {
+        if cause.by.is_some() {
+            return KeyOwner::Admins;
+        }
+        let customer = match event {
+            Event::WaitlistJoined(wish) => Some(&wish.customer),
+            Event::WaitlistLeft { entry, .. } | Event::NothingChanged { entry: Some(entry), .. } => {
+                self.waitlist.get(entry).map(|entry| &entry.wish.customer)
+            }
+            event => event.order().and_then(|no| self.orders.get(&no)).map(|order| &order.customer),
+        };
+        customer.cloned().map_or(KeyOwner::Admins, KeyOwner::Customer)
     }
 
     fn place(&mut self, recorded: &Recorded, placed: &OrderPlaced) {
@@ -450,6 +491,10 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         Event::SaleSwitched { switch: SaleSwitch::Paused, .. } => ("pause", json!({})),
         Event::SaleSwitched { switch: SaleSwitch::Closed, .. } => ("close", json!({})),
         Event::PolicyChanged { policy: rules } => ("change_policy", policy(rules)),
+        Event::ClosedForGood(closed) => (
+            "close",
+            json!({ "cancelled_orders": closed.cancelled.iter().map(|(no, _)| no.0).collect::<Vec<_>>() }),
+        ),
         Event::SeatsBlocked { seats } => ("block", json!({ "seats": list(seats) })),
         Event::SeatsUnblocked { seats } => ("unblock", json!({ "seats": list(seats) })),
         Event::CabinsChanged(change) => (
@@ -488,7 +533,11 @@ pub(crate) fn rows_written(event: &Event) -> usize {
         Event::FlightCreated { definition, .. } => {
             1 + definition.cabins.iter().map(|cabin| cabin.capacity() as usize).sum::<usize>()
         }
-        Event::SaleSwitched { .. } | Event::PolicyChanged { .. } => 1,
+        Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::Forgotten { .. } => 1,
+        Event::NothingChanged { .. } => 1,
+        Event::ClosedForGood(closed) => {
+            1 + closed.cancelled.iter().map(|(_, seats)| 1 + seats.len()).sum::<usize>()
+        }
         Event::SeatsBlocked { seats } | Event::SeatsUnblocked { seats } => seats.len(),
         Event::RowsAdded { cabin } => 1 + cabin.capacity() as usize,
         Event::CabinsChanged(change) => {
@@ -519,11 +568,20 @@ pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
         + match &recorded.event {
             Event::FlightCreated { definition, .. } => 512 + definition.cabins.len() * 256,
             Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::PaymentBegun { .. } => 0,
+            Event::NothingChanged { .. } | Event::Forgotten { .. } => 0,
+            Event::ClosedForGood(closed) => {
+                closed.cancelled.iter().map(|(_, s)| SMALL + seats(s)).sum::<usize>()
+            }
             Event::SeatsBlocked { seats: s } | Event::SeatsUnblocked { seats: s } => seats(s),
             Event::RowsAdded { .. } => 256,
             Event::CabinsChanged(change) => {
                 let seated: usize = change.seated.iter().map(|(_, s)| SMALL + seats(s)).sum();
-                512 + 256 * change.cabins.len() + seated + 8 * change.cancelled.len() + seats(&change.blocked)
+                let told = change.told.as_ref().map_or(0, |told| {
+                    let moved = told.moved.iter().map(|m| SMALL + seats(&m.from) + seats(&m.to));
+                    moved.sum::<usize>() + 8 * told.split.len() + 16 * told.stranded.len()
+                });
+                let cancelled = 8 * change.cancelled.len();
+                512 + 256 * change.cabins.len() + seated + told + cancelled + seats(&change.blocked)
             }
             Event::WaitlistJoined(wish) => {
                 let reference = wish.client_reference.as_ref().map_or(0, |text| text.as_str().len());

@@ -108,12 +108,13 @@ impl Store {
             .iter()
             .map(|ticket| ticket.seat)
             .collect();
-        let FlightRow { definition, sale, .. } = flight;
+        let FlightRow { definition, sale, forgotten_through, .. } = flight;
         let snapshot = FlightSnapshot {
             definition,
             sale,
             seq: cursor.seq,
             last_at: cursor.last_at,
+            forgotten_through,
             blocked,
             orders: orders.into_iter().map(|stored| stored.order).collect(),
             requests: decoded("requests", Some(flight_id), requests, decode_request)?,

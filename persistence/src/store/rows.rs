@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, CustomerId, Epoch, Fare, Fingerprint, FlightDefinition, FlightId,
-    IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus, PassengerName, Passengers,
-    Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
+    IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus, Outcome, PassengerName,
+    Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+use super::outcome;
 use super::plan::Lost;
 use super::refunds::{Refund, RefundReason};
 use super::table::{CURSORS, FLIGHTS, ORDERS, REFUNDS, REQUESTS, TICKETS};
@@ -22,6 +23,8 @@ pub(super) struct FlightRow {
     pub(super) definition: FlightDefinition,
     pub(super) sale: Sale,
     pub(super) created_at: Timestamp,
+    /// Up to which event things that are over were forgotten early; 0: none were.
+    pub(super) forgotten_through: Seq,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +88,7 @@ impl FlightRow {
             self.created_at.as_millis().into(),
             i64::from(policy.payment_grace_seconds).into(),
             i64::from(policy.closes_before_minutes).into(),
+            self.forgotten_through.0.into(),
         ]
     }
 
@@ -111,6 +115,7 @@ impl FlightRow {
         let created_at = Timestamp::from_millis(row.int()?);
         policy.payment_grace_seconds = row.small()?;
         policy.closes_before_minutes = row.small()?;
+        let forgotten_through = Seq(row.bits()?);
         let definition = FlightDefinition {
             flight_id,
             flight_number,
@@ -121,7 +126,7 @@ impl FlightRow {
             cabins,
             salt,
         };
-        Ok(Self { definition, sale: Sale { policy, switch }, created_at })
+        Ok(Self { definition, sale: Sale { policy, switch }, created_at, forgotten_through })
     }
 }
 
@@ -154,7 +159,7 @@ fn cabins_from_text(text: &str, currency: Currency) -> Result<Vec<Cabin>, String
         .collect()
 }
 
-fn seats_text(seats: &Seats) -> String {
+pub(super) fn seats_text(seats: &Seats) -> String {
     let mut text = String::with_capacity(seats.len() * 4);
     for seat in seats {
         if !text.is_empty() {
@@ -165,7 +170,7 @@ fn seats_text(seats: &Seats) -> String {
     text
 }
 
-fn seats_from_text(text: &str) -> Result<Seats, String> {
+pub(super) fn seats_from_text(text: &str) -> Result<Seats, String> {
     text.split(',').map(|seat| seat.parse::<Seat>().map_err(|error| error.to_string())).collect()
 }
 
@@ -305,11 +310,13 @@ pub(super) fn decode_ticket(row: Row) -> Result<Ticket, Unreadable> {
 pub(super) fn encode_request(flight_id: &FlightId, request: &Request) -> Row {
     vec![
         flight_id.as_str().into(),
+        outcome::owner_text(&request.owner).into(),
         request.key.as_str().into(),
         request.fingerprint.0.into(),
         request.seq.0.into(),
         request.at.as_millis().into(),
         request.order.map(|order| order.0).into(),
+        outcome::text(&request.outcome).into(),
     ]
 }
 
@@ -318,11 +325,13 @@ pub(super) fn decode_request(row: Row) -> Result<Request, Unreadable> {
     let mut row = Reader::new(REQUESTS.columns, row);
     row.text()?;
     Ok(Request {
+        owner: row.parsed(outcome::owner_from_text)?,
         key: row.parsed(IdempotencyKey::new)?,
         fingerprint: Fingerprint(row.bits()?),
         seq: Seq(row.bits()?),
         at: Timestamp::from_millis(row.int()?),
         order: row.optional_int()?.map(|no| OrderNo(no.cast_unsigned())),
+        outcome: row.optional_parsed(outcome::from_text)?.unwrap_or(Outcome::Shown),
     })
 }
 

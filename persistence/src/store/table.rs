@@ -61,6 +61,7 @@ pub(super) const FLIGHTS: Table = Table {
         "created_at",
         "payment_grace_seconds",
         "closes_before_minutes",
+        "forgotten_through",
     ],
     key: &["flight_id"],
     changing: &[
@@ -74,6 +75,7 @@ pub(super) const FLIGHTS: Table = Table {
         "hold_seconds",
         "payment_grace_seconds",
         "closes_before_minutes",
+        "forgotten_through",
     ],
 };
 
@@ -145,10 +147,10 @@ pub(super) const AUDIT: Table = Table {
 /// Keys of requests other than grabs, for as long as the flight remembers them and a little longer.
 pub(super) const REQUESTS: Table = Table {
     name: "requests",
-    columns: &["flight_id", "idempotency_key", "fingerprint", "seq", "at", "order_no"],
-    key: &["flight_id", "idempotency_key"],
+    columns: &["flight_id", "owner", "idempotency_key", "fingerprint", "seq", "at", "order_no", "outcome"],
+    key: &["flight_id", "owner", "idempotency_key"],
     // A key that was forgotten may come again.
-    changing: &["fingerprint", "seq", "at", "order_no"],
+    changing: &["fingerprint", "seq", "at", "order_no", "outcome"],
 };
 
 /// Waitlists, a row for each party, also for those that wait no longer.

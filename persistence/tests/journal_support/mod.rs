@@ -5,14 +5,16 @@
 pub(crate) mod sim_disk;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
+use farerush_engine::flight::reseat::Moved;
 use farerush_engine::flight::sale::SaleSwitch;
 use farerush_engine::flight::{
-    Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, Currency, CustomerId, Epoch, Event, Fare,
-    Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, Layout, LeftBecause, Order,
-    OrderExtras, OrderNo, OrderPlaced, OrderStatus, PassengerName, Passengers, Recorded, Reference, Request,
-    Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus,
-    WaitlistWish,
+    Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch,
+    Event, Fare, Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, KeyOwner, Layout,
+    LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, PassengerName, Passengers,
+    Recorded, Reference, Request, Reseated, Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp,
+    WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 use farerush_engine::journal::Batch;
 
@@ -127,7 +129,7 @@ pub(crate) fn random_batch(
 
 pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
     let order = OrderNo(rng.next() >> rng.below(64));
-    match rng.below(21) {
+    match rng.below(24) {
         0 => Event::FlightCreated {
             definition: Box::new(random_definition(rng, flight_id)),
             policy: random_policy(rng),
@@ -158,7 +160,17 @@ pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
             blocked: random_seats(rng),
             seated: (0..rng.below(4)).map(|no| (OrderNo(no), random_seats(rng))).collect(),
             cancelled: (0..rng.below(4)).map(OrderNo).collect(),
+            told: rng.maybe(random_reseated).map(Arc::new),
         })),
+        21 => Event::ClosedForGood(Box::new(ClosedForGood {
+            policy: random_policy(rng),
+            cancelled: (0..rng.below(4)).map(|no| (OrderNo(no), random_seats(rng))).collect(),
+        })),
+        22 => Event::NothingChanged {
+            order: rng.maybe(|rng| OrderNo(rng.next())),
+            entry: rng.maybe(|rng| WaitlistNo(rng.next())),
+        },
+        23 => Event::Forgotten { through: Seq(rng.next()) },
         14 => Event::PaymentBegun { order, hold_expires_at: random_moment(rng) },
         15 => Event::OrderRevived {
             order,
@@ -218,6 +230,7 @@ pub(crate) fn random_snapshot(rng: &mut Rng, flight_id: &FlightId) -> FlightSnap
         sale: Sale { policy: random_policy(rng), switch: random_switch(rng) },
         seq: Seq(rng.next() >> rng.below(64)),
         last_at: random_moment(rng),
+        forgotten_through: Seq(if rng.one_in(2) { 0 } else { rng.next() }),
         blocked: random_seats(rng),
         orders: (0..orders).map(|_| random_order(rng)).collect(),
         requests: (0..rng.below(5)).map(|_| random_request(rng)).collect(),
@@ -326,12 +339,31 @@ fn random_cause(rng: &mut Rng) -> Cause {
 
 fn random_request(rng: &mut Rng) -> Request {
     let (key, fingerprint) = random_idempotency(rng);
+    let customer = |rng: &mut Rng| KeyOwner::Customer(CustomerId::new(&random_text(rng, 128)).unwrap());
     Request {
+        owner: rng.maybe(customer).unwrap_or(KeyOwner::Admins),
         key,
         fingerprint,
         seq: Seq(rng.next() >> rng.below(64)),
         at: random_moment(rng),
         order: rng.maybe(|rng| OrderNo(rng.next())),
+        outcome: match rng.below(3) {
+            0 => Outcome::Shown,
+            1 => Outcome::Closed { cancelled: u32::try_from(rng.below(1 << 32)).unwrap() },
+            _ => Outcome::Reseated(Arc::new(random_reseated(rng))),
+        },
+    }
+}
+
+fn random_reseated(rng: &mut Rng) -> Reseated {
+    let moved =
+        |rng: &mut Rng| Moved { order: OrderNo(rng.next()), from: random_seats(rng), to: random_seats(rng) };
+    Reseated {
+        capacity: u32::try_from(rng.below(1 << 32)).unwrap(),
+        kept: u32::try_from(rng.below(1 << 32)).unwrap(),
+        moved: (0..rng.below(4)).map(|_| moved(rng)).collect(),
+        split: (0..rng.below(4)).map(|_| OrderNo(rng.next())).collect(),
+        stranded: (0..rng.below(4)).map(|_| (OrderNo(rng.next()), rng.one_in(2))).collect(),
     }
 }
 

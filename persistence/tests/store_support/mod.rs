@@ -293,9 +293,9 @@ impl Life {
         while let Some(expired) = self.flight.decide_expiry(now) {
             self.record(expired);
         }
-        let decision = self.flight.decide_under(&key, command.fingerprint(), command, now);
+        let by = AdminName::new("ann").ok();
+        let decision = self.flight.decide_under(by.as_ref(), &key, command.fingerprint(), command, now);
         if let Ok(Decision::Record(event)) = &decision {
-            let by = AdminName::new("ann").ok();
             let cause = Cause { by, idempotency: Some((key, command.fingerprint())) };
             self.record_under(event.clone(), Some(Box::new(cause)));
             self.serve();
