@@ -3,8 +3,8 @@
 mod journal_support;
 
 use farerush_engine::flight::{
-    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, KeyOwner, OrderPlaced, OrderStatus, Outcome, PassengerName,
-    Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq, Timestamp,
+    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, KeyOwner, OrderPlaced, OrderStatus, Outcome,
+    PassengerName, Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq, Timestamp,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::codec::{
