@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::problem::Problem;
+use crate::traces;
 
 /// The header in which a client says after how many seconds it does not wait any more.
 pub const REQUEST_TIMEOUT: &str = "request-timeout";
@@ -16,15 +17,15 @@ const DIGITS_MAX: usize = 9;
 const MARGIN_PART: u32 = 10;
 const MARGIN_MAX: Duration = Duration::from_millis(50);
 
-/// A `Request-Timeout` as it came: until when its client waits, counted from when it was read.
+/// A `Request-Timeout` as it came: for how long its client waits.
 #[derive(Debug, Clone, Copy)]
-pub struct GivenTimeout(Option<Instant>);
+pub struct GivenTimeout(Option<Duration>);
 
 impl FromStr for GivenTimeout {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(seconds(text).and_then(|time| Instant::now().checked_add(time))))
+        Ok(Self(seconds(text)))
     }
 }
 
@@ -51,18 +52,26 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The sooner one of `limit` from now and what the client said. A header that says nothing sensible is an
-    /// `INVALID_REQUEST`, a time that is over already `OVERLOADED`.
+    /// The sooner one of `limit` and what the client said, counted from when the current request came: its client does
+    /// not wait longer because nobody looked at it. A header that says nothing sensible is an `INVALID_REQUEST`, a time
+    /// that is over already `OVERLOADED`.
     pub fn of(given: Option<GivenTimeout>, limit: Duration) -> Result<Self, Problem> {
         let now = Instant::now();
-        let mut answer_by = now + limit;
+        Self::since(traces::came().unwrap_or(now), now, given, limit)
+    }
+
+    fn since(
+        came: Instant,
+        now: Instant,
+        given: Option<GivenTimeout>,
+        limit: Duration,
+    ) -> Result<Self, Problem> {
+        let mut time = limit;
         if let Some(GivenTimeout(given)) = given {
-            answer_by = answer_by.min(given.ok_or_else(bad_timeout)?);
-            if answer_by <= now {
-                return Err(too_late());
-            }
+            time = time.min(given.ok_or_else(bad_timeout)?);
         }
-        Ok(Self::after(now, answer_by - now))
+        let deadline = Self::after(came, time);
+        if deadline.decide_by <= now { Err(too_late()) } else { Ok(deadline) }
     }
 
     /// So long after `now`.
@@ -117,7 +126,7 @@ mod tests {
     fn a_client_can_only_shorten_its_time() {
         let left = |given: Option<GivenTimeout>| {
             let now = Instant::now();
-            Deadline::of(given, LIMIT).unwrap().answer_by.saturating_duration_since(now)
+            Deadline::since(now, now, given, LIMIT).unwrap().answer_by - now
         };
         assert!(left(None) >= LIMIT && left("9".parse().ok()) >= LIMIT);
         assert!(left("0.5".parse().ok()) <= Duration::from_millis(500));
@@ -133,7 +142,23 @@ mod tests {
 
     #[test]
     fn a_time_that_is_over_is_an_answer() {
-        let problem = Deadline::of(Some(GivenTimeout(Some(Instant::now()))), LIMIT).unwrap_err();
-        assert_eq!(problem.code(), crate::problem::Code::Overloaded);
+        let came = Instant::now();
+        for (given, waited, is_over) in [
+            (None, LIMIT, true),
+            (None, LIMIT / 2, false),
+            ("2".parse().ok(), Duration::from_secs(2), true),
+            ("2".parse().ok(), Duration::from_secs(1), false),
+        ] {
+            let answered =
+                Deadline::since(came, came + waited, given, LIMIT).map_err(|problem| problem.code());
+            assert_eq!(answered.err(), is_over.then_some(crate::problem::Code::Overloaded), "{waited:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_has_waited_unread_is_taken_from_its_time() {
+        let came = Instant::now();
+        let deadline = Deadline::since(came, came + LIMIT / 2, None, LIMIT).unwrap();
+        assert_eq!(deadline.answer_by, came + LIMIT);
     }
 }

@@ -42,6 +42,7 @@ pub mod render;
 pub mod routes;
 pub mod serve;
 pub mod server;
+pub mod starting;
 pub mod storage;
 pub mod time;
 mod timer;

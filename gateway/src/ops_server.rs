@@ -118,12 +118,15 @@ fn routes(place: &Place) -> impl Filter<Extract = (Response,), Error = Infallibl
 async fn readyz(app: Option<Arc<App>>, raw_query: String) -> Result<Response, Problem> {
     match app {
         Some(app) => ops::readyz(app, raw_query).await,
-        None => {
-            let mut json = Json::default();
-            json.open().key("status").text("recovering").key("recovered").boolean(false).close();
-            Ok(render::response(StatusCode::SERVICE_UNAVAILABLE, json))
-        }
+        None => Ok(recovering()),
     }
+}
+
+/// What readiness is while there is no application.
+pub(crate) fn recovering() -> Response {
+    let mut json = Json::default();
+    json.open().key("status").text("recovering").key("recovered").boolean(false).close();
+    render::response(StatusCode::SERVICE_UNAVAILABLE, json)
 }
 
 async fn figures(app: Option<Arc<App>>, raw_query: String) -> Result<Response, Problem> {

@@ -14,14 +14,14 @@ use crate::app::{App, FlightName, OrderName};
 use crate::auth::{self, Deed, Denied, Role};
 use crate::body::received;
 use crate::csv_text::Accepts;
-use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT};
+use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT, too_late};
 use crate::grab::{self, GivenKey};
 use crate::pages::Page;
 use crate::problem::{Code, Problem};
 use crate::waitlist::WaitlistName;
 use crate::{
     admin, audit, cockpit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, rehearsal,
-    waitlist,
+    traces, waitlist,
 };
 
 /// Every address and the methods it knows, `{}` for one segment. HEAD goes wherever GET does.
@@ -90,7 +90,19 @@ pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infalli
         .then(grab::place);
     let app_of_rejected = app.clone();
     let rejected = move |rejection| std::future::ready(Ok(rejected(&app_of_rejected, &rejection)));
-    hot.or(cold(app)).unify().recover(rejected).unify()
+    on_time(app).and(hot.or(cold(app)).unify()).recover(rejected).unify()
+}
+
+/// Lets nothing through that has waited unread for longer than a request may take: its client has gone, and must not be
+/// sold to. Those who watch over the server are always answered.
+fn on_time(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let limit = app.request_timeout;
+    let check = move |path: FullPath| {
+        let is_late = traces::came().is_some_and(|came| came.elapsed() >= limit)
+            && !["/livez", "/readyz", "/metrics"].contains(&path.as_str());
+        std::future::ready(if is_late { Err(warp::reject::custom(Denied(too_late()))) } else { Ok(()) })
+    };
+    warp::path::full().and_then(check).untuple_one()
 }
 
 fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {

@@ -26,6 +26,7 @@ use crate::rate::Limited;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::rehearsal::Rehearsals;
 use crate::server::Stop;
+use crate::starting::Starting;
 use crate::storage::{DataDir, StartError, open_journal};
 use crate::traces::Observer;
 use crate::webhooks::Webhooks;
@@ -66,6 +67,8 @@ pub async fn start_with(
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
+    // Whoever comes before the flights are there hears so at once, and is not kept for later.
+    let starting = Starting::serve(&listener, limits(&settings)).map_err(listen_failed)?;
     // Before recovery, which may take its time: the server is alive all the while.
     let ops = start_ops(&settings)?;
     let until = Instant::now() + settings.start_timeout;
@@ -142,6 +145,7 @@ pub async fn start_with(
         tracing::info!(address = %ops.address(), "the operators' port is served");
     }
     let drain_delay = settings.drain_delay;
+    starting.end().await;
     let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone(), observer.clone()));
     Ok(Running { address, app, observer, ops, drain_delay, stop, connections, _data_dir: data_dir })
 }
@@ -158,12 +162,7 @@ fn accept(
     stop: Arc<Stop>,
     observer: Option<Arc<Observer>>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let limits = server::Limits {
-        connections_max: settings.max_connections,
-        header_timeout: settings.header_timeout,
-        idle_timeout: settings.idle_timeout,
-        header_bytes_max: settings.header_bytes_max,
-    };
+    let limits = limits(settings);
     // Where every request is watched, or gets more headers, or has to show who it is from, or is counted, there is no
     // short way.
     let is_plain = observer.is_none() && settings.cors_origins.is_none();
@@ -180,6 +179,15 @@ fn accept(
             }
             None => server::serve(listener, service, express, limits, stop).await,
         }
+    }
+}
+
+fn limits(settings: &Settings) -> server::Limits {
+    server::Limits {
+        connections_max: settings.max_connections,
+        header_timeout: settings.header_timeout,
+        idle_timeout: settings.idle_timeout,
+        header_bytes_max: settings.header_bytes_max,
     }
 }
 

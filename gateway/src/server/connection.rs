@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 use warp::http::{Request, Response};
 
+use super::arrival::Arrivals;
 use super::front::{Front, RequestBody};
 use super::long_body::LongBody;
 use super::plain::{self, Express, Left};
@@ -40,6 +41,18 @@ pub(super) struct Vitals {
     pub(super) long_body: Mutex<Option<LongBody>>,
     /// The headers took too long.
     pub(super) too_slow: AtomicBool,
+    /// When the newest bytes came that were read.
+    came: Mutex<Option<std::time::Instant>>,
+}
+
+impl Vitals {
+    pub(super) fn note_came(&self, came: std::time::Instant) {
+        *self.came.lock() = Some(came);
+    }
+
+    pub(super) fn came(&self) -> Option<std::time::Instant> {
+        *self.came.lock()
+    }
 }
 
 pub(super) fn builder(limits: &Limits) -> http1::Builder {
@@ -105,7 +118,9 @@ where
         let Left::Other(bytes) = plain else { return };
         vitals.heard.store(true, Ordering::Relaxed);
         vitals.answered.store(false, Ordering::Relaxed);
-        let socket = Socket::new(stream, bytes, vitals.clone(), express.ids.clone());
+        let mut arrivals = Arrivals::default();
+        vitals.note_came(arrivals.newest(&stream, std::time::Instant::now()));
+        let socket = Socket::new(stream, bytes, vitals.clone(), express.ids.clone(), arrivals);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
         // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
         let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -173,6 +174,11 @@ where
 }
 
 impl<S> Front<S> {
+    /// Says when the newest bytes came of the request that is asked next.
+    pub(super) fn note_came(&self, came: Instant) {
+        self.vitals.note_came(came);
+    }
+
     /// Has a request answered.
     pub(super) fn ask<B>(&self, mut request: Request<RequestBody>) -> FrontFuture<S::Future>
     where
@@ -228,6 +234,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(scope) = this.scope.as_mut() {
+            // Its body may have come meanwhile.
+            scope.note_came(this.under_way.0.came());
+        }
         let mut response = ready!(Scope::within(this.scope, || this.inner.poll(context)))?;
         if let Some(scope) = this.scope.take() {
             scope.end(REQUEST_ID, &mut response);

@@ -1,6 +1,7 @@
 //! The HTTP server below warp: listens, accepts, keeps to the limits on connections and time, and drains.
 //! Never looks at a path or a body.
 
+mod arrival;
 mod connection;
 mod front;
 mod long_body;
@@ -132,8 +133,55 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
+    let accepted = serving(service, express, limits, stop.clone());
+    accept_until(&listener, &connections, &accepted, &stop).await;
+    // Whoever has connected already is served, too: closing the socket would break off requests that have been sent.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok(permit) = connections.clone().try_acquire_owned()
+            && let Ok((stream, _)) = listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            accepted(stream, permit);
+        }
+    }
+    let _all_gone = connections.acquire_many(limits.connections_max).await;
+}
+
+/// The same for a while: takes connections until `until` begins and no more after that, so that whoever listens on the port
+/// as well has the rest. Those taken are served on, after this has returned.
+pub async fn serve_for_now<S, B>(
+    listener: TcpListener,
+    service: S,
+    express: Express,
+    limits: Limits,
+    (stop, until): (Arc<Stop>, Arc<Stop>),
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
+    let accepted = serving(service, express, limits, stop);
+    accept_until(&listener, &connections, &accepted, &until).await;
+}
+
+/// What is done with a connection that was accepted.
+fn serving<S, B>(
+    service: S,
+    express: Express,
+    limits: Limits,
+    stop: Arc<Stop>,
+) -> impl Fn(TcpStream, OwnedSemaphorePermit)
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let builder = connection::builder(&limits);
-    let accepted = |stream: TcpStream, permit: OwnedSemaphorePermit| {
+    move |stream: TcpStream, permit: OwnedSemaphorePermit| {
         // Without it, a small response may wait for the client's delayed acknowledgement (40 ms).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY failed");
@@ -144,16 +192,25 @@ where
             connection.run(stream, &builder).await;
             drop(permit);
         });
-    };
+    }
+}
+
+/// Accepts connections until that word is given, as many at once as there are permits for.
+async fn accept_until(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+    accepted: &impl Fn(TcpStream, OwnedSemaphorePermit),
+    until: &Stop,
+) {
     let mut last_warning: Option<Instant> = None;
     loop {
         let permit = tokio::select! {
-            () = stop.begun() => break,
+            () = until.begun() => return,
             permit = connections.clone().acquire_owned() => permit,
         };
-        let Ok(permit) = permit else { break };
+        let Ok(permit) = permit else { return };
         let next = tokio::select! {
-            () = stop.begun() => break,
+            () = until.begun() => return,
             next = listener.accept() => next,
         };
         let stream = match next {
@@ -171,17 +228,6 @@ where
         };
         accepted(stream, permit);
     }
-    // Whoever has connected already is served, too: closing the socket would break off requests that have been sent.
-    if let Ok(listener) = listener.into_std() {
-        while let Ok(permit) = connections.clone().try_acquire_owned()
-            && let Ok((stream, _)) = listener.accept()
-            && stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            accepted(stream, permit);
-        }
-    }
-    let _all_gone = connections.acquire_many(limits.connections_max).await;
 }
 
 /// Whether a failed accept concerns only the connection that was to be accepted.

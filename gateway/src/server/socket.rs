@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::arrival::Arrivals;
 use super::connection::Vitals;
 use super::front::RequestIds;
 use crate::problem::{Code, Problem};
@@ -30,6 +31,7 @@ pub(super) struct Socket {
     /// What is written in place of what hyper wrote, and how much of it has gone out.
     instead: Option<(Vec<u8>, usize)>,
     lingering: Option<Lingering>,
+    arrivals: Arrivals,
 }
 
 struct Lingering {
@@ -39,8 +41,14 @@ struct Lingering {
 
 impl Socket {
     /// A socket from which `begun` was read already.
-    pub(super) fn new(stream: TcpStream, begun: Vec<u8>, vitals: Arc<Vitals>, ids: Arc<RequestIds>) -> Self {
-        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None }
+    pub(super) fn new(
+        stream: TcpStream,
+        begun: Vec<u8>,
+        vitals: Arc<Vitals>,
+        ids: Arc<RequestIds>,
+        arrivals: Arrivals,
+    ) -> Self {
+        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals }
     }
 
     /// Writes what is to go out instead, if there is something.
@@ -103,6 +111,8 @@ impl AsyncRead for Socket {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
             self.vitals.heard.store(true, Ordering::Relaxed);
+            let this = &mut *self;
+            this.vitals.note_came(this.arrivals.newest(&this.stream, Instant::now()));
         }
         Poll::Ready(Ok(()))
     }

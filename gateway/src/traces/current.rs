@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 use farerush_engine::actor::Stamps;
 use warp::http::HeaderValue;
@@ -19,12 +20,18 @@ thread_local! {
 pub struct Scope {
     id: HeaderValue,
     watched: Option<Box<Watched>>,
+    came: Option<Instant>,
 }
 
 impl Scope {
     /// The scope of a request with this id.
     pub fn new(id: HeaderValue, watched: Option<Box<Watched>>) -> Self {
-        Self { id, watched }
+        Self { id, watched, came: None }
+    }
+
+    /// Says when the newest bytes came that were read of it.
+    pub fn note_came(&mut self, came: Option<Instant>) {
+        self.came = came;
     }
 
     /// Does a piece of a request's work. What it logs carries the request's id.
@@ -70,6 +77,11 @@ fn swap(scope: &mut Option<Scope>) {
 /// Where the steps of the current request are to be marked; `None` if it is not traced.
 pub fn stamps() -> Option<Arc<Stamps>> {
     CURRENT.with_borrow(|current| current.as_ref()?.watched.as_ref()?.stamps())
+}
+
+/// When the current request came, as far as it has; `None` if that is not known.
+pub fn came() -> Option<Instant> {
+    CURRENT.with_borrow(|current| current.as_ref()?.came)
 }
 
 /// Notes with which code the current request is refused.

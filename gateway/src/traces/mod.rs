@@ -16,7 +16,7 @@ use warp::http::{HeaderValue, Request};
 use crate::config::Settings;
 
 pub use context::endpoint;
-pub use current::{Scope, note_code, stamps};
+pub use current::{Scope, came, note_code, stamps};
 pub use export::TracesError;
 pub use watched::Watched;
 

@@ -1,6 +1,8 @@
 //! A Redis, a MariaDB and gateways on them, as they are asked over HTTP. For test files that have `servers` and `support`.
 //! Never looks inside the program.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

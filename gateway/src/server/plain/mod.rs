@@ -24,10 +24,11 @@ use warp::http::{Request, Response};
 
 use self::request::{Plain, Read};
 use super::Stop;
+use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::deadline::Deadline;
+use crate::deadline::{self, Deadline};
 use crate::grab::{self, Granted, UnderWay};
 use crate::problem::Problem;
 use crate::traces::Observer;
@@ -94,8 +95,11 @@ struct Connection<'c, 's> {
     id: Vec<u8>,
     timer: Pin<&'c mut Sleep>,
     timer_is_set: bool,
-    /// When the request came that is being served.
+    /// When it was begun to serve the request that is being served.
     began: Instant,
+    /// When the request came that is being served: its time counts from then.
+    came: Instant,
+    arrivals: Arrivals,
     /// When what is waited for has taken too long.
     until: Instant,
     stopped: Pin<&'c mut Notified<'s>>,
@@ -152,6 +156,8 @@ where
         sent: 0,
         id: Vec::with_capacity(24),
         began: Instant::now(),
+        came: Instant::now(),
+        arrivals: Arrivals::default(),
         until: timer.deadline(),
         timer,
         timer_is_set: false,
@@ -179,6 +185,7 @@ impl Connection<'_, '_> {
                 Step::Answered => {}
                 Step::Grab(app, under_way) => self.grab(&app, under_way).await,
                 Step::Ask(request) => {
+                    front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
                     if self.write_response(response).await.is_err() {
                         return Left::Ended;
@@ -215,14 +222,20 @@ impl Connection<'_, '_> {
             Read::Part if self.come < REQUEST_BYTES_MAX => return Step::Part,
             Read::Part | Read::Other => return Step::Other,
         };
+        self.came = self.arrivals.newest(self.stream, now.into_std()).into();
         let Some((app, flight)) = grabbed_flight(&plain, self.express) else {
             return plain.into_request().map_or(Step::Other, |request| Step::Ask(Box::new(request)));
         };
         self.express.ids.write(plain.request_id, &mut self.id);
-        let deadline = Deadline::after(now.into_std(), app.request_timeout);
+        let deadline = Deadline::after(self.came.into_std(), app.request_timeout);
         // Only where nobody is asked who they are.
         let key = plain.idempotency_key.map(Into::into);
-        match grab::begin(app, flight, (&Caller::Anyone, key), deadline, plain.body) {
+        let begun = if deadline.decide_by > now.into_std() {
+            grab::begin(app, flight, (&Caller::Anyone, key), deadline, plain.body)
+        } else {
+            Err(deadline::too_late())
+        };
+        match begun {
             Ok(under_way) => {
                 self.began = now;
                 self.wait_until(deadline.answer_by.into());
