@@ -37,6 +37,7 @@ fn definition(id: &str, rows: u16) -> FlightDefinition {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(2_000_000_000_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin {
             cabin_class: CabinClass::Economy,

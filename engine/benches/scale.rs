@@ -45,6 +45,7 @@ fn flight(number: usize, seats: usize) -> Flight {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(2_000_000_000_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin {
             cabin_class: CabinClass::Economy,

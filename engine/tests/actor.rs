@@ -31,6 +31,7 @@ fn definition(id: &str) -> FlightDefinition {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(2_000_000_000_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin {
             cabin_class: CabinClass::Economy,

@@ -26,6 +26,7 @@ fn flight(policy: SalePolicy) -> Flight {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: at(DEPARTS_MIN),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 1, layout, fare }],
         salt: Salt(7),

@@ -26,6 +26,7 @@ fn definition() -> FlightDefinition {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(2_000_000_000_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 4, layout, fare }],
         salt: Salt(7),

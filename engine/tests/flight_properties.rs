@@ -121,6 +121,7 @@ fn created(hold_seconds: u32) -> Recorded {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(2_000_000_000_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![
             cabin(CabinClass::Business, 1, 1, "AC DF", 900),

@@ -40,6 +40,7 @@ fn flight(number: usize) -> Flight {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(1_800_000_000_000),
+        origin_time_zone: None,
         aircraft: Some("A321".into()),
         cabins: vec![
             cabin(CabinClass::Business, [1, 5], "AC DF", 900_000),

@@ -42,6 +42,7 @@ impl World {
             origin: "TPE".into(),
             destination: "NRT".into(),
             departs_at: Timestamp::from_millis(2_000_000_000_000),
+            origin_time_zone: None,
             aircraft: Some("A320".into()),
             cabins,
             salt: Salt(99),

@@ -85,6 +85,7 @@ fn created(hold_seconds: u32) -> Recorded {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(3 * 24 * 3_600_000),
+        origin_time_zone: None,
         aircraft: None,
         cabins: vec![
             cabin(CabinClass::Business, 1, 1, "AC DF", 900),

@@ -12,7 +12,7 @@ use farerush::json::Json;
 use farerush::live::LastEventId;
 use farerush::problem::Problem;
 use farerush::query::{self, Query};
-use farerush::{fuzzing, input, render, time};
+use farerush::{fuzzing, input, render, time, zones};
 use farerush_engine::actor::FlightView;
 use farerush_engine::flight::{
     Currency, CustomerId, Epoch, Event, Flight, FlightId, Grab, IdempotencyKey, Layout, OrderId,
@@ -197,8 +197,12 @@ pub(crate) fn names(bytes: &[u8]) {
     if let Ok(at) = time::parse(text) {
         assert_eq!(time::parse(&time::text(at)), Ok(at), "{text:?}");
     }
-    if let Ok((from, until)) = time::parse_day(text) {
-        assert!(from < until, "{text:?}");
+    if let Ok(day) = time::parse_day(text) {
+        assert_eq!(day.to_string(), text);
+        assert_eq!(time::day_of(day.start()), day, "{text:?}");
+    }
+    if let Ok(zone) = zones::named(text) {
+        assert_eq!(zones::named(zone.as_str()), Ok(zone));
     }
     if let Ok(airport) = input::airport(text) {
         assert_eq!(input::airport(&airport), Ok(airport.clone()));

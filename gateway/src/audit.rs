@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farerush_engine::flight::waitlist::{Accept, LeftBecause, WaitlistId, WaitlistNo};
 use farerush_engine::flight::{
     Cabin, Event, FlightId, OrderId, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded, Reference,
-    SalePolicy, SaleSwitch, Salt, Seats, Seq, Timestamp,
+    SalePolicy, SaleSwitch, Salt, Seats, Seq, TimeZoneName, Timestamp,
 };
 use farerush_engine::journal::JournalError;
 use farerush_persistence::store::{StoredChange, StoredOrder};
@@ -265,6 +265,9 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             json.key("flight_number").text(&definition.flight_number);
             json.key("origin").text(&definition.origin).key("destination").text(&definition.destination);
             json.key("departs_at").time(definition.departs_at);
+            // As it was written: of old flights it is not known what the airport's was then.
+            json.key("origin_time_zone")
+                .text_or_null(definition.origin_time_zone.as_ref().map(TimeZoneName::as_str));
             json.key("aircraft").text_or_null(definition.aircraft.as_deref());
             write_cabins(json, &definition.cabins);
             write_policy(json, policy);

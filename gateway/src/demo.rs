@@ -9,9 +9,7 @@ use farerush_engine::flight::{Salt, Timestamp};
 use crate::admin::flights::{NewFlight, new_flight};
 use crate::fields;
 use crate::outside::Outside;
-use crate::time;
-
-const DAY_MS: i64 = 86_400_000;
+use crate::time::{self, DAY_MS};
 
 /// A demo flight as its admin would write it; `departs_at` and `opens_at` are added, in days from now.
 struct Demo {

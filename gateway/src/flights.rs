@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use farerush_engine::actor::FlightView;
-use farerush_engine::flight::{FlightId, SaleState, Timestamp};
+use farerush_engine::flight::{FlightDefinition, FlightId, SaleState, Timestamp};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
@@ -12,14 +12,17 @@ use crate::app::{App, FlightName};
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::query::{self, Query};
-use crate::{input, render, time};
+use crate::time::{self, DAY_MS, Day};
+use crate::zones::LocalTime;
+use crate::{input, render};
 
 /// What flights are wanted.
 #[derive(Debug, Default)]
 struct Wanted {
     origin: Option<String>,
     destination: Option<String>,
-    date: Option<(Timestamp, Timestamp)>,
+    /// The service day: that of the origin.
+    date: Option<Day>,
     status: Option<SaleState>,
 }
 
@@ -28,9 +31,16 @@ impl Wanted {
         let definition = &view.definition;
         self.origin.as_deref().is_none_or(|code| code == definition.origin)
             && self.destination.as_deref().is_none_or(|code| code == definition.destination)
-            && self.date.is_none_or(|(from, until)| (from..until).contains(&definition.departs_at))
+            && self.date.is_none_or(|day| leaves_on(day, definition))
             && self.status.is_none_or(|state| state == view.sale_state(now))
     }
+}
+
+/// Whether the calendar at the origin shows this day when the flight leaves.
+fn leaves_on(day: Day, definition: &FlightDefinition) -> bool {
+    // No place is further than that from UTC, so that only few flights are looked at more closely.
+    let around = day.start().plus_millis(-DAY_MS)..day.start().plus_millis(2 * DAY_MS);
+    around.contains(&definition.departs_at) && LocalTime::of_departure(definition).day() == day
 }
 
 /// `GET /v1/flights`

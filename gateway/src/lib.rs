@@ -49,3 +49,4 @@ mod timer;
 pub mod traces;
 pub mod waitlist;
 pub mod webhooks;
+pub mod zones;

@@ -9,6 +9,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use crate::json::Json;
+use crate::zones::{self, LocalTime};
 
 /// Bytes that an order usually takes.
 const ORDER_BYTES: usize = 640;
@@ -130,7 +131,7 @@ pub fn write_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
     json.key("flight_number").text(&definition.flight_number);
     json.key("origin").text(&definition.origin);
     json.key("destination").text(&definition.destination);
-    json.key("departs_at").time(definition.departs_at);
+    write_departure(json, definition);
     json.key("aircraft").text_or_null(definition.aircraft.as_deref());
     json.key("cabins").open_list();
     for (cabin, free) in definition.cabins.iter().zip(&view.free_by_cabin) {
@@ -147,6 +148,15 @@ pub fn write_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
     json.key("sale");
     write_sale(json, &view.sale, view.sale_state(now));
     json.close();
+}
+
+/// Writes when a flight leaves: the moment, and what clocks and calendar at its origin show then.
+pub fn write_departure(json: &mut Json, definition: &FlightDefinition) {
+    let local = LocalTime::of_departure(definition);
+    json.key("departs_at").time(definition.departs_at);
+    json.key("departs_at_local").text(&local.text());
+    json.key("service_date").plain(local.day());
+    json.key("origin_time_zone").text(zones::of_flight(definition));
 }
 
 /// Writes a sale that is in this state.

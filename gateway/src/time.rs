@@ -1,12 +1,15 @@
 //! Moments as the outside writes them: RFC 3339 in UTC, with milliseconds.
 //! Never reads a clock.
 
+use std::fmt;
+
 use farerush_engine::flight::Timestamp;
 
 /// Length of a moment as it is written: `2026-12-24T08:30:00.000Z`.
 pub const CHARS: usize = 24;
 
-const DAY_MS: i64 = 86_400_000;
+/// A day, in milliseconds.
+pub const DAY_MS: i64 = 86_400_000;
 /// 0001-01-01T00:00:00Z and the last millisecond of the year 9999, the moments that have four digits for the year.
 const FIRST_MS: i64 = -62_135_596_800_000;
 const LAST_MS: i64 = 253_402_300_799_999;
@@ -20,6 +23,24 @@ pub struct Day {
     pub month: u8,
     /// Day of the month, from 1.
     pub day: u8,
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl Day {
+    /// Its first moment in UTC.
+    pub fn start(self) -> Timestamp {
+        Timestamp::from_millis(days_since_1970(self) * DAY_MS)
+    }
+}
+
+/// Whether a moment is one of the years 1 to 9999, so that it can be written.
+pub fn is_writable(at: Timestamp) -> bool {
+    (FIRST_MS..=LAST_MS).contains(&at.as_millis())
 }
 
 /// The day of a moment (moments before year 1 or after 9999 count as the first or last one).
@@ -165,14 +186,10 @@ fn days_since_1970(day: Day) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Reads a day, `2026-12-24`: its first moment and the first one after it, in UTC.
-pub fn parse_day(text: &str) -> Result<(Timestamp, Timestamp), String> {
+/// Reads a day of the years 1970 to 9999, `2026-12-24`.
+pub fn parse_day(text: &str) -> Result<Day, String> {
     let message = || "must be a date such as 2026-12-24".to_owned();
-    if text.len() != 10 {
-        return Err(message());
-    }
-    let start = parse(&format!("{text}T00:00:00Z")).map_err(|_| message())?;
-    Ok((start, start.plus_millis(DAY_MS)))
+    day_in(text.as_bytes()).filter(|day| day.year >= 1970).ok_or_else(message)
 }
 
 #[cfg(test)]
@@ -195,7 +212,7 @@ mod tests {
     fn every_day_around_leap_years_is_right() {
         for start in ["1999-12-31", "2000-02-27", "2024-02-27", "2100-02-27", "2026-12-30"] {
             for day in 0..5 {
-                let at = Timestamp::from_millis(parse_day(start).unwrap().0.as_millis() + day * DAY_MS);
+                let at = parse_day(start).unwrap().start().plus_millis(day * DAY_MS);
                 let expected = format!("{:.3}", jiff::Timestamp::from_millisecond(at.as_millis()).unwrap());
                 assert_eq!(text(at), expected);
             }
@@ -314,7 +331,7 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        for text in ["2026-12-2", "2026-02-30", "2026-12-24T0", "20261224  "] {
+        for text in ["2026-12-2", "2026-02-30", "2026-12-24T0", "20261224  ", "1969-12-31"] {
             assert!(parse_day(text).is_err(), "{text}");
         }
     }

@@ -3,8 +3,9 @@
 mod journal_support;
 
 use farerush_engine::flight::{
-    Epoch, Event, Fingerprint, Flight, FlightId, IdempotencyKey, KeyOwner, OrderPlaced, OrderStatus, Outcome,
-    PassengerName, Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq, Timestamp,
+    Epoch, Event, Fingerprint, Flight, FlightId, FlightSnapshot, IdempotencyKey, KeyOwner, OrderPlaced,
+    OrderStatus, Outcome, PassengerName, Recorded, Request, SalePolicy, SaleSwitch, Salt, Seat, Seq,
+    TimeZoneName, Timestamp,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::codec::{
@@ -141,6 +142,7 @@ fn a_snapshot_that_was_written_before_anything_followed_its_orders_is_read() {
         old.requests.clear();
         old.waitlist.clear();
         old.forgotten_through = Seq(0);
+        old.definition.origin_time_zone = None;
         let extras = old.orders.iter_mut().filter_map(|order| order.extras.as_mut());
         extras.for_each(|extras| extras.payment_begun_at = None);
         let (mut bytes, mut longer) = (Vec::new(), Vec::new());
@@ -243,4 +245,44 @@ fn a_policy_takes_the_bytes_it_took_before_it_could_end_a_sale_before_departure(
     ] {
         assert!(record(too_long).is_err(), "what cannot be read is not written");
     }
+}
+
+#[test]
+fn a_flight_without_a_time_zone_takes_the_bytes_it_always_took_and_one_with_it_reads_back() {
+    let mut rng = Rng(11);
+    let flight_id = flight_id(0);
+    let mut snapshot = random_snapshot(&mut rng, &flight_id);
+    let event = |snapshot: &FlightSnapshot| {
+        let definition = Box::new(snapshot.definition.clone());
+        let event = Event::FlightCreated { definition, policy: snapshot.sale.policy };
+        let recorded = Recorded { seq: Seq(1), at: Timestamp::from_millis(0), event, cause: None };
+        let batch =
+            Batch { flight_id: flight_id.clone(), salt: Salt(7), epoch: Epoch(1), events: vec![recorded] };
+        let mut bytes = Vec::new();
+        encode_events_into(&mut bytes, &batch).unwrap();
+        let Record::Events { events, .. } = decode(&bytes).unwrap() else { panic!("not events") };
+        assert_eq!(events, batch.events);
+        bytes
+    };
+    let whole = |snapshot: &FlightSnapshot| {
+        let mut bytes = Vec::new();
+        encode_snapshot_into(&mut bytes, Epoch(1), snapshot).unwrap();
+        let Record::Snapshot { snapshot: read, .. } = decode(&bytes).unwrap() else { panic!("no snapshot") };
+        assert_eq!(*read, *snapshot);
+        bytes
+    };
+    snapshot.definition.origin_time_zone = None;
+    let (event_without, whole_without) = (event(&snapshot), whole(&snapshot));
+    let id_bytes = flight_id.as_str().len();
+    // The kind of the event, behind the difference of moments: a flight was created.
+    assert_eq!(event_without[28 + id_bytes + 1], 0);
+    snapshot.definition.origin_time_zone = Some(TimeZoneName::new("Asia/Taipei").unwrap());
+    let (event_with, whole_with) = (event(&snapshot), whole(&snapshot));
+    // In front of what is new, nothing but the kind of the event and what counts bytes has changed.
+    let new = "Asia/Taipei".len() + 1;
+    assert_eq!(event_with.len(), event_without.len() + new);
+    let body = 28 + id_bytes + 2;
+    assert_eq!(event_with[body..event_with.len() - 4 - new], event_without[body..event_without.len() - 4]);
+    assert_eq!(whole_with.len(), whole_without.len() + new + 1);
+    assert_eq!(whole_with[28..whole_with.len() - 5 - new], whole_without[28..whole_without.len() - 4]);
 }

@@ -2,7 +2,9 @@
 //! Never holds anything that a later version could compute differently.
 
 use super::cabin::{Cabin, Seats};
-use super::ids::{AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, Timestamp};
+use super::ids::{
+    AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, TimeZoneName, Timestamp,
+};
 use super::order::{Fingerprint, Passengers};
 use super::reseat::Reseated;
 use super::sale::{SalePolicy, SaleSwitch};
@@ -23,6 +25,8 @@ pub struct FlightDefinition {
     pub destination: CompactString,
     /// When it leaves.
     pub departs_at: Timestamp,
+    /// The time zone of the origin, by which its day is told; none in flights of before there was one.
+    pub origin_time_zone: Option<TimeZoneName>,
     /// Name of the aircraft template, if it was made from one.
     pub aircraft: Option<CompactString>,
     /// Its cabins; checked by `check_cabins`.

@@ -97,6 +97,28 @@ impl fmt::Display for AdminName {
     }
 }
 
+/// Longest name of a time zone, in characters.
+pub const TIME_ZONE_CHARS_MAX: usize = 64;
+
+/// The name of a time zone, such as `Asia/Taipei`: 1 to 64 letters, digits, `/`, `_`, `+` and `-`. Whether there is such a
+/// zone, those know who compute with it: the flight never does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TimeZoneName(CompactString);
+
+impl TimeZoneName {
+    /// Checks and wraps `text`.
+    pub fn new(text: &str) -> Result<Self, TextError> {
+        let allowed = "may only hold letters, digits, '/', '_', '+' and '-'";
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
+        checked(text, TIME_ZONE_CHARS_MAX, allowed, is_allowed).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A flight on a day, such as `FR101-20261224`: 1 to 40 letters, digits, `-` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlightId(CompactString);

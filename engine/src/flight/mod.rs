@@ -28,7 +28,7 @@ pub use decide::Decision;
 pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
     AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName,
-    RecordLocator, Reference, Salt, Seq, Timestamp,
+    RecordLocator, Reference, Salt, Seq, TimeZoneName, Timestamp,
 };
 pub use invariants::BrokenInvariant;
 pub use inventory::Flight;

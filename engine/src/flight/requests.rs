@@ -496,6 +496,9 @@ pub fn fingerprint_of_creation(
     print.field(31, definition.flight_number.as_bytes());
     print.field(32, definition.origin.as_bytes()).field(33, definition.destination.as_bytes());
     print.moment(34, Some(definition.departs_at));
+    if let Some(zone) = &definition.origin_time_zone {
+        print.field(37, zone.as_str().as_bytes());
+    }
     print.field(35, definition.aircraft.as_deref().unwrap_or_default().as_bytes());
     for cabin in &definition.cabins {
         print.cabin(cabin);

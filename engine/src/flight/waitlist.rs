@@ -594,6 +594,7 @@ mod tests {
             origin: "TPE".into(),
             destination: "NRT".into(),
             departs_at: at(1_000_000),
+            origin_time_zone: None,
             aircraft: None,
             cabins: vec![cabin],
             salt: Salt(7),

@@ -10,7 +10,7 @@ use farerush_engine::flight::decide::{DEPARTED, check_policy};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, IdempotencyKey, Layout,
-    PolicyChange, Refusal, SalePolicy, Salt, Timestamp,
+    PolicyChange, Refusal, SalePolicy, Salt, TimeZoneName, Timestamp,
 };
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
@@ -23,7 +23,9 @@ use crate::fields::{self, Errors, Fields, Value, one_of, text};
 use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
-use crate::{input, ops, render, time};
+use crate::time::Day;
+use crate::zones::{self, LocalTime};
+use crate::{input, ops, render};
 
 /// A flight to be created: what it is, its rules, and whether its sale is open from the start.
 #[derive(Debug)]
@@ -112,6 +114,7 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
     let origin = fields.required("origin", &mut errors, text(input::airport));
     let destination = fields.required("destination", &mut errors, text(input::airport));
     let departs_at = fields.required("departs_at", &mut errors, input::moment);
+    let origin_time_zone = time_zone(&mut fields, origin.as_deref(), &mut errors);
     if origin.is_some() && origin == destination {
         errors.add("destination", "must not be the origin");
     }
@@ -122,12 +125,16 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
     if !errors.is_empty() && departs_at.is_some_and(|at| at <= now) {
         errors.add("departs_at", DEPARTED);
     }
+    let local = departs_at.zip(origin_time_zone.as_ref()).map(|(at, zone)| LocalTime::at(at, zone.as_str()));
+    if local.is_some_and(|local| !local.is_writable()) {
+        errors.add("departs_at", "must be in the years 1970 to 9999, also by the clocks of its origin");
+    }
     errors.check()?;
     let missing = || Problem::invalid_field("flight_number", "must be given");
     let (flight_number, departs_at) = (flight_number.ok_or_else(missing)?, departs_at.ok_or_else(missing)?);
     let flight_id = match flight_id {
         Some(id) => id,
-        None => default_id(&flight_number, departs_at)?,
+        None => default_id(&flight_number, local.ok_or_else(missing)?.day())?,
     };
     let definition = FlightDefinition {
         flight_id,
@@ -135,6 +142,7 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
         origin: origin.ok_or_else(missing)?.into(),
         destination: destination.ok_or_else(missing)?.into(),
         departs_at,
+        origin_time_zone,
         aircraft: template.map(|template| template.name.into()),
         cabins,
         salt,
@@ -142,9 +150,27 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
     Ok(NewFlight { definition, policy, open })
 }
 
-/// `FR101-20261224`
-fn default_id(flight_number: &str, departs_at: Timestamp) -> Result<FlightId, Problem> {
-    let day = time::day_of(departs_at);
+/// The zone of the origin: as it is given, else that of the airport.
+fn time_zone(fields: &mut Fields<'_>, origin: Option<&str>, errors: &mut Errors) -> Option<TimeZoneName> {
+    const FIELD: &str = "origin_time_zone";
+    let is_given = fields.has(FIELD);
+    let given = fields.optional(FIELD, errors, text(zones::named));
+    if is_given {
+        return given;
+    }
+    let known = zones::of_airport(origin?).and_then(|zone| TimeZoneName::new(zone).ok());
+    if known.is_none() {
+        let origin = origin.unwrap_or_default();
+        let message = format!(
+            "must be given: no time zone is known for the airport {origin}; it is an IANA name, such as Asia/Taipei"
+        );
+        errors.add(FIELD, message);
+    }
+    known
+}
+
+/// `FR101-20261224`: the service day, which is the one at the origin.
+fn default_id(flight_number: &str, day: Day) -> Result<FlightId, Problem> {
     FlightId::new(&format!("{flight_number}-{:04}{:02}{:02}", day.year, day.month, day.day))
         .map_err(|error| Problem::invalid_field("flight_id", error.to_string()))
 }

@@ -26,7 +26,7 @@ use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
-use crate::render;
+use crate::{render, zones};
 
 /// How long the creation of a whole file is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -222,10 +222,14 @@ fn exists(line: &Line, mistakes: &mut Mistakes) {
     mistakes.add(line.number, "flight_id", format!("{} exists already", line.flight.definition.flight_id));
 }
 
-/// Whether a flight is the one described: rows that were added since do not matter.
+/// Whether a flight is the one described: rows that were added since do not matter, nor whether its zone was said or is
+/// that of the airport.
 fn is_same(flight: &FlightDefinition, wanted: &FlightDefinition) -> bool {
+    let (salt, cabins) = (flight.salt, flight.cabins.clone());
+    let origin_time_zone = flight.origin_time_zone.clone();
     flight.cabins.starts_with(&wanted.cabins)
-        && *flight == FlightDefinition { salt: flight.salt, cabins: flight.cabins.clone(), ..wanted.clone() }
+        && zones::of_flight(flight) == zones::of_flight(wanted)
+        && *flight == FlightDefinition { salt, cabins, origin_time_zone, ..wanted.clone() }
 }
 
 async fn create(app: &App, by: &AdminName, asked: Option<&Asked>, new: Vec<Line>) -> Result<(), Problem> {

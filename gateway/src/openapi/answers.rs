@@ -5,7 +5,7 @@ use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::{OrderStatus, SaleState};
 use farerush_engine::journal::Durability;
 
-use super::requests::{cabin_class, customer_id, flight_id};
+use super::requests::{cabin_class, customer_id, day, flight_id};
 use super::shape::{
     May, Member, Must, Shape, boolean, count, list, moment, named, object, one_of_words, or_null, string,
     text, whole,
@@ -86,6 +86,19 @@ fn flights() -> Vec<(&'static str, Shape)> {
             ("origin", Must, string().into(), "IATA code."),
             ("destination", Must, string().into(), "IATA code."),
             ("departs_at", Must, moment().into(), "In UTC."),
+            (
+                "departs_at_local",
+                Must,
+                moment().into(),
+                "The same moment, by the clocks of its origin and with their offset.",
+            ),
+            (
+                "service_date",
+                Must,
+                day().into(),
+                "The day that the calendar of its origin shows when it leaves.",
+            ),
+            ("origin_time_zone", Must, string().into(), "The time zone of its origin, an IANA name."),
             ("aircraft", Must, or_null(string()), "The type it was created from, if it was."),
             ("cabins", Must, list(named("Cabin")).into(), ""),
             ("capacity", Must, count().into(), "Seats, sold or not."),

@@ -41,7 +41,8 @@ fn order() -> Parameter {
 pub(super) fn a_flight() -> Value {
     json!({
         "flight_id": "DEMO1", "flight_number": "FR101", "origin": "TPE", "destination": "NRT",
-        "departs_at": "2026-12-24T08:00:00.000Z", "aircraft": "A320",
+        "departs_at": "2026-12-24T08:00:00.000Z", "departs_at_local": "2026-12-24T16:00:00.000+08:00",
+        "service_date": "2026-12-24", "origin_time_zone": "Asia/Taipei", "aircraft": "A320",
         "cabins": [{"cabin_class": "economy", "rows": [1, 30], "layout": "ABC DEF",
                     "fare": {"amount": 99_900, "currency": "TWD"}, "capacity": 180, "available": 178}],
         "capacity": 180, "available": 178, "seq": 2,
@@ -103,7 +104,11 @@ fn flights() -> Vec<Operation> {
             parameters: vec![
                 query("origin", airport(), "Only flights from this airport."),
                 query("destination", airport(), "Only flights to this airport."),
-                query("date", day(), "Only flights that depart on this day (UTC)."),
+                query(
+                    "date",
+                    day(),
+                    "Only flights that depart on this service day, by the calendar of their origin.",
+                ),
                 query("status", one_of_words(sale_states()), "Only flights whose sale is in this state."),
                 query("limit", limit(), "Most flights of the page."),
                 query("cursor", cursor(FLIGHT_PLACE), OPAQUE),

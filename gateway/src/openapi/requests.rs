@@ -6,7 +6,7 @@ use farerush_engine::flight::cabin::{
 };
 use farerush_engine::flight::ids::{
     CUSTOMER_ID_CHARS_MAX, FLIGHT_ID_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, PASSENGER_NAME_BYTES_MAX,
-    REFERENCE_CHARS_MAX,
+    REFERENCE_CHARS_MAX, TIME_ZONE_CHARS_MAX,
 };
 use farerush_engine::flight::sale::{
     CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX,
@@ -57,6 +57,11 @@ pub(super) fn request_timeout() -> ObjectBuilder {
 /// An airport's code, in either case.
 pub(super) fn airport() -> ObjectBuilder {
     text(3, 3, "^[A-Za-z]{3}$")
+}
+
+/// The name of a time zone.
+fn time_zone() -> ObjectBuilder {
+    text(1, TIME_ZONE_CHARS_MAX, "^[A-Za-z0-9/_+-]+$")
 }
 
 /// A day of the calendar.
@@ -306,12 +311,18 @@ fn new_flight(seats: Vec<Member>, description: &str) -> ObjectBuilder {
             "flight_id",
             May,
             or_null(flight_id()),
-            "Its id; `<flight_number>-<day of departure>` if nothing is said: `FR101-20261224`.",
+            "Its id; `<flight_number>-<service_date>` if nothing is said: `FR101-20261224`.",
         ),
         ("flight_number", Must, number.into(), "An airline's code and a number."),
         ("origin", Must, airport().into(), "IATA code."),
         ("destination", Must, airport().into(), "IATA code, not the origin's."),
-        ("departs_at", Must, a_moment().into(), "With an offset; kept in UTC."),
+        ("departs_at", Must, a_moment().into(), "In the future, with an offset; kept in UTC."),
+        (
+            "origin_time_zone",
+            May,
+            or_null(time_zone()),
+            "The time zone of the origin, an IANA name; that of the airport if nothing is said. Needed where none is known.",
+        ),
     ];
     members.extend(seats);
     members.push(("sale", May, or_null(strict("", sale)), "When and how its seats may be grabbed."));

@@ -156,7 +156,7 @@ pub(super) fn write_sold_out(json: &mut Json, view: &FlightView) {
     json.open().key("flight_id").plain(&definition.flight_id);
     json.key("flight_number").text(&definition.flight_number);
     json.key("origin").text(&definition.origin).key("destination").text(&definition.destination);
-    json.key("departs_at").time(definition.departs_at);
+    render::write_departure(json, definition);
     json.key("capacity").number(view.capacity).key("available").number(0).close();
 }
 

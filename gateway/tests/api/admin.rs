@@ -40,10 +40,10 @@ async fn a_flight_is_created_from_a_template() {
     let server = TestServer::start().await;
     let reply = server.admin("POST /v1/admin/flights", &flight(|_| ())).await;
     assert_eq!(reply.status, 201, "{reply:?}");
-    assert_eq!(reply.header("location"), Some("/v1/flights/FR777-20300506"));
+    assert_eq!(reply.header("location"), Some("/v1/flights/FR777-20300507"));
     let shown = reply.json();
     assert_eq!((&shown["capacity"], &shown["sale"]["state"]), (&180.into(), &"scheduled".into()));
-    assert_eq!(server.get("/v1/flights/FR777-20300506").await.json(), shown);
+    assert_eq!(server.get("/v1/flights/FR777-20300507").await.json(), shown);
     server.admin("POST /v1/admin/flights", &flight(|_| ())).await.is_problem(409, "FLIGHT_EXISTS");
     let by_class = flight(|flight| {
         flight["aircraft"] = "A321".into();

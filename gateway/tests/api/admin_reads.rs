@@ -75,7 +75,7 @@ async fn a_file_of_either_kind_becomes_flights_that_sell() {
     assert_eq!(reply.status, 201, "{reply:?}");
     assert_eq!(
         reply.json(),
-        json!({"dry_run": false, "created": 2, "skipped": 0, "flights": ["FR701-20300506", "FR702-20300506"]})
+        json!({"dry_run": false, "created": 2, "skipped": 0, "flights": ["FR701-20300507", "FR702-20300507"]})
     );
     let file = format!("{COLUMNS}\r\n{}{}", csv_line("FR703"), csv_line("FR704"));
     let dry = import(&server, "?dry_run=true", "text/csv", &file).await;
@@ -85,9 +85,9 @@ async fn a_file_of_either_kind_becomes_flights_that_sell() {
     let reply = import(&server, "", "text/csv; charset=utf-8", &file).await;
     assert_eq!(reply.status, 201, "{reply:?}");
     assert_eq!(flights(&server).await, before + 4);
-    let order = server.grab("FR704-20300506", r#"{"customer_id":"u","quantity":2}"#).await;
+    let order = server.grab("FR704-20300507", r#"{"customer_id":"u","quantity":2}"#).await;
     assert_eq!(order["total"]["amount"], 9980);
-    let audit = server.admin("GET /v1/admin/flights/FR704-20300506/audit", "").await.json();
+    let audit = server.admin("GET /v1/admin/flights/FR704-20300507/audit", "").await.json();
     assert_eq!(audit["events"][0]["kind"], "flight_created");
     assert!(audit["events"][0]["by"].is_string(), "{audit}");
 }
@@ -151,7 +151,7 @@ async fn a_file_that_is_sent_again_does_no_harm() {
     let more = format!("{lines}{}\n", json_line("FR703"));
     let skipped = import(&server, "?existing=skip", ndjson, &more).await;
     assert_eq!((skipped.status, &skipped.json()["skipped"]), (201, &2.into()), "{skipped:?}");
-    assert_eq!(skipped.json()["flights"], json!(["FR703-20300506"]));
+    assert_eq!(skipped.json()["flights"], json!(["FR703-20300507"]));
     let mut other = json_line("FR701");
     other["destination"] = "KIX".into();
     import(&server, "?existing=skip", ndjson, &other.to_string()).await.is_problem(400, "INVALID_REQUEST");

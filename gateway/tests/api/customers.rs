@@ -40,12 +40,13 @@ async fn the_demo_flights_are_on_sale_and_paged_by_departure() {
 async fn a_flight_shows_all_its_members() {
     let server = TestServer::start().await;
     let flight = server.get("/v1/flights/DEMO1").await.json();
-    let day = flight["departs_at"].as_str().unwrap()[..10].to_owned();
+    let day = flight["departs_at_local"].as_str().unwrap()[..10].to_owned();
     assert_eq!(
         flight,
         json!({
             "flight_id": "DEMO1", "flight_number": "FR101", "origin": "TPE", "destination": "NRT",
-            "departs_at": flight["departs_at"], "aircraft": "A320",
+            "departs_at": flight["departs_at"], "departs_at_local": flight["departs_at_local"],
+            "service_date": day, "origin_time_zone": "Asia/Taipei", "aircraft": "A320",
             "cabins": [{
                 "cabin_class": "economy", "rows": [1, 30], "layout": "ABC DEF",
                 "fare": {"amount": 99900, "currency": "TWD"}, "capacity": 180, "available": 180

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use farerush::{serve, time};
+use farerush_engine::actor::Located;
+use farerush_engine::flight::{FlightDefinition, FlightId, SalePolicy};
 use serde_json::{Value, json};
 
 use crate::client::{Reply, TOKEN, TestServer, settings};
@@ -220,4 +222,172 @@ async fn a_sale_closes_as_many_minutes_before_departure_as_was_said() {
     }
     assert_eq!(change("30").await.json()["sale"]["state"], "open");
     server.grab("SOON", grab).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_past_six_on_the_first_of_march_in_taipei_is_a_flight_of_the_first_of_march() {
+    let server = TestServer::start().await;
+    let early = described("FR711", &json!({"departs_at": "2027-03-01T06:30:00+08:00"}));
+    let flight = create(&server, &early).await;
+    assert_eq!(flight.status, 201, "{flight:?}");
+    let flight = flight.json();
+    assert_eq!(
+        (&flight["flight_id"], &flight["service_date"], &flight["origin_time_zone"]),
+        (&"FR711-20270301".into(), &"2027-03-01".into(), &"Asia/Taipei".into())
+    );
+    assert_eq!(
+        (&flight["departs_at"], &flight["departs_at_local"]),
+        (&"2027-02-28T22:30:00.000Z".into(), &"2027-03-01T06:30:00.000+08:00".into())
+    );
+    // The next day's, two hours later in UTC's day of the first, stands beside it; so does the day before's.
+    for (departs_at, id) in
+        [("2027-03-02T08:30:00+08:00", "FR711-20270302"), ("2027-02-28T06:30:00+08:00", "FR711-20270228")]
+    {
+        let other = create(&server, &described("FR711", &json!({"departs_at": departs_at}))).await;
+        assert_eq!((other.status, &other.json()["flight_id"]), (201, &id.into()), "{other:?}");
+    }
+    create(&server, &early).await.is_problem(409, "FLIGHT_EXISTS");
+    assert_eq!(server.get("/v1/flights/FR711-20270301").await.json()["service_date"], "2027-03-01");
+}
+
+/// The ids of the flights of a service day.
+async fn of_day(server: &TestServer, day: &str) -> Vec<String> {
+    let list = server.get(&format!("/v1/flights?date={day}&limit=200")).await.json();
+    let flights = list["flights"].as_array().unwrap_or_else(|| panic!("{list}"));
+    flights.iter().map(|flight| flight["flight_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_is_the_day_at_the_origin_from_its_first_to_its_last_moment_wherever_that_is() {
+    let server = TestServer::start().await;
+    // (origin, its offset): the furthest east, the furthest west, and two whose clocks are turned.
+    for (number, origin, first, last) in [
+        ("FR1", "CXI", "2031-05-05T00:00:00.000+14:00", "2031-05-05T23:59:59.999+14:00"),
+        ("FR2", "PPG", "2031-06-05T00:00:00.000-11:00", "2031-06-05T23:59:59.999-11:00"),
+        ("FR3", "JFK", "2031-03-09T00:00:00.000-05:00", "2031-03-09T23:59:59.999-04:00"),
+        ("FR4", "LHR", "2031-10-26T00:00:00.000+01:00", "2031-10-26T23:59:59.999Z"),
+    ] {
+        let at = |id: &str, departs_at: String| {
+            let change = json!({"flight_id": id, "origin": origin, "departs_at": departs_at});
+            described(number, &change)
+        };
+        let (first, last) = (time::parse(first).unwrap(), time::parse(last).unwrap());
+        let day = [
+            ("before", first.plus_millis(-1)),
+            ("first", first),
+            ("last", last),
+            ("after", last.plus_millis(1)),
+        ];
+        let mut dates = Vec::new();
+        for (name, departs_at) in day {
+            let created = create(&server, &at(&format!("{number}-{name}"), time::text(departs_at))).await;
+            assert_eq!(created.status, 201, "{created:?}");
+            let flight = created.json();
+            dates.push(flight["service_date"].as_str().unwrap().to_owned());
+            let local = flight["departs_at_local"].as_str().unwrap();
+            assert_eq!((&local[..10], time::parse(local)), (dates.last().unwrap().as_str(), Ok(departs_at)));
+        }
+        assert!(dates[0] < dates[1] && dates[1] == dates[2] && dates[2] < dates[3], "{origin}: {dates:?}");
+        assert_eq!(of_day(&server, &dates[0]).await, [format!("{number}-before")]);
+        assert_eq!(of_day(&server, &dates[1]).await, [format!("{number}-first"), format!("{number}-last")]);
+        assert_eq!(of_day(&server, &dates[3]).await, [format!("{number}-after")]);
+        // The next origin has days of its own.
+        for name in ["before", "first", "last", "after"] {
+            let id = FlightId::new(&format!("{number}-{name}")).unwrap();
+            assert!(matches!(server.running.app.engine.find(&id), Located::Here(_)), "{id}");
+        }
+    }
+    for bad in ["2031-05-5", "20310505", "2031-05-05T00:00:00Z", "2031-02-29", "today", ""] {
+        let problem = server.get(&format!("/v1/flights?date={bad}")).await.is_problem(400, "INVALID_REQUEST");
+        assert_eq!(problem["errors"][0]["field"], "date", "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_airport_that_nobody_knows_needs_its_time_zone_said() {
+    let server = TestServer::start().await;
+    let from = |change: &Value| {
+        let mut flight = described("FR5", &json!({"origin": "QQQ", "departs_at": "2031-03-01T00:30:00Z"}));
+        flight.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        flight
+    };
+    for (change, says) in [
+        (json!({}), "no time zone is known for the airport QQQ"),
+        (json!({"origin_time_zone": null}), "no time zone is known for the airport QQQ"),
+        (json!({"origin_time_zone": "Mars/Olympus_Mons"}), "IANA"),
+        (json!({"origin_time_zone": "+08:00"}), "IANA"),
+        (json!({"origin_time_zone": 8}), ""),
+        (json!({"origin": "TPE", "origin_time_zone": "Mars/Olympus_Mons"}), "IANA"),
+    ] {
+        let problem = create(&server, &from(&change)).await.is_problem(400, "INVALID_REQUEST");
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!((errors.len(), &errors[0]["field"]), (1, &"origin_time_zone".into()), "{problem}");
+        assert!(errors[0]["message"].as_str().unwrap().contains(says), "{problem}");
+    }
+    let created = create(&server, &from(&json!({"origin_time_zone": "america/new_york"}))).await;
+    let flight = created.json();
+    assert_eq!(
+        (created.status, &flight["flight_id"], &flight["origin_time_zone"]),
+        (201, &"FR5-20310228".into(), &"America/New_York".into()),
+        "{created:?}"
+    );
+    // What is said outweighs what is known.
+    let said = json!({"origin": "TPE", "origin_time_zone": "Pacific/Kiritimati", "departs_at": "2031-03-01T12:00:00Z"});
+    let flight = create(&server, &from(&said)).await.json();
+    assert_eq!(flight["departs_at_local"], "2031-03-02T02:00:00.000+14:00", "{flight}");
+    // Files of flights have it, too.
+    let file = "flight_number,origin,destination,departs_at,origin_time_zone,aircraft,fare,currency\n\
+                FR6,QQQ,NRT,2031-01-01T00:00:00Z,Asia/Tokyo,AT76,1,TWD\n\
+                FR7,QQQ,NRT,2031-01-01T00:00:00Z,,AT76,1,TWD\n";
+    let problem = import(&server, "text/csv", file).await.is_problem(400, "INVALID_REQUEST");
+    let errors = problem["errors"].as_array().unwrap();
+    assert_eq!((errors.len(), &errors[0]["line"]), (1, &3.into()), "{problem}");
+    assert_eq!(errors[0]["field"], "origin_time_zone", "{problem}");
+    // A day that has no four digits for its year anywhere near is none.
+    let late = create(&server, &described("FR8", &json!({"departs_at": "9999-12-31T23:00:00Z"}))).await;
+    assert_eq!(late.is_problem(400, "INVALID_REQUEST")["errors"][0]["field"], "departs_at");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flight_of_before_there_were_time_zones_keeps_its_id_and_has_its_airports() {
+    let server = TestServer::start().await;
+    let known = server.running.app.engine.find(&FlightId::new("DEMO1").unwrap());
+    let Located::Here(known) = known else { panic!("no demo flight") };
+    let departs_at = time::parse("2031-02-28T22:30:00Z").unwrap();
+    for (id, origin, zone, local) in [
+        ("FR1-20310228", "TPE", "Asia/Taipei", "2031-03-01T06:30:00.000+08:00"),
+        ("FR2-20310228", "QQQ", "UTC", "2031-02-28T22:30:00.000+00:00"),
+    ] {
+        let definition = FlightDefinition {
+            flight_id: FlightId::new(id).unwrap(),
+            origin: origin.into(),
+            origin_time_zone: None,
+            departs_at,
+            ..(*known.view().definition).clone()
+        };
+        server.running.app.engine.create(definition, SalePolicy::default(), true).await.unwrap();
+        let flight = server.get(&format!("/v1/flights/{id}")).await.json();
+        assert_eq!(
+            (&flight["flight_id"], &flight["origin_time_zone"], &flight["departs_at_local"]),
+            (&id.into(), &zone.into(), &local.into())
+        );
+        assert!(of_day(&server, &local[..10]).await.contains(&id.to_owned()));
+    }
+    // The same file as ever finds its flight, though it says no zone either.
+    let line = json!({
+        "flight_id": "FR1-20310228", "flight_number": "FR101", "origin": "TPE", "destination": "NRT",
+        "departs_at": "2031-02-28T22:30:00Z", "aircraft": "A320", "fare": {"amount": 99900, "currency": "TWD"}});
+    let authorization = format!("Bearer {TOKEN}");
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/x-ndjson")];
+    let again = server.send("POST /v1/admin/flights/import?existing=skip", &headers, &line.to_string()).await;
+    assert_eq!((again.status, &again.json()["skipped"]), (200, &1.into()), "{again:?}");
+    let TestServer { running, data_dir, .. } = server;
+    assert!(running.stop(Duration::from_secs(9)).await);
+    let running = serve::start(settings(&data_dir, &[])).await.unwrap();
+    let server = TestServer { address: running.address, running, data_dir };
+    let flight = server.get("/v1/flights/FR1-20310228").await.json();
+    assert_eq!(
+        (&flight["origin_time_zone"], &flight["service_date"]),
+        (&"Asia/Taipei".into(), &"2031-03-01".into())
+    );
 }

@@ -91,6 +91,37 @@ fn filters_land_in_the_address_and_come_back_with_it() {
 }
 
 #[test]
+fn a_departure_is_shown_by_the_clocks_of_its_origin_and_says_which() {
+    let stage = Stage::empty();
+    // From places that the pages have no name for, in the last hours of a day in UTC, and in the first.
+    for (id, origin, departs_at) in [
+        ("EAST", "KTM", "2030-12-24T18:20:00Z"),
+        ("WEST", "PPG", "2030-12-25T00:10:00Z"),
+        ("HOME", "TPE", "2030-12-24T22:30:00Z"),
+    ] {
+        stage.flight(id, 1, &json!({"origin": origin, "departs_at": departs_at}));
+    }
+    // Wherever the visitor is: the browser's own zone is UTC, or the machine's.
+    for (languages, first_word) in [("en", "Tuesday"), ("zh-TW", "星期二"), ("zh-CN", "星期二")] {
+        let browser = Browser::open(&stage.site(), Look::DESK.speaking(languages));
+        browser.goes_to("/");
+        for (id, time, day, offset) in [
+            ("EAST", "00:05", "25", "UTC+5:45"),
+            ("WEST", "13:10", "24", "UTC-11"),
+            ("HOME", "06:30", "25", "UTC+8"),
+        ] {
+            browser.reads(&format!("[data-flight={id}] .time"), time);
+            let row = browser.text(&format!("[data-flight={id}] .time"));
+            assert!(row.contains(day) && row.contains(offset), "{id}: {row}");
+        }
+        browser.goes_to("/flights/WEST");
+        browser.reads("main", "Pacific/Pago_Pago, UTC-11");
+        browser.reads("main", "13:10");
+        browser.reads("main", first_word);
+    }
+}
+
+#[test]
 fn the_board_follows_the_sale() {
     let stage = Stage::empty();
     stage.flight("FOLLOW", 1, &json!({}));

@@ -1,7 +1,7 @@
 // What the admin's views are made of: fields that show their own errors, buttons that work, tables, questions, files.
 import { Problem, admin, change, get } from "./api.js";
 import { $, announce, h, put } from "./dom.js";
-import { at, here, minorDigits } from "./format.js";
+import { departure as leaves, here, minorDigits, offset } from "./format.js";
 import { has, t } from "./words.js";
 
 let fields = 0;
@@ -183,7 +183,7 @@ export function saleTag({ sale, available }) {
 }
 
 /** When a flight leaves, there; and a moment where the visitor is. */
-export const departure = (flight) => at(flight.departs_at, flight.origin);
+export const departure = (flight) => `${leaves(flight)} (${offset(flight)})`;
 export const when = (moment) => here(moment, { dateStyle: "short", timeStyle: "medium" });
 
 /** Does something again and again while the page is looked at, each time so long after the last, or as it says; gives what ends it. */

@@ -116,12 +116,12 @@ export function create(place) {
   const rules = saleRules("sale.", { max_seats_per_order: 9, max_seats_per_customer: 9, hold_seconds: 600, payment_grace_seconds: 120, closes_before_minutes: 0 });
   const airport = (name) => field(name, { list: "airports", maxlength: "3", size: "5" });
   const about = h("div", null, fieldset(field("flight_number", { placeholder: "FR101" }), airport("origin"), airport("destination"),
-    field("departs_at", { type: "datetime-local" }), field("flight_id", { word: "w.id" })));
+    field("departs_at", { type: "datetime-local" }), field("origin_time_zone", { placeholder: "Asia/Taipei" }), field("flight_id", { word: "w.id" })));
   const state = choice(["scheduled", "open"].map((name) => [name, t(`sale.${name}`)]));
   const part = (word, ...content) => h("fieldset", null, h("legend", null, t(word)), content);
   const sheet = form("create", async (said) => {
     const given = Object.fromEntries([...about.querySelectorAll("[name]")].filter(({ value }) => value.trim()).map(({ name, type, value }) =>
-      [name, type === "datetime-local" ? utcTime(value) : name === "flight_id" ? value.trim() : value.trim().toUpperCase()]));
+      [name, type === "datetime-local" ? utcTime(value) : ["flight_id", "origin_time_zone"].includes(name) ? value.trim() : value.trim().toUpperCase()]));
     const flight = await send(said, "POST", "/v1/admin/flights", { ...given, ...plan.body(), sale: { state: state.value, ...rules.read() } });
     location.hash = link(flight.flight_id).hash;
   }, part("w.flight_id", about), part("w.seats", plan.element), part("w.sale", fieldset(field("sale.state", { control: state, word: "w.status" })), rules.element), timesHint());

@@ -4,7 +4,7 @@ import "./words-parts.js";
 import { change, get, newKey, serverNow } from "./api.js";
 import { city } from "./airports.js";
 import { announce, h, put, svg } from "./dom.js";
-import { at, left, money } from "./format.js";
+import { departure, left, money, zone } from "./format.js";
 import { t } from "./words.js";
 
 const TAGS = { held: "warn", confirmed: "good", cancelled: "dim", expired: "bad" };
@@ -91,7 +91,7 @@ class BoardingPass extends HTMLElement {
       h("header", null, this.#title, h("span", { class: `tag ${TAGS[status]}`, "data-test": "order-status" }, t(`order.${status}`))),
       h("div", { class: "leg" },
         flight && h("div", { class: "route" }, end(flight.origin), plane(), end(flight.destination)),
-        h("dl", null, flight && fact("pass.departs", at(flight.departs_at, flight.origin)), fact("pass.total", money(total))),
+        h("dl", null, flight && fact("pass.departs", `${departure(flight)} (${zone(flight)})`), fact("pass.total", money(total))),
         h("ol", { "aria-label": t("pass.seats") }, seats.map(({ seat, cabin_class: cabin, passenger }, index) => h("li", null,
           h("b", { class: "mono" }, seat), h("span", null, passenger?.name ?? t("pass.passenger", { number: index + 1 })),
           h("small", null, cabin ? t(`cabin.${cabin}`) : ""))))),

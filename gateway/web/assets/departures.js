@@ -1,9 +1,9 @@
 // `/`: the flights as a departures board. What is asked for stands in the address; what is on screen is kept up to date.
 import { begin } from "./chrome.js";
-import { city, codes, zone } from "./airports.js";
+import { city, codes } from "./airports.js";
 import { get, serverNow } from "./api.js";
 import { $, h, put } from "./dom.js";
-import { at, here, left, money, route } from "./format.js";
+import { closing, departure, here, left, money, offset, route } from "./format.js";
 import { t } from "./words.js";
 import "./words-departures.js";
 
@@ -30,7 +30,7 @@ const airport = (code) => (codes.includes(code) ? `${city(code)} (${code})` : co
 put($("#airports"), codes.map((code) => h("option", { value: airport(code) })));
 
 let wanted = {};
-/** Each `{day, cursor, next, flights, body}`: where it begins, where the next one does, what it has, its part of the table. */
+/** Each `{cursor, next, flights, body}`: where it begins, where the next one does, what it has, its part of the table. */
 let pages = [];
 const rows = new Map();
 let reading = new AbortController();
@@ -91,15 +91,11 @@ addEventListener("popstate", readAddress);
 
 // ---- Pages of flights.
 
-/** The API's days are UTC's, people's are those of the airport: one of theirs lies within three of UTC's. */
-const days = () => (wanted.date ? [-1, 0, 1].map((step) => new Date(Date.parse(wanted.date) + step * DAY).toISOString().slice(0, 10)) : [""]);
-
-const isWanted = ({ departs_at: departs, origin }) => (wanted.date
-  ? new Date(departs).toLocaleDateString("sv", { timeZone: zone(origin) ?? "UTC" }) === wanted.date
-  : Date.parse(departs) > serverNow());
+/** A day is shown whole, everything else from now on. */
+const isWanted = ({ departs_at: departs }) => wanted.date || Date.parse(departs) > serverNow();
 
 async function read(page) {
-  const asked = { ...wanted, date: days()[page.day], cursor: page.cursor, limit: PAGE };
+  const asked = { ...wanted, cursor: page.cursor, limit: PAGE };
   const query = new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
   const { flights, next_cursor: next } = await get(`/v1/flights?${query}`, { signal: reading.signal });
   Object.assign(page, { flights: flights.filter(isWanted), next });
@@ -107,9 +103,8 @@ async function read(page) {
 
 /** Where the page after this one begins, if there is one. */
 function after(page) {
-  if (page?.next) return { day: page.day, cursor: page.next };
-  const day = page ? page.day + 1 : 0;
-  return day < days().length && { day, cursor: "" };
+  if (!page) return { cursor: "" };
+  return page.next && { cursor: page.next };
 }
 
 /** Reads pages until there is about one page more to show. */
@@ -253,11 +248,11 @@ function makeRow(flight) {
   const board = (text = "") => flaps(h("span", { class: "flaps", "aria-hidden": "true" }), text);
   const unseen = (text) => h("span", { class: "unseen" }, text);
   const small = (...children) => h("small", null, ...children);
-  const time = at(flight.departs_at, flight.origin, { timeStyle: "short" });
+  const time = departure(flight, { timeStyle: "short" });
   const [price, state, count] = [h("b"), h("b"), h("b")];
   const [seats, seatsSaid, what, bar, change] = [board(), unseen(), h("span"), h("s"), h("em", { "aria-hidden": "true" })];
   const cells = {
-    time: [board(time), unseen(time), small(at(flight.departs_at, flight.origin, { weekday: "short", month: "short", day: "numeric" }))],
+    time: [board(time), unseen(time), small(departure(flight, { weekday: "short", month: "short", day: "numeric" }), " · ", offset(flight))],
     flight: [h("a", { href: `/flights/${encodeURIComponent(flight.flight_id)}` }, board(flight.flight_number), unseen(`${flight.flight_number} ${route(flight)}`)), small(flight.aircraft ?? "")],
     destination: [h("b", null, city(flight.destination)), small(t("dep.from", { city: city(flight.origin) }))],
     price: [price],
@@ -289,10 +284,12 @@ function makeRow(flight) {
 
   /** Counts down; true in the second in which what was awaited happens. */
   function countdown(moment) {
-    const { opens_at: opens, closes_at: closes } = now.sale;
+    const { opens_at: opens, closes_at: closes, closes_before_minutes: before } = now.sale;
     const isAwaited = row.dataset.state === "scheduled";
-    const end = isAwaited ? opens : now.sale.state === "open" && now.available && closes;
-    const rest = end && Date.parse(end) - moment;
+    // Every sale closes when its flight leaves: that is told on the last day, an earlier end always.
+    const closesAt = now.sale.state === "open" && now.available && closing(now);
+    const end = isAwaited ? opens && Date.parse(opens) : (closes || before || closesAt - moment < DAY) && closesAt;
+    const rest = end && end - moment;
     count.textContent = rest > 0 ? left(rest) : "";
     const word = !isAwaited ? rest > 0 && "closes" : !end ? "unknown" : rest > 0 ? "opens" : "opening";
     what.textContent = word ? t(`dep.${word}`) : "";

@@ -7,7 +7,7 @@ import "./seat-map.js";
 import { change, customer, get, newKey, serverNow } from "./api.js";
 import { $, announce, h, put } from "./dom.js";
 import { Waitlist } from "./flight-wait.js";
-import { at, here, left, money, number, route } from "./format.js";
+import { closing, departure, here, left, money, number, route, zone } from "./format.js";
 import { follow, modelOf } from "./live.js";
 import { t } from "./words.js";
 
@@ -134,8 +134,8 @@ function say(text, style = "", offers = []) {
 /** Facts and cabins change with the flight and its sale, not with every seat. */
 function describe() {
   const fact = (word, value) => value && h("div", null, h("dt", null, t(word)), h("dd", null, value));
-  put(view.facts, fact("pass.departs", at(flight.departs_at, flight.origin, { dateStyle: "full", timeStyle: "short" })), fact("flight.aircraft", flight.aircraft),
-    fact("flight.opens", sale.state === "scheduled" && sale.opens_at && here(sale.opens_at)), fact("flight.closes", sale.closes_at && here(sale.closes_at)),
+  put(view.facts, fact("pass.departs", `${departure(flight, { dateStyle: "full", timeStyle: "short" })} (${zone(flight)})`), fact("flight.aircraft", flight.aircraft),
+    fact("flight.opens", sale.state === "scheduled" && sale.opens_at && here(sale.opens_at)), fact("flight.closes", (sale.closes_at || sale.closes_before_minutes > 0) && here(closing({ ...flight, sale }))),
     fact("flight.hold", sale.hold_seconds > 0 && (sale.hold_seconds % MINUTE ? unit(sale.hold_seconds, "second") : unit(sale.hold_seconds / MINUTE, "minute"))));
   const classes = [...new Set(flight.cabins.map(({ cabin_class: name }) => name))];
   view.counts = {};

@@ -1,6 +1,6 @@
 // Money, times and places as people write them.
 
-import { city, zone } from "./airports.js";
+import { city } from "./airports.js";
 import { language, t } from "./words.js";
 
 /** Money in minor units: `{amount: 99900, currency: "TWD"}`. */
@@ -16,10 +16,25 @@ export function money({ amount, currency }) {
 export const minorDigits = (currency) =>
   new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
 
-/** A moment at an airport, in its own time. */
-export function at(moment, airport, options = { dateStyle: "medium", timeStyle: "short" }) {
-  return new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options, timeZone: zone(airport) ?? "UTC" }).format(new Date(moment));
+/** When a flight leaves, by the clocks of its origin: as the API gives it, whatever zones this browser knows. */
+export function departure({ departs_at_local: local }, options = { dateStyle: "medium", timeStyle: "short" }) {
+  const shown = new Date(local.replace(/([+-]\d\d:\d\d|Z)$/, "Z"));
+  return new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options, timeZone: "UTC" }).format(shown);
 }
+
+/** How far those clocks are from UTC: `UTC+8`, `UTC+5:45`, `UTC`. */
+export function offset({ departs_at_local: local }) {
+  const [, sign, hours, minutes] = /([+-])(\d\d):(\d\d)$/.exec(local);
+  const size = `${Number(hours)}${minutes === "00" ? "" : `:${minutes}`}`;
+  return size === "0" ? "UTC" : `UTC${sign}${size}`;
+}
+
+/** The same with the zone's name: `Asia/Taipei, UTC+8`. */
+export const zone = (flight) => [...new Set([flight.origin_time_zone, offset(flight)])].join(", ");
+
+/** When a flight's sale closes by itself, in ms since 1970: never after it leaves. */
+export const closing = ({ departs_at: departs, sale }) =>
+  Math.min(sale.closes_at ? Date.parse(sale.closes_at) : Infinity, Date.parse(departs) - sale.closes_before_minutes * 60_000);
 
 /** A moment where the visitor is. */
 export const here = (moment, options = { dateStyle: "medium", timeStyle: "medium" }) =>

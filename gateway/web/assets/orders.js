@@ -3,7 +3,7 @@ import { begin } from "./chrome.js";
 import { change, customer, get, newKey, serverNow } from "./api.js";
 import "./boarding-pass.js";
 import { $, announce, h, put } from "./dom.js";
-import { at, left, money, route } from "./format.js";
+import { departure, left, money, offset, route } from "./format.js";
 import { follow } from "./live.js";
 import "./seat-map.js";
 import { t } from "./words.js";
@@ -190,7 +190,7 @@ function line(order) {
     h("a", { href: address({ order: order.order_id }), onclick },
       h("b", { class: "mono locator" }, order.record_locator), h("span", { class: `tag ${TONES[order.status]}` }, t(`order.${order.status}`)),
       h("b", { class: "name" }, nameOf(order.flight_id)),
-      h("span", { class: "dim" }, flight && at(flight.departs_at, flight.origin)), h("span", null, money(order.total)),
+      h("span", { class: "dim" }, flight && `${departure(flight)} (${offset(flight)})`), h("span", null, money(order.total)),
       h("span", { class: "mono" }, order.seats.map(({ seat }) => seat).join(" ")),
       isHeld && h("span", { class: "hold" }, t("ord.pay"), " ", h("b", { class: "mono", role: "timer" }))));
 }
@@ -387,7 +387,7 @@ async function offer() {
   const { flights: found } = await get(`/v1/flights?status=open&limit=${READ}`);
   const { value } = $("#flight");
   put($("#flight"), found.filter((flight) => flight.available && Date.parse(flight.departs_at) > serverNow()).map((flight) => option(flight.flight_id,
-    [flight.flight_number, route(flight), at(flight.departs_at, flight.origin, { dateStyle: "medium" }), t("seats", { count: flight.available })].join(" · "))));
+    [flight.flight_number, route(flight), departure(flight, { dateStyle: "medium" }), t("seats", { count: flight.available })].join(" · "))));
   if (value) $("#flight").value = value;
 }
 

@@ -56,6 +56,7 @@ w.flight_number|Flight number|航班號碼|航班号
 w.origin|From|出發地|出发地
 w.destination|To|目的地
 w.departs_at|Departure|起飛時間|起飞时间
+w.origin_time_zone|Time zone of the origin|出發地時區|出发地时区
 w.route|Route|航線|航线
 w.sale|Sale|販售|销售
 w.available|Free seats|剩餘座位|剩余座位
@@ -114,6 +115,8 @@ wrong.must be [first, last] with||起始排不得大於最後一排，須在 1 �
 wrong.must be upper-case letters without||請用大寫字母（不含 I），走道以一個空格表示，例如 ABC DEF。|请用大写字母（不含 I），过道用一个空格表示，例如 ABC DEF。
 wrong.must be the three upper-case||請填三個大寫字母的 ISO 4217 幣別代碼。|请填三个大写字母的 ISO 4217 币种代码。
 wrong.must be given|Please fill this in.|請填寫。|请填写。
+wrong.must be given: no time|The time zone of this airport is not known: give it, such as Asia/Taipei.|不知道此機場的時區，請填寫，例如 Asia/Taipei。|不知道此机场的时区，请填写，例如 Asia/Taipei。
+wrong.must be the IANA name||請填 IANA 時區名稱，例如 Asia/Taipei。|请填 IANA 时区名称，例如 Asia/Taipei。
 wrong.must be in the future:|The flight must not have left yet.|班機尚未起飛才能建立。|航班必须尚未起飞。
 wrong.must not be the origin|Must differ from the origin.|不能與出發地相同。|不能与出发地相同。
 own.cabins|Own cabins|自訂艙等|自定义舱位

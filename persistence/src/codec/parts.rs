@@ -57,6 +57,8 @@ impl DefinitionRecord<'_> {
             origin: self.origin.into(),
             destination: self.destination.into(),
             departs_at: Timestamp::from_millis(self.departs_at),
+            // It stands elsewhere in the record, where there is one.
+            origin_time_zone: None,
             aircraft: self.aircraft.map(Into::into),
             cabins,
             salt: Salt(self.salt),

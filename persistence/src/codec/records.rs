@@ -8,7 +8,7 @@ use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
     AdminName, CabinsChange, Cause, ClosedForGood, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot,
     IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Reference,
-    Request, Sale, Seq, Timestamp, WaitlistNo,
+    Request, Sale, Seq, TimeZoneName, Timestamp, WaitlistNo,
 };
 
 use super::outcome::{OutcomeRecord, ReseatedRecord};
@@ -83,6 +83,8 @@ pub(super) enum EventRecord<'a> {
     Forgotten {
         through: u64,
     },
+    /// `FlightCreated` with the time zone of the origin.
+    FlightCreatedIn(DefinitionRecord<'a>, PolicyRecord, &'a str),
 }
 
 /// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
@@ -108,6 +110,8 @@ pub(super) enum RestRecord<'a> {
     },
     /// Up to which event things that are over were forgotten early.
     Forgotten { through: u64 },
+    /// The time zone of the flight's origin.
+    TimeZone(&'a str),
 }
 
 impl<'a> RestRecord<'a> {
@@ -121,7 +125,8 @@ impl<'a> RestRecord<'a> {
         let waitlist = snapshot.waitlist.iter().map(|entry| Self::Waiting(WaitlistRecord::from(entry)));
         let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
         let forgotten = forgotten.map(|through| Self::Forgotten { through });
-        payments.chain(requests).chain(waitlist).chain(forgotten)
+        let zone = snapshot.definition.origin_time_zone.iter().map(|zone| Self::TimeZone(zone.as_str()));
+        payments.chain(requests).chain(waitlist).chain(forgotten).chain(zone)
     }
 
     fn of_request(request: &'a Request) -> Self {
@@ -173,6 +178,7 @@ impl<'a> RestRecord<'a> {
                 order: order.map(OrderNo),
             }),
             Self::Waiting(entry) => snapshot.waitlist.push(entry.restore()?),
+            Self::TimeZone(zone) => snapshot.definition.origin_time_zone = Some(TimeZoneName::new(zone)?),
         }
         Ok(())
     }
@@ -207,7 +213,11 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
     fn from(event: &'a Event) -> Self {
         match event {
             Event::FlightCreated { definition, policy } => {
-                Self::FlightCreated(DefinitionRecord::from(&**definition), PolicyRecord::from(policy))
+                let (what, rules) = (DefinitionRecord::from(&**definition), PolicyRecord::from(policy));
+                match &definition.origin_time_zone {
+                    None => Self::FlightCreated(what, rules),
+                    Some(zone) => Self::FlightCreatedIn(what, rules, zone.as_str()),
+                }
             }
             Event::SaleSwitched { switch, policy } => {
                 Self::SaleSwitched(switch_to_byte(*switch), PolicyRecord::from(policy))
@@ -277,6 +287,11 @@ impl EventRecord<'_> {
                 definition: Box::new(definition.restore(flight_id)?),
                 policy: policy.restore(),
             },
+            Self::FlightCreatedIn(definition, policy, zone) => {
+                let mut definition = Box::new(definition.restore(flight_id)?);
+                definition.origin_time_zone = Some(TimeZoneName::new(zone)?);
+                Event::FlightCreated { definition, policy: policy.restore() }
+            }
             Self::SaleSwitched(switch, policy) => {
                 Event::SaleSwitched { switch: switch_from_byte(switch)?, policy: policy.restore() }
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use farerush_engine::flight::{
     Cabin, CabinClass, Currency, CustomerId, Epoch, Fare, Fingerprint, FlightDefinition, FlightId,
     IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus, Outcome, PassengerName,
-    Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
+    Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, TimeZoneName,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,7 @@ impl FlightRow {
             origin,
             destination,
             departs_at,
+            origin_time_zone,
             aircraft,
             cabins,
             salt,
@@ -89,6 +91,7 @@ impl FlightRow {
             i64::from(policy.payment_grace_seconds).into(),
             i64::from(policy.closes_before_minutes).into(),
             self.forgotten_through.0.into(),
+            origin_time_zone.as_ref().map(TimeZoneName::as_str).into(),
         ]
     }
 
@@ -116,12 +119,14 @@ impl FlightRow {
         policy.payment_grace_seconds = row.small()?;
         policy.closes_before_minutes = row.small()?;
         let forgotten_through = Seq(row.bits()?);
+        let origin_time_zone = row.optional_parsed(TimeZoneName::new)?;
         let definition = FlightDefinition {
             flight_id,
             flight_number,
             origin,
             destination,
             departs_at,
+            origin_time_zone,
             aircraft,
             cabins,
             salt,

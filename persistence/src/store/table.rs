@@ -62,6 +62,7 @@ pub(super) const FLIGHTS: Table = Table {
         "payment_grace_seconds",
         "closes_before_minutes",
         "forgotten_through",
+        "origin_time_zone",
     ],
     key: &["flight_id"],
     changing: &[

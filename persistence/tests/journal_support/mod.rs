@@ -13,8 +13,8 @@ use farerush_engine::flight::{
     Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch,
     Event, Fare, Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, KeyOwner, Layout,
     LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, PassengerName, Passengers,
-    Recorded, Reference, Request, Reseated, Sale, SalePolicy, Salt, Seat, Seats, Seq, Timestamp,
-    WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
+    Recorded, Reference, Request, Reseated, Sale, SalePolicy, Salt, Seat, Seats, Seq, TimeZoneName,
+    Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 use farerush_engine::journal::Batch;
 
@@ -271,6 +271,7 @@ fn random_definition(rng: &mut Rng, flight_id: &FlightId) -> FlightDefinition {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: random_moment(rng),
+        origin_time_zone: rng.maybe(|_| TimeZoneName::new("Asia/Taipei").unwrap()),
         aircraft: rng.maybe(|_| "A320".into()),
         salt: Salt(rng.next()),
     }

@@ -13,7 +13,7 @@ use farerush_engine::flight::{
     Accept, AdminName, Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Epoch, Event, Fare,
     Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef,
     PassengerName, PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq,
-    Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
+    TimeZoneName, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
@@ -221,6 +221,7 @@ pub fn definition(flight_id: &str, cabins: Vec<Cabin>) -> FlightDefinition {
         origin: "TPE".into(),
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(DAY_ONE + 40 * 86_400_000),
+        origin_time_zone: Some(TimeZoneName::new("Asia/Taipei").unwrap()),
         aircraft: Some("A320".into()),
         cabins,
         salt: SALT,

@@ -145,12 +145,13 @@ enum Cell {
 }
 
 /// All columns that a CSV file may have.
-pub const COLUMNS: [&str; 19] = [
+pub const COLUMNS: [&str; 20] = [
     "flight_id",
     "flight_number",
     "origin",
     "destination",
     "departs_at",
+    "origin_time_zone",
     "aircraft",
     "cabins",
     "fare",
