@@ -157,6 +157,25 @@ fn a_payment_in_the_last_millisecond_is_in_time_and_one_after_is_not() {
     }
 }
 
+/// Whoever decides with a clock that is behind decides as of the flight's last event, not before it.
+#[test]
+fn a_moment_before_the_last_event_is_the_moment_of_that_event() {
+    let mut driven = Driven::new();
+    let closes = PolicyChange { closes_at: Some(Some(at(1_000))), ..PolicyChange::default() };
+    driven.ask(10, &Command::ChangePolicy(closes)).unwrap();
+    let order = driven.grab(20, "a", &["1A"]);
+    driven.ask(2_000, &Command::Cancel { order }).unwrap();
+    for millis in [2_000, 999, 500, 0, -1_000_000] {
+        let late = driven.flight.decide(&Command::Grab(grab("b", &["1B"])), at(millis));
+        assert_eq!(late, Err(Refusal::SaleClosed), "{millis}");
+    }
+    let held = Driven::new().grab(0, "a", &["1A"]);
+    let mut driven = Driven::new();
+    assert_eq!(driven.grab(0, "a", &["1A"]), held);
+    driven.record(at(HOLD_MS), Event::SeatsBlocked { seats: seats(&["2A"]) }, None);
+    assert_eq!(driven.expire(at(0)), 1, "by the time of its last event the hold has run out");
+}
+
 #[test]
 fn a_payment_begun_in_the_last_millisecond_moves_the_deadline_and_one_after_does_not() {
     let mut driven = Driven::new();

@@ -319,6 +319,7 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(warp::post())
         .and(auth::admin(app, Role::Operator))
         .and(with(app))
+        .and(key())
         .and(received(app.body))
         .then(restart_it);
     let sale = open.or(pause).unify().or(close).unify();

@@ -180,7 +180,7 @@ async fn write_behind(url: &str, lives: &[Life]) -> Cost {
     let intake = behind.intake();
     let started = Started::now();
     for batches in all {
-        intake(DurableRound { batches, release: None });
+        intake(DurableRound { batches, releases: Vec::new() });
     }
     assert!(behind.caught_up(LONG).await, "the write-behind is stuck");
     let cost = started.cost();

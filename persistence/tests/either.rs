@@ -43,7 +43,7 @@ fn append(
     for seq in seqs {
         let batches = vec![life.batch(epoch, seq..=seq)];
         journal.append(&batches).unwrap();
-        intake(DurableRound { batches, release: None });
+        intake(DurableRound { batches, releases: Vec::new() });
     }
 }
 

@@ -6,19 +6,22 @@ mod servers;
 use std::sync::Arc;
 
 use farerush_engine::flight::{Epoch, Seq};
-use farerush_engine::journal::{Appended, Claim, Extent, Journal, JournalError};
+use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
 use farerush_persistence::journal::faulty::Fault;
 use farerush_persistence::journal::{
     EmbeddedJournal, EmbeddedOptions, FaultyJournal, MemoryJournal, RedisJournal, RedisOptions,
 };
 use journal_support::sim_disk::SimDisk;
-use journal_support::{batch, flight_id, small_events};
+use journal_support::{batch, flight_id, order_event, small_events};
 use servers::RedisServer;
 
 /// Each check gets a journal of its own, made by `make`.
 fn check_contract<J: Journal>(make: impl Fn() -> J) {
     what_is_appended_can_be_read(&make());
     the_same_batch_again_changes_nothing(&make());
+    other_events_under_known_seqs_are_no_repeat(&make());
+    a_repeat_of_what_was_trimmed_is_never_confirmed(&make());
+    a_journal_that_can_be_written_says_so(&make());
     a_gap_or_an_overlap_is_refused(&make());
     a_refused_batch_leaves_out_the_whole_round(&make());
     a_fence_keeps_earlier_epochs_out(&make());
@@ -38,6 +41,7 @@ fn check_contract<J: Journal>(make: impl Fn() -> J) {
 fn check_reopening<J: Journal>(open: impl Fn() -> J) {
     let journal = open();
     append(&journal, 1, 1, 1, 5);
+    assert!(journal.append(&[decided_otherwise(1, 1, 3, 2)]).is_err());
     fence(&journal, 1, 2);
     fence(&journal, 2, 9);
     append(&journal, 1, 2, 6, 2);
@@ -46,6 +50,8 @@ fn check_reopening<J: Journal>(open: impl Fn() -> J) {
     assert_eq!(extent(&journal, 1), (2, 1, 7));
     assert_eq!(extent(&journal, 2), (9, 0, 0));
     assert_eq!(journal.read(&flight_id(1), Seq(0), 100).unwrap(), small_events(1, 7));
+    append(&journal, 1, 2, 6, 2);
+    assert!(journal.append(&[decided_otherwise(1, 2, 6, 2)]).is_err(), "also after a start");
     assert_eq!(journal.append(&[batch(1, 1, 8, 1)]).unwrap(), [Appended::Fenced]);
     assert_eq!(journal.append(&[batch(2, 8, 1, 1)]).unwrap(), [Appended::Fenced]);
     append(&journal, 1, 2, 8, 1);
@@ -94,6 +100,50 @@ fn the_same_batch_again_changes_nothing(journal: &impl Journal) {
     append(journal, 1, 1, 4, 2);
     assert_eq!(extent(journal, 1), (1, 1, 5));
     assert_eq!(journal.read(&flight_id(1), Seq(0), 100).unwrap(), small_events(1, 5));
+}
+
+/// The same seqs under the same epoch, decided otherwise.
+fn decided_otherwise(flight: usize, epoch: u64, first: u64, count: u64) -> Batch {
+    let mut other = batch(flight, epoch, first, count);
+    let last = other.events.last_mut().expect("a batch has events");
+    last.event = order_event(1_000_000 + last.seq.0);
+    other
+}
+
+/// Two actors of one flight under one epoch, or a retired one that goes on: its events are not those that are there.
+fn other_events_under_known_seqs_are_no_repeat(journal: &impl Journal) {
+    append(journal, 1, 1, 1, 3);
+    append(journal, 1, 1, 4, 3);
+    for (first, count) in [(1, 3), (4, 3), (2, 2), (6, 1), (1, 6)] {
+        let refused = journal.append(&[decided_otherwise(1, 1, first, count)]);
+        assert!(matches!(refused, Err(JournalError::Damaged { flight_id: Some(_), .. })), "{refused:?}");
+        append(journal, 1, 1, first, count); // what is there is a repeat, wherever it is cut
+    }
+    let mut later = batch(1, 1, 4, 3);
+    later.events[1].at = later.events[1].at.plus_millis(1);
+    assert!(journal.append(&[later]).is_err(), "the same at another moment is another event");
+    fence(journal, 1, 2);
+    assert_eq!(journal.append(&[decided_otherwise(1, 1, 4, 3)]).unwrap(), [Appended::Fenced]);
+    assert_eq!(journal.append(&[batch(1, 1, 4, 3)]).unwrap(), [Appended::Durable], "its reply was lost");
+    append(journal, 1, 2, 7, 1);
+    assert_eq!(journal.read(&flight_id(1), Seq(0), 100).unwrap(), small_events(1, 7));
+}
+
+fn a_repeat_of_what_was_trimmed_is_never_confirmed(journal: &impl Journal) {
+    append(journal, 1, 1, 1, 3);
+    append(journal, 1, 1, 4, 3);
+    journal.trim(&[(flight_id(1), Seq(6))]).unwrap();
+    let other = journal.append(&[decided_otherwise(1, 1, 1, 3)]);
+    assert!(matches!(other, Err(JournalError::Damaged { flight_id: Some(_), .. })), "{other:?}");
+    append(journal, 1, 1, 7, 1);
+}
+
+fn a_journal_that_can_be_written_says_so(journal: &impl Journal) {
+    journal.probe().unwrap();
+    append(journal, 1, 1, 1, 3);
+    journal.probe().unwrap();
+    assert_eq!(extent(journal, 1), (1, 1, 3));
+    assert_eq!(journal.extents().unwrap().len(), 1, "it leaves nothing behind");
 }
 
 fn a_gap_or_an_overlap_is_refused(journal: &impl Journal) {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{Epoch, Event, Flight, FlightId, SalePolicy, Seq};
-use farerush_engine::journal::{Batch, Claim, DurableRound, Journal, OnDurable};
+use farerush_engine::journal::{Batch, Claim, DurableRound, Journal, OnDurable, Release};
 use farerush_persistence::journal::MemoryJournal;
 use farerush_persistence::store::{Store, StoreOptions};
 use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind, WriteBehindOptions};
@@ -56,7 +56,7 @@ impl Rig {
     /// Makes events durable and hands them on, as the journal's writer does.
     fn hand_in(&self, batches: Vec<Batch>) {
         self.journal.append(&batches).unwrap();
-        (self.intake)(DurableRound { batches, release: None });
+        (self.intake)(DurableRound { batches, releases: Vec::new() });
     }
 
     /// Waits until the store counts as away; returns what it is said to have failed with.
@@ -96,6 +96,36 @@ async fn everything_handed_in_is_stored_flight_by_flight_in_order() {
         assert_eq!((status.store, status.stuck.len()), (StoreState::Up, 0));
         let told: Vec<_> = rig.stored.try_iter().filter(|(flight_id, _)| *flight_id == id("FR0")).collect();
         assert!(told.windows(2).all(|pair| pair[0].1 < pair[1].1), "{told:?}");
+    }
+}
+
+/// What waits for the store waits for its own flight, and leaves in that flight's order: also what has no events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_leave_in_the_order_of_their_flight_whatever_another_one_waits_for() {
+    for rig in Rig::all(WriteBehindOptions::default()).await {
+        let lives = [life_of("FR1", 60), life_of("FR2", 60)];
+        let (sender, mut released) = tokio::sync::mpsc::unbounded_channel();
+        let wait_for = |flight: usize, seq: u64, what: &'static str| {
+            let (sender, flight_id) = (sender.clone(), lives[flight].id());
+            Release { flight_id, seq: Seq(seq), run: Box::new(move || sender.send(what).unwrap()) }
+        };
+        let lock = rig.test.lock().await;
+        let batches = vec![lives[0].batch(1, 1..=10), lives[1].batch(1, 1..=10)];
+        rig.journal.append(&batches).unwrap();
+        let releases = vec![wait_for(0, 10, "events of FR1"), wait_for(1, 10, "events of FR2")];
+        (rig.intake)(DurableRound { batches, releases });
+        // A later round with nothing but an answer that was decided on top of those events.
+        let releases = vec![wait_for(0, 10, "answer of FR1")];
+        (rig.intake)(DurableRound { batches: Vec::new(), releases });
+        assert!(!rig.write_behind.caught_up(SHORT).await);
+        assert!(released.try_recv().is_err(), "the store has none of it");
+        drop(lock);
+        let mut of_first = Vec::new();
+        for _ in 0..3 {
+            let what = tokio::time::timeout(LONG, released.recv()).await.unwrap().unwrap();
+            of_first.extend(what.ends_with("FR1").then_some(what));
+        }
+        assert_eq!(of_first, ["events of FR1", "answer of FR1"]);
     }
 }
 
@@ -156,7 +186,8 @@ async fn replies_that_wait_for_the_store_leave_after_its_commit() {
             let (batches, sender) = (vec![life.batch(1, seq..=seq)], sender.clone());
             rig.journal.append(&batches).unwrap();
             let release = Box::new(move || sender.send(seq).unwrap());
-            (rig.intake)(DurableRound { batches, release: Some(release) });
+            let releases = vec![Release { flight_id: life.id(), seq: Seq(seq), run: release }];
+            (rig.intake)(DurableRound { batches, releases });
         }
         for expected in 1..=life.flight.seq().0 {
             assert_eq!(released.recv().await, Some(expected));

@@ -15,14 +15,15 @@ use super::census::Census;
 use super::clock::Clock;
 use super::handle::{FlightHandle, FlightShared, Standing};
 use super::message::{Answer, PendingReply};
+use super::recoveries::{Recoveries, Turn};
 use super::registry::{Located, Registry};
 use super::stamps::Traced;
 use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
 use crate::flight::decide::{check_departure, check_policy};
 use crate::flight::{
-    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, Recorded, Refusal, SalePolicy,
-    SaleSwitch, Seq,
+    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, IdempotencyKey, Recorded, Refusal,
+    SalePolicy, SaleSwitch, Seq,
 };
 use crate::journal::{
     Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
@@ -109,6 +110,8 @@ pub struct Restarted {
     pub epoch: Epoch,
     /// How long it took.
     pub took: Duration,
+    /// Whether this is what an earlier one came to, under the same idempotency key.
+    pub replayed: bool,
 }
 
 /// How the engine is doing.
@@ -161,6 +164,7 @@ impl Engine {
             writer: writer.clone(),
             clock: clock.clone(),
             durability,
+            recoveries: Recoveries::default(),
             panics: Mutex::new(Vec::new()),
         });
         Ok(Arc::new(Self {
@@ -177,12 +181,19 @@ impl Engine {
         }))
     }
 
-    /// Serves a flight that was recovered.
+    /// Serves a flight that was recovered, unless it is served here under a newer epoch by now.
     pub fn adopt(&self, recovered: RecoveredFlight) -> FlightHandle {
         let RecoveredFlight { flight, epoch, stored } = recovered;
         let shared = self.share(&flight, epoch, Standing::Recovering);
         shared.stored_seq.store(stored.0, Ordering::Release);
-        self.registry.enter(shared.clone());
+        match self.registry.enter_newer(&shared) {
+            Err(newer) => return FlightHandle(newer),
+            Ok(None) => {}
+            Ok(Some(older)) => {
+                older.retire_actor();
+                older.was_fenced(older.epoch());
+            }
+        }
         self.supervisor.start_actor(flight, epoch, &shared);
         FlightHandle(shared)
     }
@@ -250,17 +261,28 @@ impl Engine {
             flight: shared.clone(),
             epoch,
             events,
-            replies: vec![PendingReply { answer, reply, permit, stamps: None }],
+            after: flight.seq(),
+            replies: vec![PendingReply { answer, reply, permit: Some(permit), stamps: None }],
             view: None,
             traced: Traced::default(),
         });
         if answered.await.is_err() {
             let fenced = shared.standing() == Standing::Fenced;
-            self.registry.remove(&shared.flight_id);
+            self.registry.remove(&shared);
             return Err(if fenced { CreateError::Exists } else { CreateError::OutcomeUnknown });
         }
-        self.supervisor.start_actor(flight, epoch, &shared);
-        Ok(FlightHandle(shared))
+        Ok(self.serve_created(flight, epoch, shared))
+    }
+
+    /// A flight that was created is served, unless it was taken over meanwhile, by this process itself.
+    fn serve_created(&self, flight: Flight, epoch: Epoch, shared: Arc<FlightShared>) -> FlightHandle {
+        match self.registry.shared(&shared.flight_id) {
+            Some(newer) if !Arc::ptr_eq(&newer, &shared) => FlightHandle(newer),
+            _ => {
+                self.supervisor.start_actor(flight, epoch, &shared);
+                FlightHandle(shared)
+            }
+        }
     }
 
     /// Creates flights, all in one round of the journal: whoever is told that they are there can rely on all of
@@ -276,7 +298,7 @@ impl Engine {
             let created = engine.create_all_here(wanted, &mut entered).await;
             if created.is_err() {
                 let gone = entered.iter().filter(|shared| shared.standing() != Standing::Serving);
-                gone.for_each(|shared| engine.registry.remove(&shared.flight_id));
+                gone.for_each(|shared| engine.registry.remove(shared));
             }
             created
         };
@@ -300,43 +322,37 @@ impl Engine {
             self.check_departure(&definition).map_err(failed)?;
             let (flight, events) = self.first_events(definition, policy, open, &cause).map_err(failed)?;
             let shared = self.share(&flight, epoch, Standing::Creating);
-            // The writer says by it which of them are durable.
-            shared.durable_seq.store(0, Ordering::Release);
             if !self.registry.enter(shared.clone()) {
                 return Err(failed(CreateError::Exists));
             }
             entered.push(shared.clone());
-            let replies = Vec::new();
-            let flight_of = shared.clone();
+            let (reply, answered) = oneshot::channel();
+            let answer = Answer::Flight { seq: flight.seq(), replayed: false };
             submissions.push(Submission {
-                flight: flight_of,
+                flight: shared.clone(),
                 epoch,
                 events,
-                replies,
+                after: flight.seq(),
+                replies: vec![PendingReply { answer, reply, permit: None, stamps: None }],
                 view: None,
                 traced: Traced::default(),
             });
-            flights.push((flight, shared));
+            flights.push((flight, shared, answered));
             if place % CREATED_WITHOUT_YIELD == 0 {
                 tokio::task::yield_now().await;
             }
         }
-        let (reply, answered) = oneshot::channel();
-        // One answer for all: it leaves when the round is durable.
-        let (Some(last), Some((flight, shared))) = (submissions.last_mut(), flights.last()) else {
-            return Ok(Vec::new());
-        };
-        let permit = Permit::take(&shared.overall, &shared.gauge)?;
-        let answer = Answer::Flight { seq: flight.seq(), replayed: false };
-        last.replies.push(PendingReply { answer, reply, permit, stamps: None });
+        // One permit for all.
+        let Some(last) = submissions.last_mut() else { return Ok(Vec::new()) };
+        let permit = Permit::take(&last.flight.overall, &last.flight.gauge)?;
+        if let Some(reply) = last.replies.last_mut() {
+            reply.permit = Some(permit);
+        }
         self.writer.submit_together(submissions);
-        let is_answered = answered.await.is_ok();
         let (mut handles, all) = (Vec::with_capacity(flights.len()), flights.len());
-        for (flight, shared) in flights {
-            // Without the answer, what the store is waited for has not come either.
-            if is_answered && shared.durable_seq.load(Ordering::Acquire) == flight.seq().0 {
-                self.supervisor.start_actor(flight, epoch, &shared);
-                handles.push(FlightHandle(shared));
+        for (flight, shared, answered) in flights {
+            if answered.await.is_ok() {
+                handles.push(self.serve_created(flight, epoch, shared));
             }
         }
         if handles.len() < all { Err(CreateAllError::OutcomeUnknown) } else { Ok(handles) }
@@ -381,10 +397,21 @@ impl Engine {
     }
 
     /// Drops a flight's actor and recovers the flight from journal and store; goes on when the caller stops
-    /// waiting. A flight that this process does not serve is taken over.
+    /// waiting. A flight that this process does not serve is taken over. Of several restarts of one flight, each begins
+    /// when the one before it is over.
     pub async fn restart(self: &Arc<Self>, flight_id: &FlightId) -> Result<Restarted, RestartError> {
+        self.restart_under(flight_id, None).await
+    }
+
+    /// The same under a key: repeated while the first one runs or after it, it answers with what that one came to, and
+    /// restarts nothing. One that failed is not remembered. Of each flight the last few are, by this process.
+    pub async fn restart_under(
+        self: &Arc<Self>,
+        flight_id: &FlightId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Restarted, RestartError> {
         let (engine, flight_id) = (self.clone(), flight_id.clone());
-        let restart = async move { engine.restart_here(&flight_id).await };
+        let restart = async move { engine.restart_here(&flight_id, key).await };
         self.supervisor
             .runtime
             .spawn(restart)
@@ -392,25 +419,35 @@ impl Engine {
             .unwrap_or_else(|e| Err(RestartError::Failed(e.to_string())))
     }
 
-    async fn restart_here(&self, flight_id: &FlightId) -> Result<Restarted, RestartError> {
+    async fn restart_here(
+        &self,
+        flight_id: &FlightId,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Restarted, RestartError> {
         let began = Instant::now();
-        let Some(shared) = self.registry.shared(flight_id) else {
-            return self.take_over(flight_id, began).await;
-        };
-        if shared.standing() == Standing::Creating {
-            return Err(RestartError::NotFound);
+        let mut turn = self.supervisor.recoveries.turn(flight_id).await;
+        if let Some(restarted) = key.as_ref().and_then(|key| turn.recall(key)) {
+            return Ok(Restarted { replayed: true, ..restarted });
         }
-        let (seq, epoch) = self.supervisor.recover(&shared).await.map_err(RestartError::Failed)?;
-        Ok(Restarted { seq, epoch, took: began.elapsed() })
+        // Looked for in its turn: whoever recovered it before may have put another one in its place.
+        let (seq, epoch) = match self.registry.shared(flight_id) {
+            None => self.take_over(flight_id, &turn).await?,
+            Some(shared) if shared.standing() == Standing::Creating => return Err(RestartError::NotFound),
+            Some(shared) => self.supervisor.recover(&shared, &turn).await.map_err(RestartError::Failed)?,
+        };
+        let restarted = Restarted { seq, epoch, took: began.elapsed(), replayed: false };
+        if let Some(key) = key {
+            turn.remember(key, restarted);
+        }
+        Ok(restarted)
     }
 
-    async fn take_over(&self, flight_id: &FlightId, began: Instant) -> Result<Restarted, RestartError> {
+    async fn take_over(&self, flight_id: &FlightId, _turn: &Turn<'_>) -> Result<(Seq, Epoch), RestartError> {
         let recovered = (self.supervisor.recover)(flight_id.clone()).await.map_err(RestartError::Failed)?;
         let recovered = recovered.ok_or(RestartError::NotFound)?;
         let (seq, epoch) = (recovered.flight.seq(), recovered.epoch);
-        self.registry.remove(flight_id);
         self.adopt(recovered);
-        Ok(Restarted { seq, epoch, took: began.elapsed() })
+        Ok((seq, epoch))
     }
 
     /// Notes how far the store has come with a flight.

@@ -38,9 +38,13 @@ pub(crate) struct ActorParts {
 pub(crate) struct FlightActor {
     flight: Flight,
     epoch: Epoch,
+    /// Which of the flight's actors this is.
+    generation: u64,
     shared: Arc<FlightShared>,
     parts: ActorParts,
     timer: Option<(Timestamp, SpawnHandle)>,
+    /// The moment of the newest turn: what was refused because it was too late stays too late.
+    decided_at: Timestamp,
 }
 
 /// What one turn brought forth.
@@ -54,8 +58,15 @@ struct Turn {
 }
 
 impl FlightActor {
-    pub(crate) fn new(flight: Flight, epoch: Epoch, shared: Arc<FlightShared>, parts: ActorParts) -> Self {
-        Self { flight, epoch, shared, parts, timer: None }
+    pub(crate) fn new(
+        flight: Flight,
+        epoch: Epoch,
+        generation: u64,
+        shared: Arc<FlightShared>,
+        parts: ActorParts,
+    ) -> Self {
+        let decided_at = Timestamp::from_millis(0);
+        Self { flight, epoch, generation, shared, parts, timer: None, decided_at }
     }
 
     /// Decides what is queued and hands it on, all or (when something breaks) nothing of it.
@@ -63,7 +74,8 @@ impl FlightActor {
         // Cleared before the queue is read: a request pushed from now on sends another `Drain`.
         self.shared.drain_sent.store(false, Ordering::Release);
         let (began, woken) = (Instant::now(), self.shared.woken.swap(0, Ordering::Relaxed));
-        let now = self.parts.clock.now();
+        let now = self.parts.clock.now().max(self.decided_at);
+        self.decided_at = now;
         let mut turn = Turn::default();
         let outcome = self.fill(&mut turn, now, began);
         if outcome.is_ok() {
@@ -88,6 +100,7 @@ impl FlightActor {
             let Some(Asked { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {
                 break;
             };
+            let permit = Some(permit);
             if deadline.is_some_and(|deadline| deadline <= began) {
                 turn.too_late.push(PendingReply { answer: Answer::TooLate, reply, permit, stamps });
                 continue;
@@ -291,16 +304,19 @@ impl FlightActor {
         let shared = &self.shared;
         shared.seq.store(self.flight.seq().0, Ordering::Release);
         shared.holds.store(self.flight.holds() as u64, Ordering::Relaxed);
+        if events.is_empty() && replies.is_empty() {
+            return;
+        }
         // The published view moves only behind the gate: when it has come as far as the flight, nothing waits.
         let nothing_to_wait_for = events.is_empty() && shared.view.load().seq == self.flight.seq();
         let view = (!events.is_empty()).then(|| Arc::new(FlightView::of(&self.flight)));
         if nothing_to_wait_for || self.parts.durability == Durability::Memory {
-            if let Some(view) = &view {
-                shared.publish(view.clone());
+            if let Some(view) = view {
+                shared.publish(view, self.epoch);
             }
             self.parts.writer.deliver(replies);
             if !events.is_empty() {
-                self.submit(events, Vec::new(), view, Traced::default());
+                self.submit(events, Vec::new(), None, Traced::default());
             }
             return;
         }
@@ -314,8 +330,8 @@ impl FlightActor {
         view: Option<Arc<FlightView>>,
         traced: Traced,
     ) {
-        let flight = self.shared.clone();
-        self.parts.writer.submit(Submission { flight, epoch: self.epoch, events, replies, view, traced });
+        let (flight, epoch, after) = (self.shared.clone(), self.epoch, self.flight.seq());
+        self.parts.writer.submit(Submission { flight, epoch, events, after, replies, view, traced });
     }
 
     /// Keeps one timer set to the next hold that runs out.
@@ -339,7 +355,8 @@ impl FlightActor {
     }
 
     fn drain(&mut self, context: &mut Context<Self>) {
-        if self.shared.standing() != Standing::Serving {
+        // A timer may wake an actor that was replaced: the queue belongs to the one that came after it.
+        if self.shared.standing() != Standing::Serving || !self.shared.is_current(self.generation) {
             context.stop();
             return;
         }
@@ -349,11 +366,10 @@ impl FlightActor {
             Ok(Ok(())) => self.set_timer(context),
             Ok(Err(broken)) => {
                 self.shared.quarantine(broken.to_string());
-                self.shared.discard_queue();
                 context.stop();
             }
             Err(_) => {
-                self.parts.supervisor.actor_panicked(&self.shared);
+                self.parts.supervisor.actor_panicked(&self.shared, self.generation);
                 context.stop();
             }
         }

@@ -2,13 +2,13 @@
 //! Never touches a seat: the actor does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 use actix::Addr;
 use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use super::admission::{FLIGHT_IS_FULL, Gauge, Overloaded, Permit, SERVER_IS_FULL};
@@ -55,6 +55,8 @@ pub(crate) struct FlightShared {
     pub(crate) flight_id: FlightId,
     pub(crate) salt: Salt,
     pub(crate) view: ArcSwap<FlightView>,
+    /// Under which epoch the view was decided, and up to which event.
+    published: Mutex<(Epoch, Seq)>,
     /// Wakes whoever follows the view, or waits for the flight to leave. Costs next to nothing while nobody does.
     changed: Notify,
     pub(crate) queue: SegQueue<Request>,
@@ -63,12 +65,18 @@ pub(crate) struct FlightShared {
     /// When that was, by the meters' clock; 0 once a turn has taken note of it.
     pub(crate) woken: AtomicU64,
     pub(crate) address: RwLock<Option<Addr<FlightActor>>>,
+    /// Counts the actors the flight has had. An actor that is not the newest decides nothing, whatever wakes it.
+    generation: AtomicU64,
     standing: AtomicU8,
+    /// Held while standing and epoch change together: who ends an older owner must not end a newer one.
+    changing: Mutex<()>,
     pub(crate) quarantine_reason: RwLock<String>,
     pub(crate) seq: AtomicU64,
     pub(crate) durable_seq: AtomicU64,
     pub(crate) stored_seq: AtomicU64,
-    pub(crate) epoch: AtomicU64,
+    epoch: AtomicU64,
+    /// The newest epoch of which a batch was not taken by the journal: what was decided on top of that never happened.
+    lost_epoch: AtomicU64,
     pub(crate) holds: AtomicU64,
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) overall: Arc<Gauge>,
@@ -85,30 +93,91 @@ impl FlightShared {
         self.changed.notify_waiters();
     }
 
-    /// Shows a view to everybody; the caller knows that it is durable.
-    pub(crate) fn publish(&self, view: Arc<FlightView>) {
-        self.view.store(view);
+    /// Shows a view to everybody; the caller knows that it is durable. One that is older than what is shown changes
+    /// nothing. A newer epoch goes before a larger seq: what it starts from is what there is.
+    pub(crate) fn publish(&self, view: Arc<FlightView>, epoch: Epoch) {
+        {
+            let mut published = self.published.lock();
+            if (epoch, view.seq) <= *published {
+                return;
+            }
+            *published = (epoch, view.seq);
+            self.view.store(view);
+        }
         self.changed.notify_waiters();
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Whether the actor of this generation is the flight's newest.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// From now on no actor of before decides anything; one that is in the middle of a turn ends it.
+    pub(crate) fn retire_actor(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Lets requests in, to be decided under `epoch` by an actor of the generation that is given back.
+    pub(crate) fn serve_under(&self, epoch: Epoch, seq: Seq) -> u64 {
+        let _one_at_a_time = self.changing.lock();
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.epoch.store(epoch.0, Ordering::Release);
+        self.seq.store(seq.0, Ordering::Release);
+        self.set_standing(Standing::Serving);
+        generation
     }
 
     pub(crate) fn quarantine(&self, reason: String) {
         tracing::error!(flight_id = %self.flight_id, reason, "the flight is stopped, the others go on");
         *self.quarantine_reason.write() = reason;
         self.set_standing(Standing::Quarantined);
+        self.discard_queue();
+    }
+
+    /// The journal refuses what was decided under `epoch`. A flight that was recovered here meanwhile under a newer one
+    /// goes on.
+    pub(crate) fn was_refused(&self, epoch: Epoch, reason: String) {
+        let _one_at_a_time = self.changing.lock();
+        self.lost_epoch.fetch_max(epoch.0, Ordering::AcqRel);
+        if self.epoch() <= epoch {
+            self.quarantine(reason);
+        }
     }
 
     /// A later owner has taken over, so nothing decided under `epoch` counts any more. A flight that was
     /// recovered here meanwhile under a newer epoch goes on.
     pub(crate) fn was_fenced(&self, epoch: Epoch) {
-        if self.epoch.load(Ordering::Acquire) <= epoch.0 {
+        let _one_at_a_time = self.changing.lock();
+        self.lost_epoch.fetch_max(epoch.0, Ordering::AcqRel);
+        if self.epoch() <= epoch {
             tracing::warn!(flight_id = %self.flight_id, %epoch, "another process owns the flight now");
             self.set_standing(Standing::Fenced);
             self.discard_queue();
         }
     }
 
+    /// Notes how far the journal has the flight.
+    pub(crate) fn note_durable(&self, epoch: Epoch, seq: Seq) {
+        if self.epoch() == epoch {
+            self.durable_seq.store(seq.0, Ordering::Release);
+        }
+    }
+
+    /// Whether all that was decided under `epoch`, up to and with this event, is durable.
+    pub(crate) fn has(&self, epoch: Epoch, seq: Seq) -> bool {
+        self.epoch() == epoch
+            && self.lost_epoch.load(Ordering::Acquire) < epoch.0
+            && self.durable_seq.load(Ordering::Acquire) >= seq.0
+    }
+
     /// Throws away what is queued; those who asked learn that the outcome is unknown.
     pub(crate) fn discard_queue(&self) {
+        // The standing was changed before: who pushes from now on sees that (`ask` does it the other way round).
+        fence(Ordering::SeqCst);
         while self.queue.pop().is_some() {}
     }
 
@@ -139,22 +208,27 @@ impl FlightShared {
         writer: Arc<WriterState>,
     ) -> Self {
         let seq = view.seq.0;
+        let published = Mutex::new((epoch, view.seq));
         let (overall, gauge) = gauges;
         Self {
             flight_id: view.definition.flight_id.clone(),
             salt: view.definition.salt,
             view: ArcSwap::from_pointee(view),
+            published,
             changed: Notify::new(),
             queue: SegQueue::new(),
             drain_sent: AtomicBool::new(false),
             woken: AtomicU64::new(0),
             address: RwLock::new(None),
+            generation: AtomicU64::new(0),
             standing: AtomicU8::new(standing as u8),
+            changing: Mutex::new(()),
             quarantine_reason: RwLock::new(String::new()),
             seq: AtomicU64::new(seq),
             durable_seq: AtomicU64::new(seq),
             stored_seq: AtomicU64::new(0),
             epoch: AtomicU64::new(epoch.0),
+            lost_epoch: AtomicU64::new(0),
             holds: AtomicU64::new(0),
             gauge,
             overall,
@@ -325,7 +399,7 @@ impl FlightHandle {
             seq: Seq(read(&self.0.seq)),
             durable_seq: Seq(read(&self.0.durable_seq)),
             stored_seq: Seq(read(&self.0.stored_seq)),
-            epoch: Epoch(read(&self.0.epoch)),
+            epoch: self.0.epoch(),
             queued: self.0.gauge.under_way(),
             holds: read(&self.0.holds),
         }
@@ -363,6 +437,11 @@ impl FlightHandle {
             stamps.mark(Step::Queued);
         }
         shared.queue.push(Request { ask, deadline, reply, permit, stamps });
+        fence(Ordering::SeqCst);
+        if matches!(shared.standing(), Standing::Fenced | Standing::Quarantined) {
+            // It ended between the look above and the push: nobody comes to this queue any more.
+            shared.discard_queue();
+        }
         shared.wake();
         Ok(PendingAnswer(answer))
     }

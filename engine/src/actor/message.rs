@@ -145,7 +145,8 @@ pub(crate) struct Request {
 pub(crate) struct PendingReply {
     pub(crate) answer: Answer,
     pub(crate) reply: oneshot::Sender<Answer>,
-    pub(crate) permit: Permit,
+    /// `None` for one of many answers to one request, of which another one has the permit.
+    pub(crate) permit: Option<Permit>,
     pub(crate) stamps: Option<Arc<Stamps>>,
 }
 

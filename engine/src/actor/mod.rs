@@ -9,6 +9,7 @@ mod flight_actor;
 mod handle;
 mod message;
 mod pace;
+mod recoveries;
 mod registry;
 mod stamps;
 mod supervisor;

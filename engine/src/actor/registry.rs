@@ -48,13 +48,42 @@ impl Registry {
         }
     }
 
+    /// Enters a flight that was recovered, in the place of one that could not be or that is served here under an older
+    /// epoch: that one is given back, and has to give way. If the one that is there is not older, it stays, and is the
+    /// error.
+    pub(crate) fn enter_newer(
+        &self,
+        flight: &Arc<FlightShared>,
+    ) -> Result<Option<Arc<FlightShared>>, Arc<FlightShared>> {
+        match self.flights.entry(flight.flight_id.clone()) {
+            Entry::Occupied(mut place) => {
+                if let Entered::Flight(present) = place.get()
+                    && present.epoch() >= flight.epoch()
+                {
+                    return Err(present.clone());
+                }
+                match place.insert(Entered::Flight(flight.clone())) {
+                    Entered::Flight(older) => Ok(Some(older)),
+                    Entered::Lost(_) => Ok(None),
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(Entered::Flight(flight.clone()));
+                Ok(None)
+            }
+        }
+    }
+
     /// Notes a flight that could not be recovered.
     pub(crate) fn enter_lost(&self, flight_id: FlightId, reason: String) {
         self.flights.insert(flight_id, Entered::Lost(reason));
     }
 
-    pub(crate) fn remove(&self, flight_id: &FlightId) {
-        self.flights.remove(flight_id);
+    /// Removes a flight, unless another one has taken its place.
+    pub(crate) fn remove(&self, flight: &Arc<FlightShared>) {
+        let is_it =
+            |entered: &Entered| matches!(entered, Entered::Flight(there) if Arc::ptr_eq(there, flight));
+        self.flights.remove_if(&flight.flight_id, |_, entered| is_it(entered));
     }
 
     pub(crate) fn shared(&self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {

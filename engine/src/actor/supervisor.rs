@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::flight_actor::{ActorParts, FlightActor};
 use super::handle::{FlightShared, Standing};
 use super::message::Retire;
+use super::recoveries::{Recoveries, Turn};
 use super::view::FlightView;
 use crate::flight::{Epoch, Flight, FlightId, Seq};
 use crate::journal::{Durability, Writer};
@@ -49,6 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) writer: Writer,
     pub(crate) clock: Arc<Clock>,
     pub(crate) durability: Durability,
+    pub(crate) recoveries: Recoveries,
     pub(crate) panics: Mutex<Vec<(FlightId, VecDeque<Instant>)>>,
 }
 
@@ -61,11 +63,9 @@ impl Supervisor {
             durability: self.durability,
             supervisor: self.clone(),
         };
-        shared.epoch.store(epoch.0, Ordering::Release);
-        shared.seq.store(flight.seq().0, Ordering::Release);
-        let actor = FlightActor::new(flight, epoch, shared.clone(), parts);
+        let generation = shared.serve_under(epoch, flight.seq());
+        let actor = FlightActor::new(flight, epoch, generation, shared.clone(), parts);
         let place = self.next_arbiter.fetch_add(1, Ordering::Relaxed) % self.arbiters.len();
-        shared.set_standing(Standing::Serving);
         let address = FlightActor::start_in_arbiter(&self.arbiters[place], move |_| actor);
         *shared.address.write() = Some(address);
         // Requests may have come while there was no address to wake.
@@ -73,27 +73,34 @@ impl Supervisor {
     }
 
     /// Called by an actor whose turn panicked, before it ends.
-    pub(crate) fn actor_panicked(self: &Arc<Self>, shared: &Arc<FlightShared>) {
+    pub(crate) fn actor_panicked(self: &Arc<Self>, shared: &Arc<FlightShared>, generation: u64) {
         if self.panics_too_often(&shared.flight_id) {
             shared.quarantine(format!("its actor panicked {PANICS_MAX} times within {PANICS_WINDOW:?}"));
-            shared.discard_queue();
             return;
         }
         tracing::error!(flight_id = %shared.flight_id, "the flight's actor panicked and is being recovered");
         shared.set_standing(Standing::Recovering);
         let (supervisor, shared) = (self.clone(), shared.clone());
         self.runtime.spawn(async move {
-            // A failure is logged and shown where the flight is quarantined.
-            let _ = supervisor.recover(&shared).await;
+            let turn = supervisor.recoveries.turn(&shared.flight_id).await;
+            // Somebody else may have restarted it meanwhile.
+            if shared.is_current(generation) {
+                // A failure is logged and shown where the flight is quarantined.
+                let _ = supervisor.recover(&shared, &turn).await;
+            }
         });
     }
 
-    /// Drops the flight's actor and recovers the flight from journal and store.
+    /// Drops the flight's actor and recovers the flight from journal and store. Whose `turn` it is does it alone: of two
+    /// that recover a flight at once, one would replay a history that the other's actor is still adding to.
     pub(crate) async fn recover(
         self: &Arc<Self>,
         shared: &Arc<FlightShared>,
+        _turn: &Turn<'_>,
     ) -> Result<(Seq, Epoch), String> {
         shared.set_standing(Standing::Recovering);
+        // Whatever still wakes the old actor, it decides nothing more.
+        shared.retire_actor();
         let address = shared.address.write().take();
         if let Some(address) = address {
             // Answered after the turn that may be going on; an actor that has ended answers with an error.
@@ -104,7 +111,7 @@ impl Supervisor {
         match (self.recover)(shared.flight_id.clone()).await.and_then(|found| found.map_or_else(lost, Ok)) {
             Ok(RecoveredFlight { flight, epoch, stored }) => {
                 let seq = flight.seq();
-                shared.publish(Arc::new(FlightView::of(&flight)));
+                shared.publish(Arc::new(FlightView::of(&flight)), epoch);
                 shared.durable_seq.store(seq.0, Ordering::Release);
                 shared.stored_seq.fetch_max(stored.0, Ordering::AcqRel);
                 self.start_actor(flight, epoch, shared);
@@ -113,7 +120,6 @@ impl Supervisor {
             }
             Err(reason) => {
                 shared.quarantine(reason.clone());
-                shared.discard_queue();
                 Err(reason)
             }
         }

@@ -34,6 +34,7 @@ impl Flight {
     /// Decides a command at `now`. Holds that have run out by then must have been expired before
     /// (see [`Flight::decide_expiry`]).
     pub fn decide(&self, command: &Command, now: Timestamp) -> Result<Decision, Refusal> {
+        let now = self.moment(now);
         match command {
             Command::Grab(grab) => self.decide_grab(grab, now),
             Command::Confirm { order, payment_reference } => {
@@ -63,6 +64,7 @@ impl Flight {
     /// The next hold, or wait on the waitlist, that has run out by `now`, as the event that ends it. To be called until it
     /// gives `None`. Waits end first, so that nobody gets seats after the moment until which they wanted to wait.
     pub fn decide_expiry(&self, now: Timestamp) -> Option<Event> {
+        let now = self.moment(now);
         if let Some(event) = self.decide_waitlist_expiry(now) {
             return Some(event);
         }
@@ -72,6 +74,12 @@ impl Flight {
         }
         let freed = self.orders.get(&order)?.seats.clone();
         Some(Event::OrderExpired { order, freed })
+    }
+
+    /// The flight's own time goes on from its last event: whoever decides with a clock that is behind that decides as of
+    /// that event.
+    pub(super) fn moment(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_at)
     }
 
     fn decide_grab(&self, grab: &Grab, now: Timestamp) -> Result<Decision, Refusal> {

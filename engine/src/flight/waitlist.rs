@@ -312,6 +312,7 @@ impl Flight {
     /// Changes nothing but the memory of having looked, which makes it free of cost where nothing can have changed.
     pub fn decide_waitlist(&mut self, now: Timestamp) -> Option<Event> {
         let from = self.waitlist.look_from?;
+        let now = self.moment(now);
         self.waitlist.looked_at = now;
         // Not looked through yet in either case: the sale may open, and orders be forgotten, without an event of its own.
         if self.sale_state(now) != SaleState::Open || self.orders.len() >= ORDERS_KEPT_MAX {
@@ -653,6 +654,26 @@ mod tests {
             };
             assert_eq!(served, expected, "{party_size} {accept:?} of {free}");
         }
+    }
+
+    #[test]
+    fn nobody_is_served_after_the_moment_until_which_they_wanted_to_wait() {
+        // Waits that have run out end a number at a time, so that some are still there when seats are given away.
+        let served = |now: i64| {
+            let mut flight = flight("1A", SalePolicy::default());
+            let patient = WaitlistWish { expires_at: Some(at(20)), ..wish(1, Accept::All) };
+            let hurried = WaitlistWish { expires_at: Some(at(10)), ..wish(1, Accept::All) };
+            happen(&mut flight, Event::WaitlistJoined(Box::new(hurried)));
+            happen(&mut flight, Event::WaitlistJoined(Box::new(patient)));
+            match flight.decide_waitlist(at(now)) {
+                Some(Event::WaitlistServed { entry, .. }) => Some(entry.0),
+                other => other.map(|event| panic!("{event:?}")),
+            }
+        };
+        assert_eq!(served(9), Some(3));
+        assert_eq!(served(10), Some(4));
+        assert_eq!(served(19), Some(4));
+        assert_eq!(served(20), None);
     }
 
     #[test]

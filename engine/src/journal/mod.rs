@@ -6,6 +6,7 @@ mod writer;
 
 pub use port::{
     Appended, Batch, Claim, Claimed, ClaimsPlace, DurableRound, Extent, Journal, JournalError, OnDurable,
+    Release,
 };
 pub use writer::{Condition, WriterOptions, WriterState};
 

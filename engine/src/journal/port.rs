@@ -127,12 +127,20 @@ pub enum JournalError {
 ///
 /// Every implementation keeps to the same contract suite:
 /// - after `append` has said `Durable`, the events survive any crash;
-/// - appending the same batch (epoch and seqs) again says `Durable` and changes nothing;
+/// - appending the same batch (epoch, seqs and events) again says `Durable` and changes nothing;
+/// - other events than those that are there under their epoch and seqs are refused, as `Damaged`, or as `Fenced` if there
+///   is a later owner: never is one event taken for the repeat of another;
 /// - after `fence(epoch)`, no batch of a smaller epoch is ever accepted;
 /// - a batch whose first seq does not follow the last one is refused as `Damaged`, and nothing is written.
 pub trait Journal: Send + Sync + 'static {
     /// Makes a round of batches durable; one answer a batch, in the same order. At most one batch a flight.
     fn append(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError>;
+
+    /// Whether a round could be appended just now, without one: asks where it would be written, in the way it would be.
+    /// Fails as `append` does, and changes nothing that anybody reads.
+    fn probe(&self) -> Result<(), JournalError> {
+        self.append(&[]).map(drop)
+    }
 
     /// Takes flights over: from now on every smaller epoch is refused. Claims for flights the journal does not
     /// know are kept too. Fails with `Fenced` if any claimed epoch is not larger than the newest one (the claims
@@ -205,9 +213,19 @@ pub trait Journal: Send + Sync + 'static {
 pub struct DurableRound {
     /// The batches that are durable.
     pub batches: Vec<Batch>,
-    /// Under `durability = store`: publishes views and sends replies; to be called once the store has committed
-    /// all these batches. Dropped uncalled, the replies say "unknown". `None` when that has happened already.
-    pub release: Option<Box<dyn FnOnce() + Send>>,
+    /// Under `durability = store`: what waits for the store, flight by flight. Empty where nothing does.
+    pub releases: Vec<Release>,
+}
+
+/// What one flight shows and answers once the store has it up to an event. Of one flight they come by rising seq, and leave
+/// in that order.
+pub struct Release {
+    /// Which flight.
+    pub flight_id: FlightId,
+    /// The event that the store must have.
+    pub seq: Seq,
+    /// Publishes the view and sends the replies. Dropped uncalled, the replies say "unknown".
+    pub run: Box<dyn FnOnce() + Send>,
 }
 
 /// Takes durable rounds over. Called on the writer's thread: must not block for long.

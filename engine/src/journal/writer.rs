@@ -11,9 +11,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Durability;
-use super::port::{Appended, Batch, DurableRound, Journal, JournalError, OnDurable};
+use super::port::{Appended, Batch, DurableRound, Journal, JournalError, OnDurable, Release};
 use crate::actor::{FlightShared, FlightView, Overloaded, PendingReply, Traced};
-use crate::flight::{Epoch, FlightId, Recorded};
+use crate::flight::{Epoch, FlightId, Recorded, Seq};
 use crate::meters::Meters;
 
 /// Shortest and longest wait before a round that could not be appended is sent again.
@@ -43,6 +43,8 @@ pub(crate) struct Submission {
     pub(crate) flight: Arc<FlightShared>,
     pub(crate) epoch: Epoch,
     pub(crate) events: Vec<Recorded>,
+    /// The flight's last event by then, of these or of earlier ones: what the answers were decided on top of.
+    pub(crate) after: Seq,
     /// Answers that wait for these events, or for earlier ones.
     pub(crate) replies: Vec<PendingReply>,
     /// The flight after these events.
@@ -58,6 +60,17 @@ enum Item {
     Together(Vec<Submission>, Instant),
     Barrier(oneshot::Sender<()>),
     Stop,
+}
+
+impl Item {
+    /// Whether it can be in this round.
+    fn fits(&self, round: &Round) -> bool {
+        match self {
+            Self::Submission(submission, _) => round.takes(submission),
+            Self::Together(submissions, _) => submissions.iter().all(|submission| round.takes(submission)),
+            Self::Barrier(_) | Self::Stop => true,
+        }
+    }
 }
 
 /// Whether the journal can be written.
@@ -313,25 +326,34 @@ struct WriterThread {
 /// What becomes visible once a batch is durable.
 struct Waiting {
     flight: Arc<FlightShared>,
+    epoch: Epoch,
+    after: Seq,
     view: Option<Arc<FlightView>>,
     replies: Vec<PendingReply>,
 }
 
 impl Waiting {
     fn publish(self, delivery: &Delivery) {
+        let replies = self.publish_view();
+        delivery.deliver(replies);
+    }
+
+    /// Gives back the replies, to be sent now.
+    fn publish_view(self) -> Vec<PendingReply> {
         if let Some(view) = self.view {
-            self.flight.publish(view);
+            self.flight.publish(view, self.epoch);
         }
-        delivery.deliver(self.replies);
+        self.replies
     }
 }
 
-/// One round: the batches, and beside each what waits for it. A flight without new events has replies only.
+/// One round: the batches, and beside each what waits for it. A flight without new events has replies only: they wait for
+/// batches of earlier rounds, whose fate they share.
 #[derive(Default)]
 struct Round {
     batches: Vec<Batch>,
     waiting: Vec<Waiting>,
-    replies_only: Vec<PendingReply>,
+    replies_only: Vec<Waiting>,
     places: HashMap<FlightId, usize, foldhash::fast::RandomState>,
     barriers: Vec<oneshot::Sender<()>>,
     traced: Traced,
@@ -342,8 +364,19 @@ struct Round {
 }
 
 impl Round {
+    /// Whether it can be in this round: of one flight, that is what goes on under the same epoch, without a hole.
+    fn takes(&self, submission: &Submission) -> bool {
+        let Some(batch) = self.places.get(&submission.flight.flight_id).map(|place| &self.batches[*place])
+        else {
+            return true;
+        };
+        let follows = submission.events.first().is_none_or(|first| first.seq == batch.last_seq().next());
+        batch.epoch == submission.epoch && follows
+    }
+
+    /// The caller knows that the round takes it.
     fn add(&mut self, submission: Submission) {
-        let Submission { flight, epoch, events, replies, view, traced } = submission;
+        let Submission { flight, epoch, events, after, replies, view, traced } = submission;
         self.traced.append(traced);
         let place = self.places.get(&flight.flight_id).copied();
         if let Some(place) = place {
@@ -351,30 +384,31 @@ impl Round {
             self.batches[place].events.extend(events);
             let waiting = &mut self.waiting[place];
             waiting.replies.extend(replies);
+            waiting.after = after;
             if view.is_some() {
                 waiting.view = view;
             }
             return;
         }
         if events.is_empty() {
-            self.replies_only.extend(replies);
+            self.replies_only.push(Waiting { flight, epoch, after, view, replies });
             return;
         }
         self.events += events.len();
         self.places.insert(flight.flight_id.clone(), self.batches.len());
         self.batches.push(Batch { flight_id: flight.flight_id.clone(), salt: flight.salt, epoch, events });
-        self.waiting.push(Waiting { flight, view, replies });
+        self.waiting.push(Waiting { flight, epoch, after, view, replies });
     }
 
     fn replies(&self) -> usize {
-        self.replies_only.len() + self.waiting.iter().map(|waiting| waiting.replies.len()).sum::<usize>()
+        self.replies_only.iter().chain(&self.waiting).map(|waiting| waiting.replies.len()).sum()
     }
 
-    /// Takes a flight's batch and what waits for it out of the round, and forgets it.
-    fn leave_out(&mut self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {
+    /// Takes a flight's batch and what waits for it out of the round.
+    fn leave_out(&mut self, flight_id: &FlightId) -> Option<Waiting> {
         let place = self.batches.iter().position(|batch| batch.flight_id == *flight_id)?;
-        self.batches.remove(place);
-        Some(self.waiting.remove(place).flight)
+        self.events -= self.batches.remove(place).events.len();
+        Some(self.waiting.remove(place))
     }
 }
 
@@ -395,7 +429,11 @@ impl WriterThread {
             if gates_actors && !stop {
                 state.close_gate();
             }
-            self.write(round);
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.write(round))).is_err() {
+                // Nobody knows who has been told what. Without this thread nothing would ever be answered again, and
+                // nothing would say so.
+                state.set(STOPPED, "the writer panicked while it handed a round on");
+            }
             // Whoever waited for the barrier may have given up.
             for barrier in barriers {
                 let _ = barrier.send(());
@@ -422,6 +460,10 @@ impl WriterThread {
         }
         while round.events < self.options.round_events_max && !round.stop {
             match items.pop_front() {
+                Some(item) if !item.fits(round) => {
+                    items.push_front(item);
+                    return;
+                }
                 Some(Item::Submission(submission, decided)) => {
                     round.decided.get_or_insert(decided);
                     round.add(submission);
@@ -454,7 +496,7 @@ impl WriterThread {
         for ((batch, waiting), appended) in round.batches.into_iter().zip(round.waiting).zip(appended) {
             match appended {
                 Appended::Durable => {
-                    waiting.flight.durable_seq.store(batch.last_seq().0, Ordering::Release);
+                    waiting.flight.note_durable(batch.epoch, batch.last_seq());
                     durable.push(batch);
                     visible.push(waiting);
                 }
@@ -462,29 +504,40 @@ impl WriterThread {
                 Appended::Fenced => waiting.flight.was_fenced(batch.epoch),
             }
         }
-        let (delivery, replies_only) = (self.writer.delivery.clone(), round.replies_only);
-        let publish = move || {
-            let mut replies = replies_only;
-            for mut waiting in visible {
-                replies.append(&mut waiting.replies);
-                waiting.publish(&delivery);
-            }
-            delivery.deliver(replies);
-        };
-        // Handed on before the replies leave, so that whoever has one can wait for the store to have caught up.
-        let (release, publish) = match self.durability {
-            Durability::Store => (Some(Box::new(publish) as Box<dyn FnOnce() + Send>), None),
-            _ => (None, Some(publish)),
-        };
-        if !durable.is_empty() || release.is_some() {
-            (self.on_durable)(DurableRound { batches: durable, release });
-        }
-        if let Some(publish) = publish {
-            publish();
-        }
+        // Answers that were decided on top of an earlier batch: where that came to nothing, so do they.
+        let lasts = |waiting: &Waiting| waiting.flight.has(waiting.epoch, waiting.after);
+        visible.extend(round.replies_only.into_iter().filter(lasts));
+        self.hand_on(durable, visible);
     }
 
-    /// Appends the round, however long it takes; `None` when the journal has failed for good.
+    /// Handed on to the store before the replies leave, so that whoever has one can wait for it to have caught up.
+    fn hand_on(&self, batches: Vec<Batch>, visible: Vec<Waiting>) {
+        let delivery = &self.writer.delivery;
+        if self.durability == Durability::Store {
+            let release = |waiting: Waiting| {
+                let (flight_id, seq) = (waiting.flight.flight_id.clone(), waiting.after);
+                let delivery = delivery.clone();
+                Release { flight_id, seq, run: Box::new(move || waiting.publish(&delivery)) }
+            };
+            let releases: Vec<_> = visible.into_iter().map(release).collect();
+            if !batches.is_empty() || !releases.is_empty() {
+                (self.on_durable)(DurableRound { batches, releases });
+            }
+            return;
+        }
+        if !batches.is_empty() {
+            (self.on_durable)(DurableRound { batches, releases: Vec::new() });
+        }
+        let mut replies = Vec::new();
+        for waiting in visible {
+            replies.append(&mut waiting.publish_view());
+        }
+        delivery.deliver(replies);
+    }
+
+    /// Appends the round, however long it takes; `None` when the journal has failed for good. Whichever way it ends, it is
+    /// known whether the journal can be written: a round of which nothing is left still finds that out, because nobody
+    /// hands anything over as long as it is said that it cannot.
     fn append(&self, round: &mut Round) -> Option<Vec<Appended>> {
         let state = &self.writer.state;
         let mut retry = RETRY_MIN;
@@ -492,10 +545,15 @@ impl WriterThread {
             if state.condition.load(Ordering::Acquire) == STOPPED {
                 return None;
             }
-            if round.batches.is_empty() {
+            let batches = &round.batches;
+            if batches.is_empty() && state.condition.load(Ordering::Acquire) == WRITING {
                 return Some(Vec::new());
             }
-            match self.append_once(&round.batches) {
+            let asked = match batches.is_empty() {
+                true => self.ask(|| self.journal.probe().map(|()| Vec::new())),
+                false => self.append_once(batches),
+            };
+            match asked {
                 Ok(appended) => {
                     state.set(WRITING, "");
                     return Some(appended);
@@ -509,10 +567,13 @@ impl WriterThread {
                     std::thread::sleep(retry);
                     retry = (retry * 2).min(RETRY_MAX);
                 }
-                Err(JournalError::Damaged { flight_id: Some(flight_id), what }) => {
-                    let flight = round.leave_out(&flight_id)?;
-                    flight.quarantine(format!("the journal refused its events: {what}"));
-                    flight.discard_queue();
+                Err(JournalError::Damaged { flight_id: Some(flight_id), what })
+                    if batches.iter().any(|batch| batch.flight_id == flight_id) =>
+                {
+                    if let Some(waiting) = round.leave_out(&flight_id) {
+                        let reason = format!("the journal refused its events: {what}");
+                        waiting.flight.was_refused(waiting.epoch, reason);
+                    }
                 }
                 Err(error) => {
                     state.set(STOPPED, &with_causes(&error));
@@ -522,13 +583,16 @@ impl WriterThread {
         }
     }
 
-    /// A journal that panics has failed for good: nobody knows what it wrote.
     fn append_once(&self, batches: &[Batch]) -> Result<Vec<Appended>, JournalError> {
-        let appending = std::panic::AssertUnwindSafe(|| self.journal.append(batches));
         let began = Instant::now();
-        let appended = std::panic::catch_unwind(appending);
+        let appended = self.ask(|| self.journal.append(batches));
         self.writer.state.meters.appended(began);
-        appended.unwrap_or_else(|_| {
+        appended
+    }
+
+    /// A journal that panics has failed for good: nobody knows what it wrote.
+    fn ask<T>(&self, journal: impl FnOnce() -> Result<T, JournalError>) -> Result<T, JournalError> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(journal)).unwrap_or_else(|_| {
             Err(JournalError::Stopped {
                 what: "it panicked in the middle of an append".to_owned(),
                 source: None,

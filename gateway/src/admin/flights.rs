@@ -415,13 +415,15 @@ pub async fn restart(
     name: FlightName,
     by: Admin,
     app: Arc<App>,
+    key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
+    let key = GivenKey::checked(key)?;
     empty(body)?;
     let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
     // No event of the flight's, so that the audit cannot have it.
     tracing::info!(flight = %id, by = %by.name, "a restart was asked for");
-    let restarted = app.engine.restart(id).await.map_err(|error| match error {
+    let restarted = app.engine.restart_under(id, key).await.map_err(|error| match error {
         RestartError::NotFound => Problem::flight_not_found(),
         RestartError::Failed(reason) => {
             let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
@@ -431,7 +433,7 @@ pub async fn restart(
     let mut json = Json::default();
     json.open().key("flight_id").plain(id).key("seq").number(restarted.seq.0);
     json.key("epoch").number(restarted.epoch.0).key("took_ms").number(ops::millis(restarted.took)).close();
-    Ok(render::response(StatusCode::OK, json))
+    Ok(grab::marked(render::response(StatusCode::OK, json), restarted.replayed))
 }
 
 fn empty(body: Received) -> Result<(), Problem> {

@@ -184,14 +184,14 @@ fn cabins() -> Vec<Operation> {
             )
         },
         Operation {
-            parameters: vec![flight("DEMO4")],
             answers: vec![answer(200, "Restarted", "It was recovered and is served again.", restarted)],
             codes: &[Code::FlightNotFound, Code::Overloaded],
             ..post(
                 "/v1/admin/flights/{flight_id}/restart",
                 "restartFlight",
                 "Recover a flight again",
-                "Drops the flight's actor and recovers it from journal and store, on this server.",
+                "Drops the flight's actor and recovers it from journal and store, on this server. Sent again under its \
+                 key, while it runs or after it, it restarts nothing and answers with what the first one came to.",
             )
         },
     ]

@@ -1,6 +1,6 @@
 //! What admins do, and that nobody else does.
 
-use crate::client::{TOKEN, TestServer};
+use crate::client::{Reply, TOKEN, TestServer};
 use serde_json::{Value, json};
 
 fn flight(change: impl FnOnce(&mut Value)) -> String {
@@ -194,6 +194,28 @@ async fn a_restarted_flight_goes_on_where_it_was() {
     let orders = server.get("/v1/orders?customer_id=u").await.json();
     assert_eq!((orders["orders"].as_array().unwrap().len(), &orders["up_to_date"]), (2, &true.into()));
     server.admin("POST /v1/admin/flights/NOPE/restart", "").await.is_problem(404, "FLIGHT_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_sent_again_under_its_key_restarts_nothing() {
+    let server = TestServer::start().await;
+    let bearer = format!("Bearer {TOKEN}");
+    let under = async |key: &str| {
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        server.send("POST /v1/admin/flights/DEMO1/restart", &headers, "").await
+    };
+    let restart = || under("restart-1");
+    let (one, same) = tokio::join!(restart(), restart());
+    assert_eq!((one.status, same.status, one.json()), (200, 200, same.json()));
+    let replayed = |reply: &Reply| reply.header("idempotency-replayed").is_some_and(|value| value == "true");
+    assert_ne!(replayed(&one), replayed(&same), "one of them is the repeat");
+    server.grab("DEMO1", r#"{"customer_id":"u","quantity":2}"#).await;
+    let later = restart().await;
+    assert!(replayed(&later));
+    assert_eq!(later.json(), one.json());
+    let fresh = server.admin("POST /v1/admin/flights/DEMO1/restart", "").await;
+    assert_eq!((&fresh.json()["epoch"], replayed(&fresh)), (&3.into(), false));
+    under(&"k".repeat(129)).await.is_problem(400, "INVALID_REQUEST");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,10 @@ pub enum Fault {
     UnavailableAfter,
     /// `Stopped`, this one and all later ones.
     Stopped,
+    /// The first batch's flight is damaged; nothing was written. Of a round without batches nothing is.
+    Damaged,
+    /// A flight is damaged that is in no round; nothing was written.
+    DamagedElsewhere,
     /// It panics in the thread that appends.
     Panic,
 }
@@ -118,6 +122,15 @@ impl Journal for FaultyJournal {
                 Err(JournalError::Unavailable { what: what(), source: None })
             }
             Some(Fault::Stopped) => Err(JournalError::Stopped { what: what(), source: None }),
+            Some(Fault::Damaged) => match round.first() {
+                Some(batch) => {
+                    Err(JournalError::Damaged { flight_id: Some(batch.flight_id.clone()), what: what() })
+                }
+                None => self.inner.append(round),
+            },
+            Some(Fault::DamagedElsewhere) => {
+                Err(JournalError::Damaged { flight_id: FlightId::new("NOWHERE").ok(), what: what() })
+            }
             Some(Fault::Panic) => panic!("a panicking append was asked for"),
         }
     }

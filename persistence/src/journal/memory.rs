@@ -36,6 +36,12 @@ impl Kept {
         Self { standing, events: VecDeque::new(), seen_in: 0 }
     }
 
+    /// The events that are there under the seqs of `batch`.
+    fn between(&self, batch: &Batch) -> Vec<Recorded> {
+        let seqs = batch.first_seq()..=batch.last_seq();
+        self.events.iter().filter(|event| seqs.contains(&event.seq)).cloned().collect()
+    }
+
     fn first(&self) -> Seq {
         self.events.front().map_or(Seq(0), |event| event.seq)
     }
@@ -58,7 +64,9 @@ impl Journal for MemoryJournal {
         let mut unknown = HashSet::new();
         for batch in round {
             let kept = inner.flights.get_mut(&batch.flight_id);
-            verdicts.push(judge(kept.as_ref().map(|kept| &kept.standing), batch)?);
+            let standing = kept.as_ref().map(|kept| kept.standing);
+            let there = || Ok(kept.as_ref().map_or_else(Vec::new, |kept| kept.between(batch)));
+            verdicts.push(judge(standing.as_ref(), batch)?.settled(standing.as_ref(), batch, there)?);
             let twice = match kept {
                 Some(kept) => std::mem::replace(&mut kept.seen_in, this_round) == this_round,
                 None => !unknown.insert(&batch.flight_id),

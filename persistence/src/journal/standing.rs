@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use farerush_engine::flight::{Epoch, FlightId, Seq};
+use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, Claim, JournalError};
 
 /// What is to be done with a batch.
@@ -11,7 +11,10 @@ use farerush_engine::journal::{Appended, Batch, Claim, JournalError};
 pub(crate) enum Verdict {
     /// Write it.
     Write,
-    /// It was written before, under the same epoch.
+    /// Its seqs were written before, under its own epoch: it is a repeat if its events are those that are there. To be
+    /// settled by [`Verdict::settled`]; until then it is worth nothing.
+    Supposed,
+    /// It was written before, event by event.
     Already,
     /// A later epoch owns the flight.
     Fenced,
@@ -22,8 +25,37 @@ impl Verdict {
     pub(crate) fn answer(self) -> Appended {
         match self {
             Self::Write | Self::Already => Appended::Durable,
-            Self::Fenced => Appended::Fenced,
+            Self::Supposed | Self::Fenced => Appended::Fenced,
         }
+    }
+
+    /// Settles whether `batch` is the repeat that it was supposed to be; other verdicts stand. `there` reads the events
+    /// that are there under its seqs (as many as it has, or fewer where they are gone). Two owners under one epoch would be
+    /// worse than a flight that stops: other events are refused, however well their seqs fit.
+    pub(crate) fn settled(
+        self,
+        standing: Option<&Standing>,
+        batch: &Batch,
+        there: impl FnOnce() -> Result<Vec<Recorded>, JournalError>,
+    ) -> Result<Self, JournalError> {
+        if self != Self::Supposed {
+            return Ok(self);
+        }
+        let there = match there() {
+            Ok(events) => events,
+            // Nobody repeats what the store has had long since.
+            Err(JournalError::Trimmed { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if there == batch.events {
+            return Ok(Self::Already);
+        }
+        if standing.is_some_and(|standing| batch.epoch < standing.epoch) {
+            return Ok(Self::Fenced);
+        }
+        let (epoch, first) = (batch.epoch, batch.first_seq());
+        let what = format!("other events than these are there under epoch {epoch} from seq {first} on");
+        Err(JournalError::Damaged { flight_id: Some(batch.flight_id.clone()), what })
     }
 }
 
@@ -68,7 +100,7 @@ impl Standing {
         self.last == Seq(0) || first == self.last.next()
     }
 
-    /// Whether all of the batch was written before, under its own epoch.
+    /// Whether all seqs of the batch were written before, under its own epoch. By whom, it does not say.
     fn has(&self, batch: &Batch) -> bool {
         self.wrote.is_some_and(|(by, from)| {
             by == batch.epoch && from <= batch.first_seq() && batch.last_seq() <= self.last
@@ -85,7 +117,7 @@ pub(crate) fn judge(standing: Option<&Standing>, batch: &Batch) -> Result<Verdic
     }
     let Some(standing) = standing else { return Ok(Verdict::Write) };
     if standing.has(batch) {
-        return Ok(Verdict::Already);
+        return Ok(Verdict::Supposed);
     }
     if batch.epoch < standing.epoch {
         return Ok(Verdict::Fenced);

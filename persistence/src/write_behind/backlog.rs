@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Salt, Seq, Timestamp};
-use farerush_engine::journal::{Batch, DurableRound};
+use farerush_engine::journal::{Batch, DurableRound, Release};
 
 use crate::store::{Flushed, bytes_held, rows_written};
 
@@ -18,7 +18,7 @@ pub(super) struct Backlog {
     behind: HashSet<FlightId>,
     /// Flights of which the journal has not been told how far they are stored.
     moved: HashSet<FlightId>,
-    rounds: Vec<WaitingRound>,
+    waiting: Vec<Release>,
     bytes: usize,
     bytes_max: usize,
     events: u64,
@@ -56,11 +56,6 @@ enum Halt {
     Fenced,
     /// Somebody must look.
     Stuck(String),
-}
-
-struct WaitingRound {
-    needs: Vec<(FlightId, Seq)>,
-    release: Box<dyn FnOnce() + Send>,
 }
 
 /// What goes with a batch that was taken out of the backlog, until its outcome is booked.
@@ -102,7 +97,7 @@ impl Backlog {
             ready: VecDeque::new(),
             behind: HashSet::new(),
             moved: HashSet::new(),
-            rounds: Vec::new(),
+            waiting: Vec::new(),
             bytes: 0,
             bytes_max,
             events: 0,
@@ -153,14 +148,10 @@ impl Backlog {
     }
 
     pub(super) fn hand_in(&mut self, round: DurableRound) {
-        let needs = round.batches.iter().map(|batch| (batch.flight_id.clone(), batch.last_seq()));
-        let needs: Vec<_> = if round.release.is_some() { needs.collect() } else { Vec::new() };
         for batch in round.batches {
             self.hand_in_batch(batch);
         }
-        if let Some(release) = round.release {
-            self.rounds.push(WaitingRound { needs, release });
-        }
+        self.waiting.extend(round.releases);
     }
 
     fn hand_in_batch(&mut self, batch: Batch) {
@@ -339,32 +330,25 @@ impl Backlog {
         self.behind.remove(flight_id);
     }
 
-    /// Replies that need not wait any longer. Those that wait in vain are dropped, which says "unknown".
+    /// Replies that need not wait any longer, in the order in which they came: of one flight none overtakes another. Those
+    /// that wait in vain are dropped, which says "unknown".
     pub(super) fn releases(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
         let mut releases = Vec::new();
         let mut waiting = Vec::new();
-        for round in std::mem::take(&mut self.rounds) {
-            let mut is_stored = true;
-            let mut is_hopeless = false;
-            for (flight_id, seq) in &round.needs {
-                let lane = self.lanes.get(flight_id);
-                let has_it = lane.is_some_and(|lane| lane.stored >= *seq);
-                is_stored &= has_it;
-                is_hopeless |= !has_it && lane.is_none_or(|lane| lane.halt.is_some());
-            }
-            if is_stored {
-                releases.push(round.release);
-            } else if !is_hopeless {
-                waiting.push(round);
+        for release in std::mem::take(&mut self.waiting) {
+            match self.lanes.get(&release.flight_id) {
+                Some(lane) if lane.stored >= release.seq => releases.push(release.run),
+                Some(lane) if lane.halt.is_none() => waiting.push(release),
+                _ => {}
             }
         }
-        self.rounds = waiting;
+        self.waiting = waiting;
         releases
     }
 
     /// Whether replies wait for the store.
     pub(super) fn has_rounds(&self) -> bool {
-        !self.rounds.is_empty()
+        !self.waiting.is_empty()
     }
 
     /// Events that are durable but not stored.

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use self::disk::{Disk, Folder};
 use self::index::{Index, SegmentEntry, extent_of};
 use self::writer::Writer;
-use super::standing::{Verdict, admit, judge, twice_in_a_round};
+use super::standing::{Standing, Verdict, admit, judge, twice_in_a_round};
 use crate::codec::{self, CodecError, RecordHead, RecordKind};
 
 /// Smallest segment: a header and something behind it.
@@ -100,6 +100,16 @@ impl EmbeddedJournal {
 
     /// Says what is to become of each batch; all are judged before anything is written.
     fn judge_round(&self, round: &[Batch]) -> Result<Vec<Verdict>, JournalError> {
+        let judged = self.judge_by_index(round)?;
+        let settle = |(batch, (verdict, standing)): (&Batch, (Verdict, Option<Standing>))| {
+            let after = Seq(batch.first_seq().0.saturating_sub(1));
+            let there = || self.read_events(&batch.flight_id, after, batch.events.len());
+            verdict.settled(standing.as_ref(), batch, there)
+        };
+        round.iter().zip(judged).map(settle).collect()
+    }
+
+    fn judge_by_index(&self, round: &[Batch]) -> Result<Vec<(Verdict, Option<Standing>)>, JournalError> {
         let mut index = self.index.lock();
         index.appends += 1;
         let this_append = index.appends;
@@ -107,7 +117,8 @@ impl EmbeddedJournal {
         let mut unknown = HashSet::new();
         for batch in round {
             let flight = index.flights.get_mut(&batch.flight_id);
-            verdicts.push(judge(flight.as_ref().map(|flight| &flight.standing), batch)?);
+            let standing = flight.as_ref().map(|flight| flight.standing);
+            verdicts.push((judge(standing.as_ref(), batch)?, standing));
             let twice = match flight {
                 Some(flight) => std::mem::replace(&mut flight.seen_in, this_append) == this_append,
                 None => !unknown.insert(&batch.flight_id),

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use ::redis::{Value, cmd};
-use farerush_engine::flight::{FlightId, Seq};
+use farerush_engine::flight::{FlightId, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, JournalError};
 
 use super::RedisJournal;
@@ -41,7 +41,7 @@ impl RedisJournal {
         // All are judged before any is sent: a refused batch leaves the whole round out.
         let mut answers = Vec::with_capacity(round.len());
         for (batch, standing) in round.iter().zip(&standings) {
-            let verdict = judge(standing.as_ref(), batch)?;
+            let verdict = self.judge_with_content(link, standing.as_ref(), batch)?;
             if standing.is_none() && batch.first_seq() > Seq(1) {
                 return Err(lost(&batch.flight_id));
             }
@@ -101,9 +101,6 @@ impl RedisJournal {
                 before.check_kept(&batch.flight_id, standing.as_ref())?;
             }
             let Some(standing) = standing else { continue };
-            if judge(Some(standing), batch).is_ok_and(|verdict| verdict == Verdict::Already) {
-                self.check_same(link, batch)?;
-            }
             let learnt_on = link.generation()?;
             let mut known = self.known.lock();
             match known.get_mut(&batch.flight_id) {
@@ -119,23 +116,28 @@ impl RedisJournal {
         Ok(standings)
     }
 
-    /// What is there under the batch's epoch and seqs must be the batch: two owners under one epoch would be worse
-    /// than a flight that stops.
-    fn check_same(&self, link: &mut Link, batch: &Batch) -> Result<(), JournalError> {
-        let mut after = Seq(batch.first_seq().0 - 1);
-        let mut rest = batch.events.as_slice();
-        while !rest.is_empty() {
-            let there = self.read_on(link, &batch.flight_id, after, rest.len())?;
-            if there.is_empty() || rest.len() < there.len() || rest[..there.len()] != there[..] {
-                let (epoch, first) = (batch.epoch, batch.first_seq());
-                let what =
-                    format!("other events than these are there under epoch {epoch} from seq {first} on");
-                return Err(damaged(&batch.flight_id, what));
+    /// A supposed repeat is looked at event by event; that costs a look at Redis, which only a lost answer causes.
+    fn judge_with_content(
+        &self,
+        link: &mut Link,
+        standing: Option<&Standing>,
+        batch: &Batch,
+    ) -> Result<Verdict, JournalError> {
+        judge(standing, batch)?.settled(standing, batch, || self.there(link, batch))
+    }
+
+    /// The events that are there under the seqs of the batch; fewer where there are no more.
+    fn there(&self, link: &mut Link, batch: &Batch) -> Result<Vec<Recorded>, JournalError> {
+        let mut there = Vec::with_capacity(batch.events.len());
+        while there.len() < batch.events.len() {
+            let after = Seq(batch.first_seq().0 - 1 + there.len() as u64);
+            let more = self.read_on(link, &batch.flight_id, after, batch.events.len() - there.len())?;
+            if more.is_empty() {
+                break;
             }
-            rest = &rest[there.len()..];
-            after = Seq(after.0 + there.len() as u64);
+            there.extend(more);
         }
-        Ok(())
+        Ok(there)
     }
 
     /// Sends the batches that have no answer yet, and finds one for those that Redis refuses.
@@ -214,7 +216,7 @@ impl RedisJournal {
     ) -> Result<(), JournalError> {
         for (place, standing) in refused.iter().zip(self.learn(link, round, refused)?) {
             let batch = &round[*place];
-            let verdict = judge(standing.as_ref(), batch)?;
+            let verdict = self.judge_with_content(link, standing.as_ref(), batch)?;
             if verdict == Verdict::Write {
                 let what =
                     "Redis refuses its next ID, though no entry stands in the way (were entries deleted?)";
@@ -223,6 +225,15 @@ impl RedisJournal {
             answers[*place] = Some(verdict.answer());
         }
         Ok(())
+    }
+
+    /// Writes a key that nobody reads, and waits for replicas as an append does.
+    pub(super) fn probe_on(&self, link: &mut Link) -> Result<(), JournalError> {
+        let mut pipeline = Pipeline::default();
+        pipeline.add(cmd("SET").arg(self.keys.waited()).arg(1));
+        let what = "see whether Redis takes writes";
+        link.send(what, &pipeline)?.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))?;
+        self.wait_for_replicas(link)
     }
 
     /// Puts flights into the set of all, before their first entries: a crash in between leaves a name too many,

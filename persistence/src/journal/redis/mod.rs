@@ -102,6 +102,10 @@ impl Journal for RedisJournal {
         self.append_round(round)
     }
 
+    fn probe(&self) -> Result<(), JournalError> {
+        self.append_link.lock().attempt(|link| self.probe_on(link))
+    }
+
     fn fence(&self, claims: &[Claim]) -> Result<(), JournalError> {
         self.claim(claims)
     }

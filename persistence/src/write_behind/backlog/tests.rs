@@ -20,7 +20,7 @@ fn batch(epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Batch {
 }
 
 fn round(batch: Batch) -> DurableRound {
-    DurableRound { batches: vec![batch], release: None }
+    DurableRound { batches: vec![batch], releases: Vec::new() }
 }
 
 fn seqs((_, batch): &(Taken, Batch)) -> Vec<u64> {
@@ -95,28 +95,31 @@ fn a_fenced_flight_is_dropped_until_it_comes_back_under_a_new_epoch() {
 }
 
 #[test]
-fn replies_leave_when_all_their_batches_are_stored_and_never_otherwise() {
+fn replies_leave_when_their_flight_is_stored_so_far_and_never_otherwise() {
     let released = Arc::new(AtomicUsize::new(0));
-    let release = || {
+    let release = |flight_id: FlightId, seq: u64| {
         let released = Arc::clone(&released);
-        let release = move || {
+        let run = move || {
             released.fetch_add(1, Ordering::Relaxed);
         };
-        Some(Box::new(release) as Box<dyn FnOnce() + Send>)
+        Release { flight_id, seq: Seq(seq), run: Box::new(run) }
     };
     let mut backlog = Backlog::new(1 << 20);
     let other = Batch { flight_id: FlightId::new("FR2").unwrap(), ..batch(1, 1..=1) };
-    backlog.hand_in(DurableRound { batches: vec![batch(1, 1..=1), other], release: release() });
-    backlog.hand_in(DurableRound { batches: vec![batch(1, 2..=2)], release: release() });
+    let releases = vec![release(id(), 1), release(other.flight_id.clone(), 1)];
+    backlog.hand_in(DurableRound { batches: vec![batch(1, 1..=1), other], releases });
+    // An answer without events of its own waits for those that it was decided on top of.
+    backlog.hand_in(DurableRound { batches: Vec::new(), releases: vec![release(id(), 1)] });
+    assert!(backlog.releases().is_empty());
     let mine = backlog.take(100).unwrap();
     backlog.complete(&mine.0, &mine.1, Flushed::Stored);
     backlog.releases().into_iter().for_each(|release| release());
-    assert_eq!(released.load(Ordering::Relaxed), 1, "the second round needs only the first flight");
+    assert_eq!(released.load(Ordering::Relaxed), 2, "the other flight is waited for by its own");
     let theirs = backlog.take(100).unwrap();
     backlog.complete(&theirs.0, &theirs.1, Flushed::Fenced { owner: Epoch(9) });
     assert!(backlog.releases().is_empty());
     assert!(!backlog.has_rounds(), "waiting in vain");
-    assert_eq!(released.load(Ordering::Relaxed), 1);
+    assert_eq!(released.load(Ordering::Relaxed), 2);
 }
 
 #[test]
