@@ -61,7 +61,7 @@ async fn sell(write_behind: &WriteBehind, journal: &Arc<EmbeddedJournal>, life: 
     for seq in from..=to {
         let batches = vec![life.batch(1, seq..=seq)];
         assert_eq!(journal.append(&batches).unwrap(), [Appended::Durable]);
-        intake(DurableRound { batches, release: None });
+        intake(DurableRound { batches, releases: Vec::new() });
     }
     assert!(write_behind.caught_up(LONG).await);
 }
