@@ -3,16 +3,18 @@
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use farerush_engine::actor::Overloaded;
-use farerush_engine::flight::{LimitScope, Refusal, Seats, Timestamp};
+use farerush_engine::flight::{LimitScope, QuotaOf, Refusal, Seats, Timestamp};
 use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use crate::auth::Role;
 use crate::json::Json;
+use crate::rate::JOINS_PER_ADDRESS_MAX;
 use crate::{time, traces};
 
 macro_rules! codes {
@@ -72,6 +74,7 @@ codes! {
     OrderNotChangeable "ORDER_NOT_CHANGEABLE" CONFLICT "The order cannot be changed so";
     FlightExists "FLIGHT_EXISTS" CONFLICT "There is a flight with this id";
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The idempotency key was used for another request";
+    QuotaExceeded "QUOTA_EXCEEDED" TOO_MANY_REQUESTS "The share of what is kept is used up";
     RateLimited "RATE_LIMITED" TOO_MANY_REQUESTS "Too many requests";
     Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too busy at the moment; nothing was done";
     OutcomeUnknown "OUTCOME_UNKNOWN" SERVICE_UNAVAILABLE "It is not known whether it was done";
@@ -258,6 +261,33 @@ impl Problem {
              says and send it again."
         );
         Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Code::RateLimited, detail) }
+    }
+
+    /// One thing too many that would be kept for a day after it is over.
+    fn quota_exceeded(whose: QuotaOf, (kept, limit): (u32, u32), wait_seconds: u32) -> Self {
+        let detail = match whose {
+            QuotaOf::Customer => format!(
+                "Nothing was done: this customer has used up its share of what this flight keeps. {kept} ended orders, \
+                 idempotency keys and given up places on the waitlist are remembered, of at most {limit}; each leaves a day \
+                 after it ended. Orders that there are can be paid, changed and cancelled without an Idempotency-Key; for \
+                 anything else wait for as long as Retry-After says."
+            ),
+            QuotaOf::Admins => format!(
+                "Nothing was done: this flight remembers {kept} idempotency keys of admins, of at most {limit}; each leaves \
+                 after a day. Send it without a key, or wait for as long as Retry-After says."
+            ),
+        };
+        Self { retry_after_seconds: Some(wait_seconds), ..Self::new(Code::QuotaExceeded, detail) }
+    }
+
+    /// One party too many from one address; it begins anew after `wait`.
+    pub fn address_over_quota(wait: Duration) -> Self {
+        let wait_seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        let detail = format!(
+            "Nothing was done: this address has used up its share of this flight's waitlist, {JOINS_PER_ADDRESS_MAX} parties \
+             within a day. Wait for as long as Retry-After says, or ask from another address."
+        );
+        Self { retry_after_seconds: Some(wait_seconds), ..Self::new(Code::QuotaExceeded, detail) }
     }
 
     /// A seat count that is already known to be gone.
@@ -447,11 +477,9 @@ impl From<Refusal> for Problem {
                      room for them, or say \"cancel_stranded\": true, and they are cancelled."
                 ),
             ),
-            Refusal::TooManyOrders => Self::overloaded("the flight keeps as many orders as it may", 60),
-            Refusal::TooManyRequests => Self::overloaded(
-                "the flight remembers as many idempotency keys as it may; old ones leave after a day",
-                60,
-            ),
+            Refusal::QuotaExceeded { whose, kept, limit, wait_seconds } => {
+                Self::quota_exceeded(whose, (kept, limit), wait_seconds)
+            }
             Refusal::Invalid { field, message } => Self::invalid_field(field, message),
         }
     }

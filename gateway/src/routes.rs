@@ -2,6 +2,7 @@
 //! Never does anything itself but to say "not here" and "not so".
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use warp::filters::BoxedFilter;
@@ -18,6 +19,7 @@ use crate::deadline::{GivenTimeout, REQUEST_TIMEOUT, too_late};
 use crate::grab::{self, GivenKey};
 use crate::pages::Page;
 use crate::problem::{Code, Problem};
+use crate::rate::Peer;
 use crate::waitlist::WaitlistName;
 use crate::{
     admin, audit, cockpit, docs_pages, flights, live, metrics, openapi, ops, orders, pages, rehearsal,
@@ -210,6 +212,7 @@ fn about_waitlists(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(auth::caller(app, Deed::Changes))
         .and(with(app))
         .and(key())
+        .and(asks_from(app))
         .and(timeout())
         .and(received(app.body))
         .then(waitlist::join);
@@ -434,6 +437,16 @@ fn timeout() -> impl Filter<Extract = (Option<GivenTimeout>,), Error = Rejection
 /// The key under which a repetition changes nothing more, if there is one.
 fn key() -> impl Filter<Extract = (Option<GivenKey>,), Error = Rejection> + Copy {
     warp::header::optional::<GivenKey>("idempotency-key")
+}
+
+/// The address that a request counts for, where that matters.
+fn asks_from(app: &Arc<App>) -> impl Filter<Extract = (Option<IpAddr>,), Error = Infallible> + Clone + use<> {
+    let app = app.clone();
+    warp::ext::optional::<Peer>().and(warp::header::headers_cloned()).map(
+        move |peer: Option<Peer>, headers: HeaderMap| {
+            peer.map(|Peer(peer)| app.identity.rates.counted(peer, &headers))
+        },
+    )
 }
 
 /// Whether CSV is wanted.

@@ -167,7 +167,7 @@ fn accept(
     // short way.
     let is_plain = observer.is_none() && settings.cors_origins.is_none();
     let short_way = (is_plain && app.identity.asks_nothing_of_customers()).then(|| app.clone());
-    let express = server::Express::new(short_way, observer, app.identity.rates.know_addresses());
+    let express = server::Express::new(short_way, observer, app.identity.needs_addresses());
     let limited = Limited::new(warp::service(routes::all(app)), app);
     let service = app.metrics.per_connection(limited);
     let cors = settings.cors_origins.clone();

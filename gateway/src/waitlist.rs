@@ -2,8 +2,10 @@
 //! Never decides who is served, and never asks the store.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
@@ -48,6 +50,7 @@ pub async fn join(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -56,12 +59,21 @@ pub async fn join(
     let wish = wish(&fields::parse(&body?, false)?, caller.own())?;
     app.identity.customer_of(&caller, Some(wish.customer.clone()))?;
     let flight = app.flight(&name).await?;
+    // Customers can be invented where they show nothing; then their address pays, too.
+    let address = address.filter(|_| caller == Caller::Anyone);
+    let shares = &app.identity.rates.shares;
+    if let Some(address) = address {
+        shares.check(flight.flight_id(), address, Instant::now()).map_err(Problem::address_over_quota)?;
+    }
     let command = Command::JoinWaitlist(Box::new(wish));
     let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
     let Answer::Waitlisted { entry, place, replayed } = answer else {
         return Err(Problem::outcome_unknown());
     };
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
+    if let Some(address) = address.filter(|_| !replayed) {
+        shares.count(flight.flight_id(), address, Instant::now());
+    }
     let mut response = shown(&app, &flight, status, &entry, place);
     let id = WaitlistId::of(flight.flight_id(), flight.view().definition.salt, entry.no);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/waitlist/{id}")) {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use farerush_engine::flight::{
-    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq, WaitlistId,
+    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq, Timestamp, WaitlistId,
     WaitlistStatus,
 };
 use farerush_engine::journal::{Extent, Journal};
@@ -51,6 +51,8 @@ pub struct VerifiedFlight {
     pub stored_seq: Seq,
     /// The largest epoch that journal or store know.
     pub epoch: Epoch,
+    /// Whether somebody new would get a seat; `None` where the flight is not on sale or has no free seat.
+    pub sells: Option<bool>,
     /// Whether all agree.
     pub verdict: Verdict,
 }
@@ -233,6 +235,11 @@ fn find_differences(
     };
     newest.check().map_err(|error| error.to_string())?;
     line.count(newest);
+    let sells = newest.sells_to_somebody_new(now());
+    line.sells = sells.as_ref().map(Result::is_ok);
+    if let Some(Err(refusal)) = sells {
+        return Err(format!("it is on sale and has free seats, but refuses somebody new: {refusal}"));
+    }
     if let (Some(one), Some(other)) = (&at_cursor, &at_cursor_store) {
         same(one, other, &format!("at the store's cursor, {stored}"))?;
     }
@@ -245,6 +252,12 @@ fn find_differences(
         (None, _) => {}
     }
     Ok(reaches_back)
+}
+
+/// The system's time: what is on sale depends on it.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn in_words(error: &RecoveryError) -> String {
@@ -396,6 +409,7 @@ impl VerifiedFlight {
             journal_seq: Seq(0),
             stored_seq: Seq(0),
             epoch: Epoch(0),
+            sells: None,
             verdict: Verdict::Ok,
         }
     }
@@ -414,7 +428,7 @@ impl VerifiedFlight {
         self.orders = flight.orders().filter(|order| order.status.is_live()).count();
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         [
             self.flight_id.to_string(),
             self.seats.to_string(),
@@ -424,6 +438,11 @@ impl VerifiedFlight {
             self.journal_seq.to_string(),
             self.stored_seq.to_string(),
             self.epoch.to_string(),
+            match self.sells {
+                Some(true) => "yes".to_owned(),
+                Some(false) => "NO".to_owned(),
+                None => "-".to_owned(),
+            },
             match &self.verdict {
                 Verdict::Ok => "ok".to_owned(),
                 Verdict::OkFromCursor => "ok (from the store's cursor on)".to_owned(),
@@ -436,11 +455,12 @@ impl VerifiedFlight {
 /// The report as a table: names to the left, numbers to the right.
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["flight", "seats", "sold", "held", "orders", "journal", "stored", "epoch", "verdict"]
-            .map(str::to_owned);
-        let lines: Vec<[String; 9]> =
+        let head =
+            ["flight", "seats", "sold", "held", "orders", "journal", "stored", "epoch", "sells", "verdict"]
+                .map(str::to_owned);
+        let lines: Vec<[String; 10]> =
             std::iter::once(head).chain(self.flights.iter().map(VerifiedFlight::cells)).collect();
-        let mut widths = [0; 9];
+        let mut widths = [0; 10];
         for line in &lines {
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = cell.chars().count().max(*width);
@@ -448,10 +468,10 @@ impl fmt::Display for VerifyReport {
         }
         for line in &lines {
             write!(f, "{:<width$}", line[0], width = widths[0])?;
-            for (cell, width) in line[1..8].iter().zip(&widths[1..8]) {
+            for (cell, width) in line[1..9].iter().zip(&widths[1..9]) {
                 write!(f, "  {cell:>width$}")?;
             }
-            writeln!(f, "  {}", line[8])?;
+            writeln!(f, "  {}", line[9])?;
         }
         let (flights, differences) = (self.flights.len(), self.differences());
         writeln!(f, "{flights} flights, {differences} with a difference")

@@ -90,7 +90,9 @@ impl Flight {
             Event::NothingChanged { .. } => {}
             Event::Forgotten { through } => {
                 self.forgotten_through = self.forgotten_through.max(*through);
-                self.requests.forget_through(*through);
+                for request in self.requests.forget_through(*through) {
+                    self.ledger.release_request(&request);
+                }
             }
         }
         self.remember_request(recorded);
@@ -181,6 +183,7 @@ impl Flight {
             return;
         };
         let ended = (order.updated_at, no);
+        let (bytes, owner) = (order.bytes_kept(), order.customer.clone());
         order.status = OrderStatus::Confirmed;
         order.updated_at = at;
         order.changed_by = seq;
@@ -193,6 +196,7 @@ impl Flight {
         if let Some(place) = self.ended.range(first..).position(|other| *other == ended) {
             self.ended.remove(first + place);
         }
+        self.ledger.release(&owner, ended.0, bytes);
         #[expect(clippy::cast_possible_truncation, reason = "a flight has at most 10,000 seats")]
         let taken = seats.len() as u32;
         *self.holdings.entry(customer).or_default() += taken;
@@ -214,7 +218,7 @@ impl Flight {
         }
         #[expect(clippy::cast_possible_truncation, reason = "a flight has at most 10,000 seats")]
         let returned = order.seats.len() as u32;
-        let seats = order.seats.clone();
+        let (seats, bytes, customer) = (order.seats.clone(), order.bytes_kept(), order.customer.clone());
         match self.holdings.get_mut(&order.customer) {
             Some(holding) if *holding > returned => *holding -= returned,
             _ => {
@@ -222,6 +226,7 @@ impl Flight {
             }
         }
         self.ended.push_back((at, no));
+        self.ledger.charge(&customer, at, bytes);
         self.change(&seats, seat_status, SeatStatus::Free);
     }
 

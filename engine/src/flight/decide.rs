@@ -5,7 +5,7 @@ use super::cabin::{Cabin, Seat, Seats, check_cabins};
 use super::command::{Command, Grab, PolicyChange, Wanted};
 use super::event::{ClosedForGood, Event, OrderPlaced};
 use super::ids::{OrderNo, OrderRef, Reference, Timestamp};
-use super::inventory::{Flight, ORDERS_KEPT_MAX};
+use super::inventory::Flight;
 use super::key_table::OwnerRef;
 use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
@@ -62,18 +62,19 @@ impl Flight {
     }
 
     /// The next hold, or wait on the waitlist, that has run out by `now`, as the event that ends it. To be called until it
-    /// gives `None`. Waits end first, so that nobody gets seats after the moment until which they wanted to wait.
+    /// gives `None`. Waits end first, so that nobody gets seats after the moment until which they wanted to wait; last, what
+    /// is over is forgotten early, where more is kept than may be.
     pub fn decide_expiry(&self, now: Timestamp) -> Option<Event> {
         let now = self.moment(now);
         if let Some(event) = self.decide_waitlist_expiry(now) {
             return Some(event);
         }
-        let &(deadline, order) = self.holds.first()?;
-        if deadline > now {
-            return None;
+        let due = self.holds.first().filter(|(deadline, _)| *deadline <= now);
+        if let Some((_, order)) = due {
+            let freed = self.orders.get(order)?.seats.clone();
+            return Some(Event::OrderExpired { order: *order, freed });
         }
-        let freed = self.orders.get(&order)?.seats.clone();
-        Some(Event::OrderExpired { order, freed })
+        self.decide_forgetting()
     }
 
     /// The flight's own time goes on from its last event: whoever decides with a clock that is behind that decides as of
@@ -97,9 +98,7 @@ impl Flight {
             }
         };
         self.sale.admit(self.definition.departs_at, now)?;
-        if self.orders.len() >= ORDERS_KEPT_MAX {
-            return Err(Refusal::TooManyOrders);
-        }
+        self.must_have_room(&grab.customer, now)?;
         let policy = &self.sale.policy;
         let quantity = grab.wanted.quantity();
         let holding = self.holdings.get(&grab.customer).copied().unwrap_or(0);

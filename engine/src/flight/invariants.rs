@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ids::{CustomerId, OrderNo, Seq};
+use super::command::{Command, Grab, Together, Wanted};
+use super::ids::{CustomerId, OrderNo, Seq, Timestamp};
 use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
 use super::key_table::KeyOwner;
 use super::order::{Order, OrderStatus};
+use super::refusal::Refusal;
 use super::requests::REQUEST_RETENTION_MS;
+use super::sale::SaleState;
 use super::seat_map::{SeatMap, SeatStatus};
 
 /// Something that must always hold does not.
@@ -44,7 +47,28 @@ impl Flight {
         self.check_waitlist()?;
         self.check_holds()?;
         self.check_ended()?;
+        self.check_ledger()?;
         self.orders.values().try_for_each(|order| self.check_order(order))
+    }
+
+    /// Liveness: whether somebody of whom the flight knows nothing would get a seat at `now`. `None` where the flight is
+    /// not on sale or has no free seat; a refusal is one that must not be.
+    pub fn sells_to_somebody_new(&self, now: Timestamp) -> Option<Result<(), Refusal>> {
+        if self.sale_state(now) != SaleState::Open || self.map.free() == 0 {
+            return None;
+        }
+        let mut names =
+            (0_u32..).filter_map(|number| CustomerId::new(&format!("somebody-new-{number}")).ok());
+        let customer = names.find(|name| !self.holdings.contains_key(name) && !self.ledger.knows(name))?;
+        let grab = Grab {
+            customer,
+            wanted: Wanted::Quantity { quantity: 1, together: Together::Any },
+            cabin_class: None,
+            passengers: None,
+            client_reference: None,
+            idempotency_key: None,
+        };
+        Some(self.decide(&Command::Grab(grab), now).map(|_| ()))
     }
 
     /// What is cheap enough to check after every event.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::budget::{Budget, Ledger};
 use super::cabin::check_cabins;
 use super::event::{Event, FlightDefinition, Recorded};
 use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Timestamp};
@@ -23,9 +24,6 @@ use super::waitlist::Waitlist;
 /// How long a flight remembers an order that was cancelled or expired, and its idempotency key: 24 hours, in
 /// milliseconds, counted in the time of the flight's own events. Older ones are only in the store.
 pub const ENDED_ORDER_RETENTION_MS: i64 = 24 * 3600 * 1000;
-
-/// Most orders a flight keeps in memory, live and ended; a grab beyond it is refused.
-pub const ORDERS_KEPT_MAX: usize = 262_144;
 
 /// A flight at one moment.
 #[derive(Debug, Clone)]
@@ -50,6 +48,10 @@ pub struct Flight {
     pub(super) requests: Requests,
     /// Parties that wait for seats.
     pub(super) waitlist: Waitlist,
+    /// Who has caused what of the things that are over and are kept.
+    pub(super) ledger: Ledger,
+    /// How much of that may be. Only what is decided looks at it: no part of the state.
+    pub(super) budget: Budget,
     /// The first thing that `apply` found impossible; a flight with one must not go on.
     pub(super) broken: Option<BrokenInvariant>,
 }
@@ -94,6 +96,8 @@ impl Flight {
             ended: VecDeque::new(),
             requests: Requests::default(),
             waitlist: Waitlist::default(),
+            ledger: Ledger::default(),
+            budget: Budget::STANDARD,
             broken: None,
         })
     }
@@ -143,8 +147,9 @@ impl Flight {
             }
         }
         flight.waitlist = Waitlist::restore(waitlist, flight.definition.departs_at);
-        flight.forget_ended();
         flight.requests.forget_through(forgotten_through);
+        flight.ledger = flight.ledger_anew();
+        flight.forget_ended();
         flight.check()?;
         Ok(flight)
     }
@@ -309,14 +314,17 @@ impl Flight {
     /// Forgets orders that ended, and requests that came, long enough before the last event.
     pub(super) fn forget_ended(&mut self) {
         let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
-        self.requests.forget_before(self.last_at.plus_millis(-REQUEST_RETENTION_MS));
+        self.forget_requests(self.last_at.plus_millis(-REQUEST_RETENTION_MS));
         let through = self.forgotten_through;
-        self.waitlist.forget(oldest, through);
+        while let Some(entry) = self.waitlist.forget_first(oldest, through) {
+            self.ledger.release(&entry.wish.customer, entry.updated_at, entry.bytes_kept());
+        }
         while let Some(&(at, no)) = self.ended.front()
             && (at < oldest || self.orders.get(&no).is_none_or(|order| order.changed_by <= through))
         {
             self.ended.pop_front();
             let Some(order) = self.orders.remove(&no) else { continue };
+            self.ledger.release(&order.customer, at, order.bytes_kept());
             if let Some((key, _)) = order.idempotency() {
                 self.keys.remove(OwnerRef::Customer(&order.customer), key, no);
             }

@@ -3,6 +3,7 @@
 
 pub mod aircraft;
 mod apply;
+pub mod budget;
 pub mod cabin;
 pub mod command;
 pub mod decide;
@@ -22,6 +23,7 @@ pub mod seating;
 pub mod snapshot;
 pub mod waitlist;
 
+pub use budget::Budget;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
 pub use command::{Command, Grab, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
@@ -34,7 +36,7 @@ pub use invariants::BrokenInvariant;
 pub use inventory::Flight;
 pub use key_table::KeyOwner;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
-pub use refusal::{LimitScope, Refusal};
+pub use refusal::{LimitScope, QuotaOf, Refusal};
 pub use requests::{Outcome, Request};
 pub use reseat::Reseated;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};

@@ -15,6 +15,15 @@ pub enum LimitScope {
     Waitlist,
 }
 
+/// Whose share of what is kept is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaOf {
+    /// The customer's who asks.
+    Customer,
+    /// That of the admins together.
+    Admins,
+}
+
 /// Why a command was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -93,12 +102,19 @@ pub enum Refusal {
         /// How many.
         orders: usize,
     },
-    /// The flight keeps as many orders as it may; old ones leave a day after they end.
-    #[error("the flight keeps as many orders as it may")]
-    TooManyOrders,
-    /// The flight remembers as many keys of requests as it may; old ones leave after a day.
-    #[error("the flight remembers as many idempotency keys as it may")]
-    TooManyRequests,
+    /// Whoever asks has caused as much of what is kept as anybody may: ended orders, keys, parties that wait no longer.
+    /// Each leaves a day after it was over.
+    #[error("{kept} things are kept already, of at most {limit}")]
+    QuotaExceeded {
+        /// Whose share it is.
+        whose: QuotaOf,
+        /// How many things are kept.
+        kept: u32,
+        /// How many may be.
+        limit: u32,
+        /// After how many seconds the first of them leaves.
+        wait_seconds: u32,
+    },
     /// The flight knows no such entry of its waitlist.
     #[error("no such waitlist entry")]
     WaitlistEntryNotFound,

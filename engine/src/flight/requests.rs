@@ -23,9 +23,6 @@ use super::waitlist::{Accept, WaitlistEntry, WaitlistWish};
 /// long as an ended order, so that the order of a request that is remembered is remembered, too.
 pub const REQUEST_RETENTION_MS: i64 = ENDED_ORDER_RETENTION_MS;
 
-/// Most requests whose keys a flight keeps in memory; one more that would change something is refused.
-pub const REQUESTS_KEPT_MAX: usize = 65_536;
-
 /// Before all moments.
 const FOR_EVER: Timestamp = Timestamp::from_millis(i64::MIN);
 
@@ -99,10 +96,6 @@ impl Requests {
         self.by_seq.get(&self.by_key.find(owner, key, is_it)?)
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.by_key.len() >= REQUESTS_KEPT_MAX
-    }
-
     /// By rising seq.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Request> {
         self.by_seq.values()
@@ -117,24 +110,24 @@ impl Requests {
         self.by_seq.insert(request.seq, request).is_none()
     }
 
-    /// Forgets requests that came before `oldest`.
-    pub(super) fn forget_before(&mut self, oldest: Timestamp) {
-        while let Some(first) = self.by_seq.first_entry()
-            && first.get().at < oldest
-        {
-            let request = first.remove();
-            self.by_key.remove(request.owner.as_ref(), &request.key, request.seq);
-        }
+    /// Forgets the first request, if it came before `oldest`.
+    pub(super) fn forget_first(&mut self, oldest: Timestamp) -> Option<Request> {
+        let first = self.by_seq.first_entry().filter(|first| first.get().at < oldest)?;
+        let request = first.remove();
+        self.by_key.remove(request.owner.as_ref(), &request.key, request.seq);
+        Some(request)
     }
 
     /// Forgets customers' requests up to that of event `through`.
-    pub(super) fn forget_through(&mut self, through: Seq) {
+    pub(super) fn forget_through(&mut self, through: Seq) -> Vec<Request> {
         let customers = |request: &&Request| request.owner != KeyOwner::Admins;
         let old = self.by_seq.range(..=through).map(|(_, request)| request).filter(customers);
         let old: Vec<Seq> = old.map(|request| request.seq).collect();
-        for request in old.iter().filter_map(|seq| self.by_seq.remove(seq)) {
+        let old: Vec<Request> = old.iter().filter_map(|seq| self.by_seq.remove(seq)).collect();
+        for request in &old {
             self.by_key.remove(request.owner.as_ref(), &request.key, request.seq);
         }
+        old
     }
 
     /// Whether each key leads to its request.
@@ -171,8 +164,9 @@ impl Flight {
             return recalled;
         }
         let decision = self.decide(command, now)?;
-        if self.requests.is_full() {
-            return Err(Refusal::TooManyRequests);
+        match owner {
+            OwnerRef::Customer(customer) => self.must_have_room(customer, now)?,
+            OwnerRef::Admins => self.must_have_room_for_admins(now)?,
         }
         Ok(match decision {
             Decision::Unchanged(order) => {
@@ -266,6 +260,13 @@ impl Flight {
         self.requests.iter()
     }
 
+    /// Forgets requests that came before `oldest`.
+    pub(super) fn forget_requests(&mut self, oldest: Timestamp) {
+        while let Some(request) = self.requests.forget_first(oldest) {
+            self.ledger.release_request(&request);
+        }
+    }
+
     /// Takes note of the key that an event came under.
     pub(super) fn remember_request(&mut self, recorded: &Recorded) {
         let Some(cause) = &recorded.cause else { return };
@@ -281,7 +282,8 @@ impl Flight {
         };
         // Those whose day is over make room for the same key.
         let oldest = self.oldest_known(self.last_at);
-        self.requests.forget_before(oldest);
+        self.forget_requests(oldest);
+        self.ledger.charge_request(&request);
         if self.is_key_of_a_grab(request.owner.as_ref(), key, oldest) || !self.requests.insert(request) {
             self.break_with("one request a key", format!("event {} came under a used key", recorded.seq));
         }

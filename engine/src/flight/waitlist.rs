@@ -15,15 +15,13 @@ use super::decide::Decision;
 use super::event::{Event, OrderPlaced};
 use super::ids::{CustomerId, FlightId, OrderNo, Reference, Salt, Seq, Timestamp, tagged};
 use super::invariants::BrokenInvariant;
-use super::inventory::{Flight, ORDERS_KEPT_MAX};
+use super::inventory::Flight;
 use super::refusal::{LimitScope, Refusal};
 use super::sale::SaleState;
 use super::seating;
 
 /// Most parties that wait for one flight at the same time.
 pub const WAITING_MAX: usize = 10_000;
-/// Most entries a flight keeps in memory, those that wait no longer included.
-pub const WAITLIST_KEPT_MAX: usize = 65_536;
 /// Most entries with which one customer waits for one flight.
 pub const WAITING_PER_CUSTOMER_MAX: u16 = 9;
 /// How long seats from the waitlist are held where the sale holds none, in seconds: nobody is asked before they get
@@ -238,14 +236,25 @@ impl Waitlist {
         self.ended.hash(hash);
     }
 
-    /// Forgets entries that stopped waiting before `oldest`, or by event `through` or before.
-    pub(super) fn forget(&mut self, oldest: Timestamp, through: Seq) {
-        while let Some(&(at, no)) = self.ended.front()
-            && (at < oldest || self.entries.get(&no).is_none_or(|entry| entry.changed_by <= through))
-        {
-            self.ended.pop_front();
-            self.entries.remove(&no);
+    /// Forgets the first entry of those that wait no longer, if it stopped before `oldest`, or by event `through` or
+    /// before.
+    pub(super) fn forget_first(&mut self, oldest: Timestamp, through: Seq) -> Option<WaitlistEntry> {
+        let &(at, no) = self.ended.front()?;
+        if at >= oldest && self.entries.get(&no).is_some_and(|entry| entry.changed_by > through) {
+            return None;
         }
+        self.ended.pop_front();
+        self.entries.remove(&no)
+    }
+
+    /// Those that wait no longer, in the order they stopped.
+    pub(super) fn ended_entries(&self) -> impl Iterator<Item = &WaitlistEntry> {
+        self.ended.iter().filter_map(|(_, no)| self.entries.get(no))
+    }
+
+    /// The events by which they stopped.
+    pub(super) fn ended_by(&self) -> impl Iterator<Item = Seq> {
+        self.ended_entries().map(|entry| entry.changed_by)
     }
 
     fn insert(&mut self, entry: WaitlistEntry, departs_at: Timestamp) {
@@ -315,7 +324,7 @@ impl Flight {
         let now = self.moment(now);
         self.waitlist.looked_at = now;
         // Not looked through yet in either case: the sale may open, and orders be forgotten, without an event of its own.
-        if self.sale_state(now) != SaleState::Open || self.orders.len() >= ORDERS_KEPT_MAX {
+        if self.sale_state(now) != SaleState::Open {
             return None;
         }
         let found = self.first_that_fits(from, now);
@@ -430,7 +439,10 @@ impl Flight {
             let (scope, limit) = (LimitScope::Waitlist, WAITING_PER_CUSTOMER_MAX);
             return Err(Refusal::LimitExceeded { scope, limit, holding: waits_with.into() });
         }
-        if self.waitlist.waiting.len() >= WAITING_MAX || self.waitlist.entries.len() >= WAITLIST_KEPT_MAX {
+        self.must_have_room(&wish.customer, now)?;
+        // Whoever waits already is refused first: so nobody fills the list with parties of their own.
+        let waiting = self.waitlist.waiting.len();
+        if waiting >= WAITING_MAX || (waiting >= WAITING_MAX / 2 && waits_with > 0) {
             return Err(Refusal::WaitlistFull);
         }
         Ok(Decision::Record(Event::WaitlistJoined(Box::new(wish.clone()))))
@@ -460,6 +472,11 @@ impl Flight {
         let (seq, at) = (self.seq, self.last_at);
         if !self.waitlist.end(no, status, seq, at) {
             self.break_with("only who waits is served or leaves", format!("entry {} does not wait", no.0));
+            return;
+        }
+        if let Some(entry) = self.waitlist.entries.get(&no) {
+            let (customer, bytes) = (entry.wish.customer.clone(), entry.bytes_kept());
+            self.ledger.charge(&customer, at, bytes);
         }
     }
 

@@ -153,6 +153,12 @@ impl Identity {
         self.customers.is_none() && self.rates.are_off()
     }
 
+    /// Whether requests have to say from which address they come: it is limited, or customers can be invented, so that
+    /// what they cause counts for their address as well.
+    pub fn needs_addresses(&self) -> bool {
+        self.customers.is_none() || self.rates.know_addresses()
+    }
+
     /// The admin whose token this `Authorization` header shows: `UNAUTHORIZED` without one, `FORBIDDEN` if its role is
     /// too little, `RATE_LIMITED` if it is used too often.
     pub fn admin(&self, authorization: Option<&str>, role: Role, now: Timestamp) -> Result<Admin, Problem> {

@@ -31,7 +31,7 @@ const ALWAYS: &[Code] =
 const WITH_BODY: &[Code] = &[Code::PayloadTooLarge, Code::UnsupportedMediaType];
 
 /// What may happen to a request that may come under a key, too.
-const WITH_KEY: &[Code] = &[Code::IdempotencyKeyReused];
+const WITH_KEY: &[Code] = &[Code::IdempotencyKeyReused, Code::QuotaExceeded];
 
 /// The header with a request's key.
 pub(super) const KEY: &str = "Idempotency-Key";

@@ -1,7 +1,7 @@
 //! Problems as the document has them: for each code its schema and a body as the server writes it.
 //! Never says which answers an address can give.
 
-use farerush_engine::flight::{LimitScope, Refusal, Seat, Seats, Timestamp};
+use farerush_engine::flight::{LimitScope, QuotaOf, Refusal, Seat, Seats, Timestamp};
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::example::{Example, ExampleBuilder};
@@ -89,6 +89,10 @@ pub fn example(code: Code) -> Problem {
         Code::Unauthorized => Problem::unauthorized(),
         Code::Forbidden => Problem::role_too_little(Role::Viewer, Role::Operator),
         Code::RateLimited => Problem::rate_limited("this customer", 5, 1),
+        Code::QuotaExceeded => {
+            let whose = QuotaOf::Customer;
+            Refusal::QuotaExceeded { whose, kept: 548, limit: 548, wait_seconds: 3600 }.into()
+        }
         Code::FlightNotFound => Problem::flight_not_found(),
         Code::OrderNotFound => Problem::order_not_found(),
         Code::WaitlistEntryNotFound => Problem::waitlist_entry_not_found(),

@@ -4,6 +4,7 @@
 mod address;
 mod around;
 mod limiter;
+mod shares;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -19,6 +20,7 @@ use crate::problem::Problem;
 pub use address::{Network, Proxies};
 pub use around::{Limited, Peer};
 pub use limiter::{KEYS_MAX, Limiter};
+pub use shares::{JOINS_PER_ADDRESS_MAX, Shares};
 
 /// How often those are forgotten who have not asked lately.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
@@ -43,6 +45,8 @@ pub struct Rates {
     addresses: Option<Limiter<IpAddr>>,
     tokens: Option<Limiter<AdminName>>,
     proxies: Proxies,
+    /// What addresses have put on waitlists.
+    pub shares: Shares,
 }
 
 impl Rates {
@@ -53,6 +57,7 @@ impl Rates {
             addresses: limits.per_address.map(Limiter::new),
             tokens: limits.per_token.map(Limiter::new),
             proxies: limits.trusted_proxies.clone(),
+            shares: Shares::default(),
         }
     }
 
@@ -83,6 +88,11 @@ impl Rates {
         }
         let address = address::counted(self.proxies.client(peer, headers));
         check(self.addresses.as_ref(), &address, "this address")
+    }
+
+    /// The address that a request from this peer with these headers counts for.
+    pub fn counted(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        address::counted(self.proxies.client(peer, headers))
     }
 
     /// Forgets those who have not asked lately.

@@ -231,3 +231,57 @@ async fn a_storm_of_cancellations_serves_the_line_in_order_across_a_restart_of_t
     let flight = server.get("/v1/flights/W6").await.json();
     assert_eq!(flight["available"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_invents_customers_does_not_close_the_waitlist_for_others() {
+    let server = TestServer::with(&[("trusted_proxies", "127.0.0.1")]).await;
+    flight(&server, "W9", 1).await;
+    server.grab("W9", r#"{"customer_id":"first","quantity":6}"#).await;
+    let join = async |number: u32, from: &str| {
+        let body = json!({"customer_id": format!("u{number}"), "party_size": 6}).to_string();
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", from)];
+        server.send("POST /v1/flights/W9/waitlist", &headers, &body).await
+    };
+    let mut joined = 0;
+    let refused = loop {
+        let reply = join(joined, "9.9.9.9").await;
+        if reply.status != 201 {
+            break reply;
+        }
+        joined += 1;
+        assert!(joined <= 1_000, "it is never refused");
+    };
+    assert_eq!(joined, 1_000);
+    refused.is_problem(429, "QUOTA_EXCEEDED");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let honest = join(joined, "8.8.8.8").await;
+    assert_eq!(honest.status, 201, "{honest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_over_its_share_is_told_so_and_others_go_on() {
+    let server = TestServer::start().await;
+    flight(&server, "Q", 2).await;
+    let grab = async |customer: &str| {
+        let body = json!({"customer_id": customer, "quantity": 1}).to_string();
+        server.post("/v1/flights/Q/orders", &body).await
+    };
+    let mut given_up = 0;
+    let refused = loop {
+        let reply = grab("eve").await;
+        if reply.status != 201 {
+            break reply;
+        }
+        assert_eq!(cancel(&server, &reply.json()).await.status, 200);
+        given_up += 1;
+        assert!(given_up < 1_000, "she is never refused");
+    };
+    refused.is_problem(429, "QUOTA_EXCEEDED");
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((86_000..=86_401).contains(&wait), "{wait}");
+    assert_eq!(grab("mei").await.status, 201);
+    let restarted = server.admin("POST /v1/admin/flights/Q/restart", "").await;
+    assert_eq!(restarted.status, 200, "{restarted:?}");
+    grab("eve").await.is_problem(429, "QUOTA_EXCEEDED");
+    assert_eq!(grab("an").await.status, 201);
+}

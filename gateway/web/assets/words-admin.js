@@ -220,6 +220,7 @@ refusal.SALE_PAUSED|Paused|暫停販售|暂停销售
 refusal.SALE_CLOSED|Closed|已結束|已结束
 refusal.LIMIT_EXCEEDED|Over the limit|超過上限|超过上限
 refusal.OVERLOADED|Overloaded|系統忙碌|系统繁忙
+refusal.QUOTA_EXCEEDED|Share used up|額度用盡|额度用尽
 refusal.RATE_LIMITED|Too often|過於頻繁|过于频繁
 start.now|Seats as they are now|目前的座位狀態|目前的座位状态
 start.empty|All seats free|全部空位
