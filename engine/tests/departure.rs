@@ -4,9 +4,9 @@
 use farerush_engine::flight::decide::{check_departure, check_policy};
 use farerush_engine::flight::sale::CLOSES_BEFORE_MINUTES_MAX;
 use farerush_engine::flight::{
-    Accept, Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, Layout, OrderNo, OrderStatus, PolicyChange, Recorded, Refusal,
-    SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistWish, Wanted,
+    Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
+    FlightDefinition, FlightId, Grab, Layout, OrderNo, OrderStatus, Payment, PolicyChange, Recorded,
+    Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistWish, Wanted,
 };
 
 const MINUTE_MS: i64 = 60_000;
@@ -166,10 +166,21 @@ fn a_payment_that_comes_after_the_sale_ended_revives_nothing() {
         let order = last_order(&flight).no;
         let expired = flight.decide_expiry(now.plus_millis(60_000)).expect("the hold ends");
         happen(&mut flight, expired, now.plus_millis(60_000));
-        let confirm = Command::Confirm { order: flight.order_id(order).order, payment_reference: None };
+        let amount = flight.order(order).unwrap().total;
+        let currency = flight.definition().cabins[0].fare.currency;
+        let payment = Some(Payment {
+            reference: Reference::new("late").unwrap(),
+            covers: Covers::Amount { amount, currency },
+        });
+        let confirm = Command::Confirm { order: flight.order_id(order).order, payment };
         let ends = at(DEPARTS_MIN - i64::from(before));
-        assert!(flight.decide(&confirm, ends.plus_millis(-1)).is_ok(), "{before}");
-        assert_eq!(flight.decide(&confirm, ends), Err(Refusal::HoldExpired), "{before}");
+        assert!(matches!(flight.decide(&confirm, ends.plus_millis(-1)), Ok(Decision::Record(_))), "{before}");
+        let Ok(Decision::RecordRefused(Event::PaymentReturned { .. }, refusal)) =
+            flight.decide(&confirm, ends)
+        else {
+            panic!("{before}: its money is not noted");
+        };
+        assert_eq!(refusal, Refusal::PaymentReturned { instead: Box::new(Refusal::HoldExpired) });
         assert_eq!(flight.order(order).unwrap().status, OrderStatus::Expired);
     }
 }

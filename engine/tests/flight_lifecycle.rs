@@ -1,12 +1,13 @@
 //! An order's life at its edges: payment before, at and after the deadline, revival, and keys of requests. Every moment
 //! is an argument, so nothing here waits.
 
+use farerush_engine::flight::payment::RETURNED_PAYMENTS_MAX;
 use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_creation};
 use farerush_engine::flight::{
-    Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef, OrderStatus, Passengers,
-    PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp,
-    Together, Wanted,
+    Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
+    FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef, OrderStatus,
+    PassengerName, Passengers, Payment, PolicyChange, Recorded, Reference, Refusal, ReturnedBecause,
+    SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
 };
 
 const START: i64 = 1_800_000_000_000;
@@ -70,17 +71,42 @@ impl Driven {
     fn ask(&mut self, millis: i64, command: &Command) -> Result<Decision, Refusal> {
         let now = at(millis);
         self.expire(now);
-        let decision = self.flight.decide(command, now)?;
-        if let Decision::Record(event) = &decision {
-            self.record(now, event.clone(), None);
+        match self.flight.decide(&self.exact(command), now)? {
+            Decision::RecordRefused(event, refusal) => {
+                self.record(now, event, None);
+                Err(refusal)
+            }
+            decision => {
+                if let Decision::Record(event) = &decision {
+                    self.record(now, event.clone(), None);
+                }
+                Ok(decision)
+            }
         }
-        Ok(decision)
+    }
+
+    /// The command, with what the order costs where that is to be paid.
+    fn exact(&self, command: &Command) -> Command {
+        match command {
+            Command::Confirm {
+                order,
+                payment: Some(Payment { reference, covers: Covers::OrderAt(Seq(0)) }),
+            } => {
+                let total = self.flight.find(*order).map_or(0, |order| order.total);
+                told(*order, reference.as_str(), paid(total, "TWD"))
+            }
+            other => other.clone(),
+        }
     }
 
     fn ask_under(&mut self, millis: i64, key: &str, command: &Command) -> Result<Decision, Refusal> {
-        let (now, key) = (at(millis), IdempotencyKey::new(key).unwrap());
+        let (now, key, command) = (at(millis), IdempotencyKey::new(key).unwrap(), &self.exact(command));
         self.expire(now);
         let decision = self.flight.decide_under(None, &key, command.fingerprint(), command, now)?;
+        if let Decision::RecordRefused(event, refusal) = decision {
+            self.record(now, event, None);
+            return Err(refusal);
+        }
         if let Decision::Record(event) = &decision {
             let idempotency = Some((key, command.fingerprint()));
             self.record(now, event.clone(), Some(Box::new(Cause { by: None, idempotency })));
@@ -130,8 +156,18 @@ fn grab(customer: &str, names: &[&str]) -> Grab {
     }
 }
 
+/// Paid with what the order costs when it is asked: `Driven` puts that in.
 fn confirm(order: OrderRef, payment: &str) -> Command {
-    Command::Confirm { order, payment_reference: Some(Reference::new(payment).unwrap()) }
+    told(order, payment, Covers::OrderAt(Seq(0)))
+}
+
+fn paid(amount: i64, currency: &str) -> Covers {
+    Covers::Amount { amount, currency: Currency::new(currency).unwrap() }
+}
+
+fn told(order: OrderRef, payment: &str, covers: Covers) -> Command {
+    let reference = Reference::new(payment).unwrap();
+    Command::Confirm { order, payment: Some(Payment { reference, covers }) }
 }
 
 fn is_revival(decision: &Result<Decision, Refusal>) -> bool {
@@ -151,7 +187,8 @@ fn a_payment_in_the_last_millisecond_is_in_time_and_one_after_is_not() {
             assert!(matches!(paid, Ok(Decision::Record(Event::OrderConfirmed { .. }))), "{paid:?}");
             assert_eq!((driven.status(order), driven.deadline(order)), (OrderStatus::Confirmed, None));
         } else {
-            assert_eq!(paid, Err(Refusal::HoldExpired), "{millis}");
+            let instead = Box::new(Refusal::HoldExpired);
+            assert_eq!(paid, Err(Refusal::PaymentReturned { instead }), "{millis}");
         }
         driven.comes_back();
     }
@@ -294,7 +331,12 @@ fn an_expired_order_stays_so_where_it_cannot_be_had_again() {
         driven.expire(at(HOLD_MS));
         meanwhile(&mut driven);
         let late = HOLD_MS.max(driven.flight.last_at().as_millis() - START);
-        assert_eq!(driven.ask(late, &confirm(order, "late")), Err(refusal), "{name}");
+        // What is known here has its money noted; what is forgotten has not.
+        let expected = match refusal {
+            Refusal::OrderNotFound => refusal,
+            refusal => Refusal::PaymentReturned { instead: Box::new(refusal) },
+        };
+        assert_eq!(driven.ask(late, &confirm(order, "late")), Err(expected), "{name}");
         driven.comes_back();
     }
     // A pause keeps nobody from what was theirs.
@@ -428,9 +470,13 @@ fn fingerprints_tell_requests_apart() {
             wanted: Wanted::Quantity { quantity: 1, together: Together::Any },
             ..grab("a", &["1A"])
         }),
-        Command::Confirm { order: one, payment_reference: None },
+        Command::Confirm { order: one, payment: None },
         confirm(one, "p"),
         confirm(two, "p"),
+        told(one, "p", paid(100, "TWD")),
+        told(one, "p", paid(100, "EUR")),
+        told(one, "p", paid(101, "TWD")),
+        told(one, "p", Covers::OrderAt(Seq(3))),
         Command::Cancel { order: one },
         Command::Cancel { order: two },
         Command::Pay { order: one },
@@ -470,4 +516,128 @@ fn fingerprints_tell_requests_apart() {
     assert_eq!(created, fingerprint_of_creation(&salted, &policy(), false), "nobody asks for a salt");
     assert_ne!(created, fingerprint_of_creation(&definition(), &policy(), true));
     assert_ne!(created, fingerprint_of_creation(&definition(), &SalePolicy::default(), false));
+}
+
+fn returned(history: &[Recorded]) -> Vec<(&str, i64, ReturnedBecause)> {
+    let events = history.iter().filter_map(|recorded| match &recorded.event {
+        Event::PaymentReturned { payment_reference, amount, because, .. } => {
+            Some((payment_reference.as_str(), *amount, *because))
+        }
+        _ => None,
+    });
+    events.collect()
+}
+
+#[test]
+fn an_order_is_confirmed_only_by_what_it_costs() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    let twd = Currency::new("TWD").unwrap();
+    let mismatch = Err(Refusal::AmountMismatch { total: 200, currency: twd, seq: Seq(2) });
+    for covers in [paid(199, "TWD"), paid(201, "TWD"), paid(200, "EUR"), Covers::OrderAt(Seq(1))] {
+        assert_eq!(driven.ask(1, &told(order, "p", covers)), mismatch, "{covers:?}");
+    }
+    let nothing = driven.ask(1, &Command::Confirm { order, payment: None });
+    assert_eq!(nothing, Err(Refusal::PaymentNeeded { total: 200, currency: twd }));
+    assert_eq!((driven.status(order), returned(&driven.history)), (OrderStatus::Held, vec![]));
+    assert!(driven.ask(2, &told(order, "p", Covers::OrderAt(Seq(2)))).is_ok());
+    assert_eq!(driven.status(order), OrderStatus::Confirmed);
+    driven.comes_back();
+}
+
+#[test]
+fn the_price_of_an_order_does_not_change_once_its_payment_has_begun() {
+    let mut driven = Driven::new();
+    let dear = Cabin {
+        cabin_class: CabinClass::Business,
+        first_row: 10,
+        last_row: 10,
+        fare: Fare { amount: 900, currency: Currency::new("TWD").unwrap() },
+        layout: Layout::new("AC DF").unwrap(),
+    };
+    driven.ask(0, &Command::AddRows(dear)).unwrap();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    let moved = |names: &[&str]| Command::Change { order, seats: Some(seats(names)), passengers: None };
+    driven.ask(1, &Command::Pay { order }).unwrap();
+    let refused = driven.ask(2, &moved(&["10A", "10C"]));
+    assert!(matches!(refused, Err(Refusal::OrderNotChangeable { .. })), "{refused:?}");
+    assert!(driven.ask(2, &moved(&["2A", "2B"])).is_ok(), "seats at the same price");
+    // Somebody who was shown a price before the order was moved pays that, and nothing is confirmed by it.
+    let other = driven.grab(3, "b", &["3A"]);
+    let dearer = Command::Change { order: other, seats: Some(seats(&["10A"])), passengers: None };
+    driven.ask(4, &dearer).unwrap();
+    let refused = driven.ask(5, &told(other, "q", paid(100, "TWD")));
+    assert!(matches!(refused, Err(Refusal::AmountMismatch { total: 900, .. })), "{refused:?}");
+    driven.comes_back();
+}
+
+#[test]
+fn money_that_came_for_nothing_is_noted_once_for_each_payment() {
+    let mut driven = Driven::new();
+    let (twice, given_up, late) =
+        (driven.grab(0, "a", &["1A"]), driven.grab(0, "b", &["1B"]), driven.grab(0, "c", &["1C", "2C"]));
+    driven.ask(1, &told(twice, "p1", paid(100, "TWD"))).unwrap();
+    driven.ask(2, &told(given_up, "p2", paid(100, "TWD"))).unwrap();
+    driven.ask(3, &Command::Cancel { order: given_up }).unwrap();
+    driven.grab(HOLD_MS, "d", &["2C"]);
+    for _ in 0..3 {
+        for (order, payment, amount) in [(twice, "p3", 100), (given_up, "p4", 70), (late, "p5", 200)] {
+            let refused = driven.ask(HOLD_MS + 1, &told(order, payment, paid(amount, "TWD")));
+            assert!(matches!(refused, Err(Refusal::PaymentReturned { .. })), "{payment}: {refused:?}");
+        }
+    }
+    // The payment that had confirmed an order is no other one: the cancel gave it back.
+    let again = driven.ask(HOLD_MS + 1, &told(given_up, "p2", paid(100, "TWD")));
+    assert!(matches!(again, Err(Refusal::OrderNotChangeable { .. })), "{again:?}");
+    let expected = [
+        ("p3", 100, ReturnedBecause::PaidAlready),
+        ("p4", 70, ReturnedBecause::Cancelled),
+        ("p5", 200, ReturnedBecause::TooLate),
+    ];
+    assert_eq!(returned(&driven.history), expected);
+    driven.comes_back();
+    // What one order can have noted is bounded.
+    for number in 0..2 * RETURNED_PAYMENTS_MAX {
+        let refused = driven.ask(HOLD_MS + 2, &told(twice, &format!("q{number}"), paid(1, "TWD")));
+        assert!(refused.is_err());
+    }
+    assert_eq!(driven.flight.find(twice).unwrap().returned_payments().len(), RETURNED_PAYMENTS_MAX);
+    driven.comes_back();
+}
+
+#[test]
+fn an_order_that_costs_nothing_is_confirmed_without_a_payment() {
+    let mut driven = Driven::new();
+    let free = Cabin {
+        cabin_class: CabinClass::Business,
+        first_row: 10,
+        last_row: 10,
+        fare: Fare { amount: 0, currency: Currency::new("TWD").unwrap() },
+        layout: Layout::new("AC DF").unwrap(),
+    };
+    driven.ask(0, &Command::AddRows(free)).unwrap();
+    let order = driven.grab(0, "a", &["10A"]);
+    let nothing = Command::Confirm { order, payment: None };
+    assert!(matches!(driven.ask(1, &nothing), Ok(Decision::Record(Event::OrderConfirmed { .. }))));
+    assert_eq!(driven.ask(2, &nothing), Ok(Decision::Unchanged(Some(order.no))));
+    let late = driven.grab(3, "a", &["10C"]);
+    assert!(is_revival(&driven.ask(5 * HOLD_MS, &Command::Confirm { order: late, payment: None })));
+    driven.comes_back();
+}
+
+#[test]
+fn a_list_of_passengers_names_every_seat_or_nothing_changes() {
+    let mut driven = Driven::new();
+    let order = driven.grab(0, "a", &["1A", "1B"]);
+    let name = |text: &str| Some(PassengerName::new(text).unwrap());
+    let both: Passengers = [name("Mei"), name("Tao")].into_iter().collect();
+    let named = |names: Passengers| Command::Change { order, seats: None, passengers: Some(names) };
+    driven.ask(1, &named(both.clone())).unwrap();
+    for wrong in [vec![name("Ana")], vec![], vec![name("A"), name("B"), name("C")]] {
+        let refused = driven.ask(2, &named(wrong.into_iter().collect()));
+        assert!(matches!(refused, Err(Refusal::Invalid { field: "passengers", .. })), "{refused:?}");
+    }
+    let kept = driven.flight.find(order).unwrap().extras.as_ref().unwrap().passengers.clone();
+    assert_eq!(kept, Some(both));
+    assert!(driven.ask(3, &named([name("Mei"), None].into_iter().collect())).is_ok(), "a place may be empty");
 }

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, HashMap};
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, PolicyChange, Recorded,
-    Reference, Refusal, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp, Together, Wanted,
+    Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
+    FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, Payment,
+    PolicyChange, Recorded, Reference, Refusal, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
+    Together, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -219,6 +220,12 @@ impl World {
         }
     }
 
+    /// What the order costs now.
+    fn price(&self, order: OrderRef) -> Covers {
+        let amount = self.flight.order(order.no).map_or(0, |order| order.total);
+        Covers::Amount { amount, currency: Currency::new("TWD").unwrap() }
+    }
+
     fn command(&self, step: &Step) -> Option<Command> {
         Some(match step {
             Step::Grab { customer, quantity, together, class, key } => Command::Grab(Grab {
@@ -239,7 +246,10 @@ impl World {
             }),
             Step::Confirm { ago, payment } => Command::Confirm {
                 order: self.order_ago(*ago),
-                payment_reference: Some(Reference::new(&format!("pay-{payment}")).unwrap()),
+                payment: Some(Payment {
+                    reference: Reference::new(&format!("pay-{payment}")).unwrap(),
+                    covers: self.price(self.order_ago(*ago)),
+                }),
             },
             Step::Cancel { ago } => Command::Cancel { order: self.order_ago(*ago) },
             Step::Move { ago, seats } => Command::Change {
@@ -312,6 +322,24 @@ impl World {
                 };
                 let (placed, asked) = &self.oracle.keys[&(*customer, *key)];
                 prop_assert_eq!((Some(*placed), asked), (no, &format!("{:?}", without_key(step))));
+                Ok(())
+            }
+            Ok(Decision::RecordRefused(event, refusal)) => {
+                let Event::PaymentReturned { order, .. } = event else {
+                    return Err(TestCaseError::fail("only payments are refused and noted"));
+                };
+                let Refusal::PaymentReturned { instead } = &refusal else {
+                    return Err(TestCaseError::fail("it is told that the payment goes back"));
+                };
+                self.check_refusal(&command, step, instead)?;
+                self.record(event, None);
+                let before = self.flight.digest();
+                let again = self.flight.decide(&command, self.now);
+                // By that very event a day may have gone by since the order ended.
+                let is_known = self.flight.order(order).is_some();
+                let expected = if is_known { refusal } else { Refusal::OrderNotFound };
+                prop_assert_eq!(again, Err(expected), "a payment goes back once");
+                prop_assert_eq!(self.flight.digest(), before);
                 Ok(())
             }
             Ok(Decision::Unchanged(_)) => Ok(()),
@@ -474,11 +502,14 @@ impl World {
             .filter(|c| class.is_none_or(|class| class == c.cabin_class))
             .any(|cabin| {
                 (cabin.first_row..=cabin.last_row).any(|row| {
-                    let mut run = 0;
-                    cabin.layout.letters().iter().any(|letter| {
-                        let free = map.status(Seat::new(row, *letter).unwrap()) == Some(SeatStatus::Free);
-                        run = if free { run + 1 } else { 0 };
-                        run >= quantity
+                    // A space in the layout is an aisle, and nobody sits side by side across one.
+                    cabin.layout.as_str().split(' ').any(|group| {
+                        let mut run = 0;
+                        group.bytes().any(|letter| {
+                            let status = map.status(Seat::new(row, letter).unwrap());
+                            run = if status == Some(SeatStatus::Free) { run + 1 } else { 0 };
+                            run >= quantity
+                        })
                     })
                 })
             })

@@ -8,10 +8,10 @@ mod seed;
 use farerush_engine::flight::budget::{THINGS_PER_CUSTOMER, THINGS_PER_SEAT};
 use farerush_engine::flight::waitlist::WAITING_MAX;
 use farerush_engine::flight::{
-    Accept, AdminName, Budget, Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Event,
-    Fare, Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, PassengerName,
-    PolicyChange, QuotaOf, Recorded, Reference, Refusal, SalePolicy, Salt, Seq, Timestamp, Together,
-    WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
+    Accept, AdminName, Budget, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision,
+    Event, Fare, Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef,
+    PassengerName, Payment, PolicyChange, QuotaOf, Recorded, Reference, Refusal, SalePolicy, Salt, Seq,
+    Timestamp, Together, WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -38,6 +38,7 @@ impl Driven {
             destination: "NRT".into(),
             departs_at: Timestamp::from_millis(START + 1000 * DAY_MS),
             aircraft: None,
+            origin_time_zone: None,
             cabins: vec![Cabin {
                 cabin_class: CabinClass::Economy,
                 first_row: 1,
@@ -71,9 +72,20 @@ impl Driven {
         }
     }
 
+    /// The payment of what an order costs, and of nothing where it is not known.
+    fn paid(&self, order: OrderRef) -> Command {
+        let covers = Covers::OrderAt(self.flight.find(order).map_or(Seq(0), |order| order.changed_by));
+        Command::Confirm { order, payment: Some(Payment { reference: Reference::new("p").unwrap(), covers }) }
+    }
+
     fn ask(&mut self, command: &Command) -> Result<Decision, Refusal> {
         self.settle();
         let decision = self.flight.decide(command, self.now)?;
+        if let Decision::RecordRefused(event, refusal) = decision {
+            self.record(event, None);
+            self.settle();
+            return Err(refusal);
+        }
         if let Decision::Record(event) = &decision {
             self.record(event.clone(), None);
         }
@@ -86,6 +98,11 @@ impl Driven {
         let (by, key) = (by.map(|name| AdminName::new(name).unwrap()), IdempotencyKey::new(key).unwrap());
         let print = command.fingerprint();
         let decision = self.flight.decide_under(by.as_ref(), &key, print, command, self.now)?;
+        if let Decision::RecordRefused(event, refusal) = decision {
+            self.record(event, None);
+            self.settle();
+            return Err(refusal);
+        }
         if let Decision::Record(event) = &decision {
             self.record(event.clone(), Some(Box::new(Cause { by, idempotency: Some((key, print)) })));
         }
@@ -218,8 +235,8 @@ fn keyed_changes_of_one_customer_leave_keys_to_everybody_else() {
     // Without a key she still may do with her order what she likes, and everybody else with a key.
     driven.ask(&Command::Pay { order: hers }).unwrap();
     driven.ask(&Command::Cancel { order: hers }).unwrap();
-    let payment_reference = Some(Reference::new("p").unwrap());
-    driven.ask_under(None, "k-1", &Command::Confirm { order, payment_reference }).unwrap();
+    let paid = driven.paid(order);
+    driven.ask_under(None, "k-1", &paid).unwrap();
     driven.ask_under(None, "k-2", &Command::Cancel { order }).unwrap();
     driven.ask_under(Some("ann"), "k-1", &Command::PauseSale).unwrap();
     driven.ask_under(Some("ann"), "k-2", &Command::OpenSale).unwrap();
@@ -410,10 +427,7 @@ impl Driven {
             }
             Step::Cancel { ago, key } => (Command::Cancel { order: self.order_ago(*ago) }, text(*key), None),
             Step::Pay { ago, key } => (Command::Pay { order: self.order_ago(*ago) }, text(*key), None),
-            Step::Confirm { ago, key } => {
-                let payment_reference = Some(Reference::new("p").unwrap());
-                (Command::Confirm { order: self.order_ago(*ago), payment_reference }, text(*key), None)
-            }
+            Step::Confirm { ago, key } => (self.paid(self.order_ago(*ago)), text(*key), None),
             Step::Name { ago, name, key } => {
                 (name_it(self.order_ago(*ago), &format!("n{name}")), text(*key), None)
             }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, Layout, Order, OrderNo, OrderStatus, Recorded, Refusal, SalePolicy, Salt, Seat, SeatPlan,
-    Seats, Seq, Timestamp, Together, Wanted,
+    Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
+    FlightDefinition, FlightId, Grab, Layout, Order, OrderNo, OrderStatus, Payment, Recorded, Reference,
+    Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -59,6 +59,13 @@ impl World {
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
         let first = Recorded { seq: Seq(1), at: NOW, event, cause: None };
         Self { flight: Flight::create(&first).unwrap(), history: vec![first] }
+    }
+
+    /// The payment of what an order costs.
+    fn payment(&self, no: OrderNo) -> Command {
+        let covers = Covers::OrderAt(self.flight.order(no).unwrap().changed_by);
+        let payment = Some(Payment { reference: Reference::new("p").unwrap(), covers });
+        Command::Confirm { order: self.flight.order_id(no).order, payment }
     }
 
     fn does(&mut self, command: &Command) -> Result<Decision, Refusal> {
@@ -131,7 +138,7 @@ fn whoever_can_keep_their_seats_keeps_them() {
 fn a_swap_that_would_strand_somebody_is_refused_unless_that_is_meant() {
     let mut world = World::new(vec![economy((1, 2), "ABC DEF")], 60);
     let orders: Vec<OrderNo> = (0..4).filter_map(|_| world.grabs(three())).collect();
-    let payment = Command::Confirm { order: world.flight.order_id(orders[3]).order, payment_reference: None };
+    let payment = world.payment(orders[3]);
     world.does(&payment).unwrap();
     let smaller = || vec![economy((1, 1), "ABC DEF")];
     let before = world.flight.digest();
@@ -236,8 +243,7 @@ fn swap_is_fair((cabins, parties, plan, withdrawn, cancels): Case) -> Result<(),
         if let Some(no) = world.grabs(wanted)
             && is_paid
         {
-            let order = world.flight.order_id(no).order;
-            world.does(&Command::Confirm { order, payment_reference: None }).unwrap();
+            world.does(&world.payment(no)).unwrap();
         }
     }
     let all: Vec<Seat> = world.flight.map().seats_with(SeatStatus::Free).to_vec();

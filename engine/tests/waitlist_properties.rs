@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
-    Accept, Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, Layout, OrderNo, PolicyChange, Recorded, SalePolicy, SaleState, Salt,
-    Seat, Seats, Seq, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistStatus, WaitlistWish, Wanted,
+    Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
+    FlightDefinition, FlightId, Grab, Layout, OrderNo, Payment, PolicyChange, Recorded, Reference,
+    SalePolicy, SaleState, Salt, Seat, Seats, Seq, Timestamp, Together, WaitlistId, WaitlistNo,
+    WaitlistStatus, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -277,7 +278,12 @@ impl World {
                 idempotency_key: None,
             }),
             Step::Cancel { ago } => Command::Cancel { order: order(*ago) },
-            Step::Confirm { ago } => Command::Confirm { order: order(*ago), payment_reference: None },
+            Step::Confirm { ago } => {
+                let known = self.flight.order(self.order_ago(*ago));
+                let covers = Covers::OrderAt(known.map_or(Seq(0), |order| order.changed_by));
+                let payment = Some(Payment { reference: Reference::new("p").unwrap(), covers });
+                Command::Confirm { order: order(*ago), payment }
+            }
             Step::Move { ago, seats } => {
                 Command::Change { order: order(*ago), seats: Some(distinct(seats)), passengers: None }
             }
@@ -329,7 +335,7 @@ impl World {
         let before = self.flight.digest();
         let decision = self.flight.decide(&command, self.now);
         prop_assert_eq!(self.flight.digest(), before, "deciding changes nothing");
-        if let Ok(Decision::Record(event)) = decision {
+        if let Ok(Decision::Record(event) | Decision::RecordRefused(event, _)) = decision {
             self.record(event)?;
         }
         self.serve()

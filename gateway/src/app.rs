@@ -57,6 +57,8 @@ pub struct App {
     pub durability: Durability,
     /// Who somebody is, and how often they may ask.
     pub identity: Identity,
+    /// Whether customers may confirm orders by a payment that is only a test.
+    pub test_payment: bool,
     /// How long a request waits for its outcome.
     pub request_timeout: Duration,
     /// The limits of bodies.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farerush_engine::flight::waitlist::{Accept, LeftBecause, WaitlistId, WaitlistNo};
 use farerush_engine::flight::{
     Cabin, Event, FlightId, OrderId, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded, Reference,
-    SalePolicy, SaleSwitch, Salt, Seats, Seq, TimeZoneName, Timestamp,
+    ReturnedBecause, SalePolicy, SaleSwitch, Salt, Seats, Seq, TimeZoneName, Timestamp,
 };
 use farerush_engine::journal::JournalError;
 use farerush_persistence::store::{StoredChange, StoredOrder};
@@ -246,6 +246,7 @@ fn actor_of(event: &Event) -> Actor {
         | Event::OrderCancelled { .. }
         | Event::OrderChanged { .. }
         | Event::PaymentBegun { .. }
+        | Event::PaymentReturned { .. }
         | Event::OrderRevived { .. }
         | Event::NothingChanged { .. }
         | Event::WaitlistJoined(_)
@@ -335,6 +336,16 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             json.key("total").number(*total);
             write_passengers(json, passengers.as_ref());
             "order_changed"
+        }
+        Event::PaymentReturned { order, payment_reference, amount, currency, because } => {
+            naming.order(json, *order);
+            json.key("payment_reference").text(payment_reference.as_str()).key("amount").number(*amount);
+            json.key("currency").text(currency.as_str()).key("reason").text(match because {
+                ReturnedBecause::TooLate => "paid_too_late",
+                ReturnedBecause::PaidAlready => "paid_already",
+                ReturnedBecause::Cancelled => "paid_cancelled",
+            });
+            "payment_returned"
         }
         Event::PaymentBegun { order, hold_expires_at } => {
             naming.order(json, *order);
@@ -467,10 +478,20 @@ fn told_of_rows(change: StoredChange, naming: Naming<'_>) -> Told {
     json.open().key("from_store").boolean(true);
     let (at, kind, actor, by, key) = match change {
         StoredChange::Admin(row) => {
-            json.key("asked_for").raw(row.details.as_bytes());
+            // Of an order, the number that its id is made of.
+            if let Some(no) = row.order_no() {
+                naming.order(&mut json, no);
+            } else {
+                json.key("asked_for").raw(row.details.as_bytes());
+            }
             (row.at, kind_of_action(&row.action).to_owned(), Actor::Admin, row.admin, None)
         }
-        StoredChange::Placed(stored) => {
+        StoredChange::Placed(stored, Some(entry)) => {
+            naming.order(&mut json, stored.order.no);
+            naming.waiting(&mut json, entry);
+            (stored.order.created_at, "waitlist_served".to_owned(), Actor::Flight, None, None)
+        }
+        StoredChange::Placed(stored, None) => {
             naming.order(&mut json, stored.order.no);
             let key = stored.order.idempotency().map(|(key, _)| key.as_str().to_owned());
             let by = stored.order.customer.as_str().to_owned();
@@ -498,6 +519,14 @@ fn kind_of_action(action: &str) -> &str {
         "unblock" => "seats_unblocked",
         "add_rows" => "rows_added",
         "change_seat_plan" => "cabins_changed",
+        "confirm_order" => "order_confirmed",
+        "revive_order" => "order_revived",
+        "cancel_order" => "order_cancelled",
+        "change_order" => "order_changed",
+        "begin_payment" => "payment_begun",
+        "return_payment" => "payment_returned",
+        "join_waitlist" => "waitlist_joined",
+        "leave_waitlist" => "waitlist_left",
         other => other,
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::{
-    Command, CustomerId, FlightId, OrderId, OrderNo, OrderStatus, Reference, Refusal, Timestamp,
+    Command, Covers, Currency, CustomerId, FlightId, OrderId, OrderNo, OrderStatus, Payment, Reference,
+    Refusal, Seq, Timestamp,
 };
 use farerush_persistence::store::{OrderFilter, OrderPlace, StoredOrder};
 use warp::http::StatusCode;
@@ -16,7 +17,7 @@ use crate::app::{App, OrderName, store_away};
 use crate::auth::Caller;
 use crate::body::Received;
 use crate::deadline::{Deadline, GivenTimeout};
-use crate::fields::{self, Errors, Fields, text};
+use crate::fields::{self, Errors, Fields, text, whole};
 use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
@@ -175,11 +176,55 @@ pub async fn confirm(
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
-    let payment_reference = fields.required("payment_reference", &mut errors, text(Reference::new));
+    let reference = fields.optional("payment_reference", &mut errors, text(Reference::new));
+    let amount = fields.optional("amount", &mut errors, whole::<i64>(0, i64::MAX.into()));
+    let currency = fields.optional("currency", &mut errors, text(Currency::new));
+    let seq = fields.optional("seq", &mut errors, whole::<u64>(1, i64::MAX.into()));
     fields.finish(&mut errors);
     errors.check()?;
-    act(&app, &name, (caller, key, timeout), |id| Command::Confirm { order: id.order, payment_reference })
-        .await
+    let payment = payment(reference, amount, currency, seq.map(Seq))?;
+    // Money is told of by whoever took it, not by whoever should have paid.
+    let may_tell = app.test_payment || matches!(caller, Caller::Admin(_));
+    let not_theirs = || Problem::payment_is_for_others_to_tell(caller.own().is_some());
+    if payment.is_some() && !may_tell {
+        return Err(not_theirs());
+    }
+    let confirmed =
+        act(&app, &name, (caller.clone(), key, timeout), |id| Command::Confirm { order: id.order, payment });
+    match confirmed.await {
+        // An order that costs nothing is confirmed without a payment, and this one costs something.
+        Err(problem) if problem.code() == Code::InvalidRequest && !may_tell => Err(not_theirs()),
+        done => done,
+    }
+}
+
+/// What was paid: a reference, and for what; nothing at all for an order that costs nothing.
+fn payment(
+    reference: Option<Reference>,
+    amount: Option<i64>,
+    currency: Option<Currency>,
+    seq: Option<Seq>,
+) -> Result<Option<Payment>, Problem> {
+    let wrong = |field, message| Err(Problem::invalid_field(field, message));
+    let covers = match (amount, currency, seq) {
+        (Some(amount), Some(currency), None) => Some(Covers::Amount { amount, currency }),
+        (None, None, Some(seq)) => Some(Covers::OrderAt(seq)),
+        (None, None, None) => None,
+        (Some(_), None, _) => return wrong("currency", "must be given with amount"),
+        (None, Some(_), _) => return wrong("amount", "must be given with currency, in minor units"),
+        (Some(_), Some(_), Some(_)) => return wrong("seq", "must not be given beside amount and currency"),
+    };
+    match (reference, covers) {
+        (Some(reference), Some(covers)) => Ok(Some(Payment { reference, covers })),
+        (None, None) => Ok(None),
+        (Some(_), None) => wrong(
+            "amount",
+            "must be given with currency: what was paid, in minor units (or seq: of the order that was paid for)",
+        ),
+        // Nothing was paid for an order that costs nothing, and to say so is no mistake.
+        (None, Some(Covers::Amount { amount: 0, .. } | Covers::OrderAt(_))) => Ok(None),
+        (None, Some(_)) => wrong("payment_reference", "must be given: which payment it was"),
+    }
 }
 
 /// `POST /v1/orders/{order_id}/pay`: a payment is under way; a body may be left away.

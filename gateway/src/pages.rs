@@ -69,11 +69,11 @@ pub async fn asset(name: String, headers: HeaderMap) -> Result<Response, Problem
     file(&format!("assets/{name}"), &headers)
 }
 
-/// `GET /v1/time`: the clock that sales open and holds end by.
+/// `GET /v1/time`: the clock that sales open and holds end by, and whether payments here are only a test.
 pub async fn time(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let mut json = Json::default();
-    json.open().key("now").time(app.now()).close();
+    json.open().key("now").time(app.now()).key("test_payment").boolean(app.test_payment).close();
     Ok(render::passing_response(StatusCode::OK, json))
 }
 

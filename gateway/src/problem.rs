@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farerush_engine::actor::Overloaded;
-use farerush_engine::flight::{LimitScope, QuotaOf, Refusal, Seats, Timestamp};
+use farerush_engine::flight::{Currency, LimitScope, QuotaOf, Refusal, Seats, Seq, Timestamp};
 use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::Response;
@@ -71,6 +71,7 @@ codes! {
     SaleClosed "SALE_CLOSED" CONFLICT "The sale is over";
     LimitExceeded "LIMIT_EXCEEDED" CONFLICT "More than allowed";
     HoldExpired "HOLD_EXPIRED" CONFLICT "The hold has expired";
+    AmountMismatch "AMOUNT_MISMATCH" CONFLICT "What was paid is not what the order costs";
     OrderNotChangeable "ORDER_NOT_CHANGEABLE" CONFLICT "The order cannot be changed so";
     FlightExists "FLIGHT_EXISTS" CONFLICT "There is a flight with this id";
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" UNPROCESSABLE_ENTITY "The idempotency key was used for another request";
@@ -112,6 +113,8 @@ struct Extras {
     holding: Option<u32>,
     opens_at: Option<Timestamp>,
     seats: Seats,
+    /// In minor units, and the event that made it so.
+    total: Option<(i64, Currency, Seq)>,
 }
 
 /// An answer that is not a success.
@@ -247,6 +250,14 @@ impl Problem {
         Self::new(Code::Forbidden, detail)
     }
 
+    /// Whoever should pay, and says that it was paid.
+    pub fn payment_is_for_others_to_tell(is_known_customer: bool) -> Self {
+        let detail = "Nothing was done: an order is confirmed by whoever took the money, with an operator's token as \
+                      `Authorization: Bearer <token>`. Pay there; the order shows it. (test_payment=true lets customers try \
+                      without money.)";
+        Self::new(if is_known_customer { Code::Forbidden } else { Code::Unauthorized }, detail)
+    }
+
     /// A customer who names another one.
     pub fn other_customer() -> Self {
         let detail = "Nothing was done: the token is one customer's, and the request names another one. Name the \
@@ -380,6 +391,10 @@ impl Extras {
         if let Some(opens_at) = self.opens_at {
             json.key("opens_at").time(opens_at);
         }
+        if let Some((amount, currency, seq)) = self.total {
+            json.key("total").open().key("amount").number(amount).key("currency").text(currency.as_str());
+            json.close().key("seq").number(seq.0);
+        }
         if !self.seats.is_empty() {
             json.key("seats").open_list();
             self.seats.iter().for_each(|seat| {
@@ -462,6 +477,28 @@ impl From<Refusal> for Problem {
             ),
             Refusal::OrderNotChangeable { reason } => {
                 Self::new(Code::OrderNotChangeable, format!("Nothing was done to the order: {reason}."))
+            }
+            Refusal::AmountMismatch { total, currency, seq } => {
+                let shown = currency.as_str();
+                let detail = format!(
+                    "The order was not confirmed: it costs {total} {shown} (in minor units), and that is not what was \
+                     paid. It stays as it is. Give the money back, or confirm with the amount that the order costs."
+                );
+                let mut problem = Self::new(Code::AmountMismatch, detail);
+                problem.extras().total = Some((total, currency, seq));
+                problem
+            }
+            Refusal::PaymentNeeded { total, currency } => {
+                let shown = currency.as_str();
+                let message =
+                    format!("must be given with amount and currency: the order costs {total} {shown}");
+                Self::invalid_field("payment_reference", message)
+            }
+            Refusal::PaymentReturned { instead } => {
+                let mut problem = Self::from(*instead);
+                let noted = " The payment came for nothing: it stands among the flight's refunds.";
+                problem.detail.to_mut().push_str(noted);
+                problem
             }
             Refusal::OrderNotFound => Self::order_not_found(),
             Refusal::WaitlistEntryNotFound => Self::waitlist_entry_not_found(),

@@ -185,7 +185,7 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .then(orders::pay);
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
-        .and(changes())
+        .and(auth::payer(app))
         .and(with(app))
         .and(key())
         .and(timeout())

@@ -101,6 +101,12 @@ pub async fn start_with(
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
         }
     }
+    if settings.test_payment {
+        tracing::warn!(
+            "test_payment is on: whoever names an order confirms it, and no money moves; never sell like this \
+             (test_payment=false)"
+        );
+    }
     if let Some(file) = identity.admins.master_file() {
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
@@ -119,6 +125,7 @@ pub async fn start_with(
         journal: journal.describe(),
         durability: settings.durability,
         identity,
+        test_payment: settings.test_payment,
         request_timeout: settings.request_timeout,
         body: BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout },
         import_bytes_max: settings.import_bytes_max,

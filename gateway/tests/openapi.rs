@@ -264,11 +264,18 @@ async fn customers(server: &TestServer, checker: &mut Checker) {
         ("PATCH /v1/orders/{order_id}", r#"{}"#),
         ("PATCH /v1/orders/{order_id}", r#"{"seats":["99A","99B"]}"#),
         ("POST /v1/orders/{order_id}/pay", "{}"),
-        ("POST /v1/orders/{order_id}/confirm", r#"{"payment_reference":"p1"}"#),
-        ("POST /v1/orders/{order_id}/confirm", r#"{"payment_reference":"p2"}"#),
+        ("POST /v1/orders/{order_id}/confirm", r#"{"payment_reference":"p0","amount":1,"currency":"TWD"}"#),
+        (
+            "POST /v1/orders/{order_id}/confirm",
+            r#"{"payment_reference":"p1","amount":159800,"currency":"TWD"}"#,
+        ),
+        (
+            "POST /v1/orders/{order_id}/confirm",
+            r#"{"payment_reference":"p2","amount":159800,"currency":"TWD"}"#,
+        ),
         ("POST /v1/orders/{order_id}/cancel", ""),
         ("DELETE /v1/orders/{order_id}", ""),
-        ("PATCH /v1/orders/{order_id}", r#"{"passengers":[null]}"#),
+        ("PATCH /v1/orders/{order_id}", r#"{"passengers":[null,null]}"#),
     ] {
         for id in [id, "DEMO2-0nonono0"] {
             checker.check(operation, &server.admin(&operation.replace("{order_id}", id), body).await);

@@ -373,7 +373,8 @@ fn an_order_s_whole_life_is_delivered_signed_and_in_order() {
     let paid = world.grab("WH1", "ann", 2);
     let paid_id = text(&paid["order_id"]).to_owned();
     let confirm = format!("/v1/orders/{paid_id}/confirm");
-    let confirmed = world.ask(&Request::post(&confirm, r#"{"payment_reference":"p-1"}"#));
+    let payment = json!({"payment_reference": "p-1", "seq": paid["seq"]}).to_string();
+    let confirmed = world.ask(&Request::post(&confirm, &payment));
     let given_up = world.grab("WH1", "bob", 4);
     let given_up_id = text(&given_up["order_id"]).to_owned();
     let cancelled = world.ask(&Request::post(&format!("/v1/orders/{given_up_id}/cancel"), "{}"));

@@ -80,7 +80,11 @@ async fn live(address: SocketAddr) -> Known {
     let paid = life.grabs(json!({"customer_id": "u1", "seats": ["6A", "6B"]})).await;
     let begun = life.posts(&format!("/v1/orders/{paid}/pay"), &json!({})).await;
     assert!(begun["payment_begun_at"].is_string(), "{begun}");
-    life.posts(&format!("/v1/orders/{paid}/confirm"), &json!({"payment_reference": "p1"})).await;
+    life.posts(
+        &format!("/v1/orders/{paid}/confirm"),
+        &json!({"payment_reference": "p1", "amount": 200, "currency": "TWD"}),
+    )
+    .await;
 
     let given_up = life.grabs(json!({"customer_id": "u2", "quantity": 3, "together": "required"})).await;
     let cancel = format!("/v1/orders/{given_up}/cancel");
@@ -99,8 +103,12 @@ async fn live(address: SocketAddr) -> Known {
     life.does(&Request::patch(&rules, &policy(1))).await;
     let late = life.grabs(json!({"customer_id": "u4", "seats": ["1C"]})).await;
     life.until(&format!("/v1/orders/{late}"), "expired").await;
-    let revived =
-        life.posts(&format!("/v1/orders/{late}/confirm"), &json!({"payment_reference": "p4"})).await;
+    let revived = life
+        .posts(
+            &format!("/v1/orders/{late}/confirm"),
+            &json!({"payment_reference": "p4", "amount": 100, "currency": "TWD"}),
+        )
+        .await;
     assert_eq!(revived["status"], "confirmed");
     life.does(&Request::patch(&rules, &policy(600))).await;
 

@@ -40,6 +40,7 @@ fn created() -> Recorded {
         destination: "NRT".into(),
         departs_at: NOW.plus_millis(1_000_000_000),
         aircraft: None,
+        origin_time_zone: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 300, layout, fare }],
         salt: SALT,
     };

@@ -115,6 +115,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "A hash of what was asked for under that key: 64 bits, as a signed number. Another body under the same key is told by it.",
     ),
     ("orders.payment_begun_at", "When its payment began, which moved its deadline once."),
+    (
+        "orders.returned_payments",
+        "JSON: references of payments that came for nothing, in the order they came.",
+    ),
     ("flight_cursor", "How far the rows of a flight have come, and who may write them."),
     ("flight_cursor.flight_id", "Which flight."),
     (
@@ -166,7 +170,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("waitlist.changed_by", "Seq of the event that last changed it."),
     (
         "refunds",
-        "Money to be given back: a row for each event by which an order that had been confirmed ended.",
+        "Money to be given back: a row for each event by which an order that had been confirmed ended, and for each payment that came for nothing.",
     ),
     ("refunds.flight_id", "Whose."),
     ("refunds.seq", "The event."),
@@ -174,15 +178,19 @@ const MEANINGS: &[(&str, &str)] = &[
     ("refunds.order_id", "The order's public id."),
     ("refunds.record_locator", "What its traveller reads out."),
     ("refunds.customer_id", "Whose order it is."),
-    ("refunds.seats", "The seats that it lost, such as `12A,12B`."),
+    ("refunds.seats", "The seats that it lost, such as `12A,12B`; empty where only money came."),
     ("refunds.amount", "How much goes back."),
     ("refunds.currency", "Of this currency (ISO 4217)."),
     (
         "refunds.payment_reference",
-        "The payment that had confirmed it; none where grabs were confirmed at once.",
+        "The payment that had confirmed it (none where grabs were confirmed at once), or that came for nothing.",
     ),
     ("refunds.at", "When the event was decided."),
-    ("refunds.reason", "`cancelled`, or `seats_lost`: a new seat plan had no place for the order."),
+    (
+        "refunds.reason",
+        "`cancelled`; `seats_lost`: a new seat plan had no place for the order; `paid_too_late`, `paid_already`, \
+         `paid_cancelled`: the payment came for nothing.",
+    ),
     (
         "webhook_cursor",
         "How far webhooks were delivered, a row a flight; written apart from the flight's other rows. Without its rows, webhooks \

@@ -14,7 +14,8 @@ use farerush_engine::flight::{
 };
 use farerush_engine::journal::Claim;
 use farerush_persistence::store::{
-    Flushed, OrderFilter, Store, StoreError, StoreOptions, StoredOrder, TicketStatus,
+    Flushed, OrderFilter, RefundReason, Store, StoreError, StoreOptions, StoredChange, StoredOrder,
+    TicketStatus,
 };
 use proptest::prelude::*;
 use store_support::{Chance, Life, SALT, cabin, id, life_of, stores};
@@ -498,10 +499,7 @@ async fn payments_revivals_and_keys_are_in_the_tables() {
         let hold = PolicyChange { hold_seconds: Some(60), ..PolicyChange::default() };
         assert!(life.command(&Command::ChangePolicy(hold)));
         let (paying, late) = (life.grab("a", 2), life.grab("b", 1));
-        let (pay, confirm) = (
-            Command::Pay { order: life.order_ref(paying) },
-            Command::Confirm { order: life.order_ref(late), payment_reference: None },
-        );
+        let (pay, confirm) = (Command::Pay { order: life.order_ref(paying) }, life.payment(late, "p"));
         assert!(matches!(life.command_under("pay", &pay), Ok(Decision::Record(_))));
         store.flush(&[life.all(1)]).await.unwrap();
         life.wait(60_000);
@@ -557,6 +555,69 @@ async fn what_came_of_a_request_comes_back_with_its_key() {
         let outcomes: Vec<_> = life.flight.requests().map(|request| request.outcome.clone()).collect();
         assert!(matches!(outcomes[0], Outcome::Reseated(_)), "{outcomes:?}");
         assert_eq!(outcomes[1..], [Outcome::Closed { cancelled: 2 }, Outcome::Shown, Outcome::Shown]);
+    }
+}
+
+#[tokio::test]
+async fn money_that_came_for_nothing_is_a_refund_and_the_order_stays_as_it_was() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let hold = PolicyChange { hold_seconds: Some(60), ..PolicyChange::default() };
+        assert!(life.command(&Command::ChangePolicy(hold)));
+        let (late, twice) = (life.grab("a", 2), life.grab("b", 1));
+        assert!(life.command(&life.payment(twice, "first")));
+        let second = life.payment(twice, "second");
+        assert!(life.command(&second));
+        life.wait(60_000);
+        assert!(life.command(&Command::CloseSale));
+        store.flush(&[life.all(1)]).await.unwrap();
+        let stored = life.flight.seq().0;
+        let too_late = life.payment(late, "late");
+        assert!(life.command(&too_late));
+        assert!(!life.command(&too_late), "it is noted once");
+        store.flush(&[life.batch(1, stored + 1..=u64::MAX)]).await.unwrap();
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest(), "{}", test.name);
+        let refunds = store.refunds(&life.id(), None, 10).await.unwrap();
+        let shown: Vec<_> = refunds
+            .iter()
+            .map(|refund| {
+                let reference = refund.payment_reference.as_ref().unwrap().as_str();
+                (refund.order_id.order.no, reference, refund.amount, refund.reason, refund.seats.len())
+            })
+            .collect();
+        let cost = |no| life.flight.order(no).unwrap().total;
+        let expected = [
+            (twice, "second", cost(twice), RefundReason::PaidAlready, 0),
+            (late, "late", cost(late), RefundReason::PaidTooLate, 0),
+        ];
+        assert_eq!(shown, expected, "{}", test.name);
+    }
+}
+
+#[tokio::test]
+async fn what_an_admin_does_in_a_customers_place_is_in_the_audit_and_who_was_served_is_known() {
+    for test in stores().await {
+        let (store, mut life) = (&test.store, Life::new("FR1"));
+        let all = life.grab("u1", 68);
+        life.join("u2", 3, Accept::All);
+        let cancel = Command::Cancel { order: life.order_ref(all) };
+        assert!(matches!(life.command_under("k", &cancel), Ok(Decision::Record(_))), "by the admin `ann`");
+        store.flush(&[life.all(1)]).await.unwrap();
+        let changes = store.changes(&life.id(), Seq(0), Seq(u64::MAX >> 1), 100).await.unwrap();
+        let cancelled = changes.iter().find_map(|change| match change {
+            StoredChange::Admin(row) if row.action == "cancel_order" => Some(row),
+            _ => None,
+        });
+        let cancelled = cancelled.unwrap_or_else(|| panic!("{}: {changes:?}", test.name));
+        assert_eq!((cancelled.admin.as_deref(), cancelled.order_no()), (Some("ann"), Some(all)));
+        let by_waiting: Vec<_> = changes
+            .iter()
+            .filter_map(|change| match change {
+                StoredChange::Placed(stored, entry) => Some((stored.order.no == all, entry.is_some())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(by_waiting, [(true, false), (false, true)], "{}", test.name);
     }
 }
 

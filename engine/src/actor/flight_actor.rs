@@ -248,6 +248,13 @@ impl FlightActor {
     ) -> Result<Answer, BrokenInvariant> {
         let (no, replayed) = match decision {
             Err(refusal) => return Ok(Answer::Refused(refusal)),
+            Ok(Decision::RecordRefused(event, refusal)) => {
+                // A refusal is not remembered under its key: asked again, it is refused again.
+                let by = cause.and_then(|cause| cause.by);
+                let cause = by.map(|by| Box::new(Cause { by: Some(by), idempotency: None }));
+                self.record(turn, event, cause, now)?;
+                return Ok(Answer::Refused(refusal));
+            }
             Ok(Decision::Replayed(no)) => (no, true),
             Ok(Decision::Unchanged(no)) => (no, false),
             Ok(Decision::Record(event)) => {

@@ -9,6 +9,7 @@ use super::ids::{OrderNo, Reference, Timestamp};
 use super::invariants::BrokenInvariant;
 use super::inventory::Flight;
 use super::order::{Order, OrderExtras, OrderStatus, Passengers};
+use super::payment::RETURNED_PAYMENTS_MAX;
 use super::sale::{Sale, SaleSwitch};
 use super::seat_map::SeatStatus;
 use super::waitlist::{LeftBecause, WaitlistStatus};
@@ -72,6 +73,9 @@ impl Flight {
             Event::PaymentBegun { order, hold_expires_at } => {
                 self.apply_payment_begun(*order, *hold_expires_at);
             }
+            Event::PaymentReturned { order, payment_reference, .. } => {
+                self.apply_payment_returned(*order, payment_reference);
+            }
             Event::OrderRevived { order, payment_reference, .. } => {
                 self.apply_revived(*order, payment_reference.as_ref());
             }
@@ -133,6 +137,7 @@ impl Flight {
                     client_reference: placed.client_reference.clone(),
                     payment_reference: None,
                     payment_begun_at: None,
+                    returned_payments: Vec::new(),
                     idempotency: placed.idempotency.clone(),
                 })
             }),
@@ -201,6 +206,20 @@ impl Flight {
         let taken = seats.len() as u32;
         *self.holdings.entry(customer).or_default() += taken;
         self.change(&seats, SeatStatus::Free, SeatStatus::Sold);
+    }
+
+    /// The order itself stays as it is: when it changed last, and by which event, is told apart from this.
+    fn apply_payment_returned(&mut self, no: OrderNo, payment: &Reference) {
+        let Some(order) = self.orders.get_mut(&no) else {
+            self.break_with("a payment is for an order", format!("order {} is not known", no.0));
+            return;
+        };
+        let returned = &mut order.extras.get_or_insert_default().returned_payments;
+        if returned.len() >= RETURNED_PAYMENTS_MAX || returned.contains(payment) {
+            self.break_with("a payment goes back once", format!("one of order {} does not", no.0));
+            return;
+        }
+        returned.push(payment.clone());
     }
 
     pub(super) fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {

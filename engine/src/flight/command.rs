@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::cabin::{Cabin, CabinClass, Fare, Seats};
 use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
 use super::order::{Fingerprint, Passengers};
+use super::payment::Covers;
 use super::waitlist::{WaitlistRef, WaitlistWish};
 
 /// How much a party wants to sit side by side.
@@ -160,6 +161,15 @@ pub enum SeatPlan {
     },
 }
 
+/// A payment for an order, as whoever confirms the order tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// Its name at whoever took the money.
+    pub reference: Reference,
+    /// For what it was made.
+    pub covers: Covers,
+}
+
 /// What is asked of a flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -169,8 +179,8 @@ pub enum Command {
     Confirm {
         /// The order.
         order: OrderRef,
-        /// The payment.
-        payment_reference: Option<Reference>,
+        /// The payment; only an order that costs nothing needs none.
+        payment: Option<Payment>,
     },
     /// A held order is about to be paid: its deadline waits for that, once and for a bounded time.
     Pay {

@@ -4,14 +4,14 @@
 use super::cabin::{Cabin, Seat, Seats, check_cabins};
 use super::command::{Command, Grab, PolicyChange, Wanted};
 use super::event::{ClosedForGood, Event, OrderPlaced};
-use super::ids::{OrderNo, OrderRef, Reference, Timestamp};
+use super::ids::{OrderNo, OrderRef, Timestamp};
 use super::inventory::Flight;
 use super::key_table::OwnerRef;
 use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
 use super::sale::{
     CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy,
-    SaleState, SaleSwitch,
+    SaleSwitch,
 };
 use super::seat_map::SeatStatus;
 use super::seating;
@@ -24,6 +24,9 @@ pub const DEPARTED: &str = "must be in the future: nobody can buy a seat on a fl
 pub enum Decision {
     /// Something happens: the event has to be applied and made durable.
     Record(Event),
+    /// It is refused, and something happens all the same: the event has to be applied and made durable before anybody is
+    /// told of the refusal.
+    RecordRefused(Event, Refusal),
     /// It was granted before, under the same key: nothing happens. The order, if it was about one.
     Replayed(Option<OrderNo>),
     /// What is asked for is so already: nothing happens. The order, if it was about one.
@@ -37,9 +40,7 @@ impl Flight {
         let now = self.moment(now);
         match command {
             Command::Grab(grab) => self.decide_grab(grab, now),
-            Command::Confirm { order, payment_reference } => {
-                self.decide_confirm(*order, payment_reference.as_ref(), now)
-            }
+            Command::Confirm { order, payment } => self.decide_confirm(*order, payment.as_ref(), now),
             Command::Pay { order } => self.decide_pay(*order, now),
             Command::Cancel { order } => self.decide_cancel(*order, now),
             Command::Change { order, seats, passengers } => {
@@ -166,73 +167,6 @@ impl Flight {
         }
     }
 
-    fn decide_confirm(
-        &self,
-        order: OrderRef,
-        payment: Option<&Reference>,
-        now: Timestamp,
-    ) -> Result<Decision, Refusal> {
-        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
-        match order.status {
-            OrderStatus::Held => Ok(Decision::Record(Event::OrderConfirmed {
-                order: order.no,
-                payment_reference: payment.cloned(),
-                seats: order.seats.clone(),
-            })),
-            OrderStatus::Confirmed if order.payment_reference() == payment => {
-                Ok(Decision::Unchanged(Some(order.no)))
-            }
-            OrderStatus::Confirmed => Err(Refusal::OrderNotChangeable {
-                reason: "it is confirmed already, by another payment or by none",
-            }),
-            OrderStatus::Cancelled => Err(Refusal::OrderNotChangeable { reason: "it is cancelled" }),
-            OrderStatus::Expired => self.decide_revival(order, payment, now),
-        }
-    }
-
-    /// Paid too late: granted all the same, if nobody has got any of its seats and the sale is not over.
-    fn decide_revival(
-        &self,
-        order: &Order,
-        payment: Option<&Reference>,
-        now: Timestamp,
-    ) -> Result<Decision, Refusal> {
-        let is_free = |seat: &Seat| self.map.status(*seat) == Some(SeatStatus::Free);
-        if self.sale_state(now) == SaleState::Closed
-            || !order.seats.iter().all(is_free)
-            || self.total(&order.seats) != order.total
-        {
-            return Err(Refusal::HoldExpired);
-        }
-        let limit = self.sale.policy.max_seats_per_customer;
-        let holding = self.holdings.get(&order.customer).copied().unwrap_or(0);
-        if holding as usize + order.seats.len() > usize::from(limit) {
-            return Err(Refusal::LimitExceeded { scope: LimitScope::Customer, limit, holding });
-        }
-        Ok(Decision::Record(Event::OrderRevived {
-            order: order.no,
-            seats: order.seats.clone(),
-            payment_reference: payment.cloned(),
-        }))
-    }
-
-    fn decide_pay(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
-        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
-        let deadline = match (order.status, order.hold_expires_at) {
-            (OrderStatus::Held, Some(deadline)) if deadline > now => deadline,
-            (OrderStatus::Held | OrderStatus::Expired, _) => return Err(Refusal::HoldExpired),
-            (OrderStatus::Confirmed, _) => return Ok(Decision::Unchanged(Some(order.no))),
-            (OrderStatus::Cancelled, _) => {
-                return Err(Refusal::OrderNotChangeable { reason: "it is cancelled" });
-            }
-        };
-        if order.payment_begun_at().is_some() {
-            return Ok(Decision::Unchanged(Some(order.no)));
-        }
-        let hold_expires_at = deadline.max(self.hold_until(now, self.sale.policy.payment_grace_seconds));
-        Ok(Decision::Record(Event::PaymentBegun { order: order.no, hold_expires_at }))
-    }
-
     fn decide_cancel(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
         let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
         if !order.status.is_live() {
@@ -263,10 +197,14 @@ impl Flight {
                 message: format!("must name as many seats as the order has ({})", order.seats.len()),
             });
         }
-        if passengers.is_some_and(|names| names.len() > order.seats.len()) {
+        // A shorter list would take names away without a word.
+        if passengers.is_some_and(|names| names.len() != order.seats.len()) {
             return Err(Refusal::Invalid {
                 field: "passengers",
-                message: format!("must not be more than the order has seats ({})", order.seats.len()),
+                message: format!(
+                    "must be as many as the order has seats ({}), null where nobody is named",
+                    order.seats.len()
+                ),
             });
         }
         self.must_exist(new_seats, |seat| self.map.status(seat).is_some())?;
@@ -275,6 +213,11 @@ impl Flight {
         if order.status == OrderStatus::Confirmed && total != order.total {
             return Err(Refusal::OrderNotChangeable {
                 reason: "it is confirmed, and the new seats cost something else than the old ones",
+            });
+        }
+        if order.payment_begun_at().is_some() && total != order.total {
+            return Err(Refusal::OrderNotChangeable {
+                reason: "its payment has begun, and the new seats cost something else than the old ones",
             });
         }
         let old_passengers = order.extras.as_ref().and_then(|extras| extras.passengers.as_ref());

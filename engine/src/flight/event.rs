@@ -1,11 +1,12 @@
 //! What happened to a flight: the only thing that is stored. Replaying a flight's events gives the flight.
 //! Never holds anything that a later version could compute differently.
 
-use super::cabin::{Cabin, Seats};
+use super::cabin::{Cabin, Currency, Seats};
 use super::ids::{
     AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, TimeZoneName, Timestamp,
 };
 use super::order::{Fingerprint, Passengers};
+use super::payment::ReturnedBecause;
 use super::reseat::Reseated;
 use super::sale::{SalePolicy, SaleSwitch};
 use super::waitlist::{LeftBecause, WaitlistNo, WaitlistWish};
@@ -172,6 +173,19 @@ pub enum Event {
         seats: Seats,
         /// By which payment.
         payment_reference: Option<Reference>,
+    },
+    /// A payment of an order came for nothing, and its money has to go back.
+    PaymentReturned {
+        /// For which order.
+        order: OrderNo,
+        /// Which payment.
+        payment_reference: Reference,
+        /// How much, in minor units.
+        amount: i64,
+        /// Of this currency.
+        currency: Currency,
+        /// Why it came for nothing.
+        because: ReturnedBecause,
     },
     /// The flight got another seat plan, and everybody with seats a place in it, or their order ended.
     CabinsChanged(Box<CabinsChange>),

@@ -13,6 +13,7 @@ pub mod invariants;
 pub mod inventory;
 mod key_table;
 pub mod order;
+pub mod payment;
 pub mod refusal;
 pub mod requests;
 pub mod reseat;
@@ -25,7 +26,7 @@ pub mod waitlist;
 
 pub use budget::Budget;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
-pub use command::{Command, Grab, PolicyChange, SeatPlan, Together, Wanted};
+pub use command::{Command, Grab, Payment, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
 pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{
@@ -36,6 +37,7 @@ pub use invariants::BrokenInvariant;
 pub use inventory::Flight;
 pub use key_table::KeyOwner;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
+pub use payment::{Covers, ReturnedBecause};
 pub use refusal::{LimitScope, QuotaOf, Refusal};
 pub use requests::{Outcome, Request};
 pub use reseat::Reseated;

@@ -62,6 +62,8 @@ pub struct OrderExtras {
     pub payment_reference: Option<Reference>,
     /// When its payment began, which moved its deadline once.
     pub payment_begun_at: Option<Timestamp>,
+    /// Payments that came for nothing, at most `RETURNED_PAYMENTS_MAX`, in the order they came.
+    pub returned_payments: Vec<Reference>,
     /// The key it was placed under, and the fingerprint of the body that came with it.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
 }
@@ -110,6 +112,11 @@ impl Order {
     /// When its payment began.
     pub fn payment_begun_at(&self) -> Option<Timestamp> {
         self.extras.as_ref()?.payment_begun_at
+    }
+
+    /// Payments that came for nothing.
+    pub fn returned_payments(&self) -> &[Reference] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.returned_payments)
     }
 
     /// The client's own reference.

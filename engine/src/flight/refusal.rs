@@ -1,8 +1,8 @@
 //! Why a command was not granted: an answer, not a fault.
 //! Never holds an HTTP status: the gateway maps refusals in one place.
 
-use super::cabin::Seats;
-use super::ids::Timestamp;
+use super::cabin::{Currency, Seats};
+use super::ids::{Seq, Timestamp};
 
 /// Which limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,30 @@ pub enum Refusal {
     OrderNotChangeable {
         /// Why, as a sentence.
         reason: &'static str,
+    },
+    /// What was paid is not what the order costs.
+    #[error("the order costs {total} {}, not what was paid", .currency.as_str())]
+    AmountMismatch {
+        /// What it costs, in minor units.
+        total: i64,
+        /// Of this currency.
+        currency: Currency,
+        /// The event that changed it last.
+        seq: Seq,
+    },
+    /// The order costs something, and no payment was told of.
+    #[error("the order costs {total} {}, and no payment was named", .currency.as_str())]
+    PaymentNeeded {
+        /// What it costs, in minor units.
+        total: i64,
+        /// Of this currency.
+        currency: Currency,
+    },
+    /// A payment came for nothing, and it is noted that its money goes back.
+    #[error("the payment came for nothing: {instead}")]
+    PaymentReturned {
+        /// Why the order could not be confirmed.
+        instead: Box<Self>,
     },
     /// The flight knows no such order.
     #[error("no such order")]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::cabin::{Cabin, CabinClass, Fare};
-use super::command::{Command, PolicyChange, SeatPlan};
+use super::command::{Command, Payment, PolicyChange, SeatPlan};
 use super::decide::Decision;
 use super::event::{Cause, Event, FlightDefinition, Recorded};
 use super::ids::{AdminName, IdempotencyKey, OrderNo, OrderRef, Reference, Seq, Timestamp};
 use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
 use super::key_table::{KeyOwner, KeyTable, OwnerRef};
 use super::order::Fingerprint;
+use super::payment::Covers;
 use super::refusal::Refusal;
 use super::reseat::Reseated;
 use super::sale::SalePolicy;
@@ -325,6 +326,7 @@ impl Event {
             | Self::OrderExpired { order, .. }
             | Self::OrderChanged { order, .. }
             | Self::PaymentBegun { order, .. }
+            | Self::PaymentReturned { order, .. }
             | Self::OrderRevived { order, .. } => Some(*order),
             Self::NothingChanged { order, .. } => *order,
             _ => None,
@@ -443,11 +445,17 @@ impl Command {
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Grab(grab) => grab.fingerprint(),
-            Self::Confirm { order, payment_reference } => {
+            Self::Confirm { order, payment } => {
                 let mut print = Print::of(1);
                 print.order(*order);
-                if let Some(reference) = payment_reference {
+                if let Some(Payment { reference, covers }) = payment {
                     print.field(4, reference.as_str().as_bytes());
+                    match covers {
+                        Covers::Amount { amount, currency } => {
+                            print.field(5, &amount.to_le_bytes()).field(6, currency.as_str().as_bytes())
+                        }
+                        Covers::OrderAt(seq) => print.field(7, &seq.0.to_le_bytes()),
+                    };
                 }
                 print.end()
             }

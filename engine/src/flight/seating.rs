@@ -42,7 +42,7 @@ pub fn choose(
             continue;
         }
         if (together != Together::Any || quantity == 1)
-            && let Some(seats) = side_by_side(tier, quantity)
+            && let Some(seats) = side_by_side(tier, quantity, together)
         {
             return Ok(seats);
         }
@@ -70,11 +70,12 @@ pub(super) fn choose_at_fare(
     if cabins.iter().map(|cabin| cabin.free).sum::<u32>() < u32::from(quantity) {
         return None;
     }
-    side_by_side(&cabins, quantity).or_else(|| Some(spread(&cabins, quantity, together)))
+    side_by_side(&cabins, quantity, together).or_else(|| Some(spread(&cabins, quantity, together)))
 }
 
-/// The party in one row: within a group of seats if any cabin can, else across an aisle.
-fn side_by_side(cabins: &[&CabinSeats], quantity: u16) -> Option<Seats> {
+/// The party in one row: within a group of seats if any cabin can, else across an aisle, unless it must sit together:
+/// people with an aisle between them do not sit side by side.
+fn side_by_side(cabins: &[&CabinSeats], quantity: u16, together: Together) -> Option<Seats> {
     let length = u32::from(quantity);
     if length > 16 {
         return None;
@@ -83,6 +84,9 @@ fn side_by_side(cabins: &[&CabinSeats], quantity: u16) -> Option<Seats> {
         if let Some(piece) = best_run(cabin, length, 0) {
             return Some(seats_of(cabin, &piece).collect());
         }
+    }
+    if together == Together::Required {
+        return None;
     }
     for cabin in cabins {
         if let Some(piece) = best_across(cabin, length) {
@@ -198,7 +202,7 @@ pub fn are_side_by_side(map: &SeatMap, seats: &Seats) -> bool {
         }
     }
     let length = taken.count_ones();
-    length as usize == seats.len() && run_lengths(taken, &[u16::MAX]) == 1 << length
+    length as usize == seats.len() && run_lengths(taken, cabin.layout.groups()) == 1 << length
 }
 
 #[cfg(test)]
@@ -242,8 +246,9 @@ mod tests {
         check(&fresh, 1, Together::Preferred, "1A");
         check(&fresh, 3, Together::Preferred, "1A 1B 1C");
         check(&fresh, 2, Together::Required, "1A 1B");
-        check(&fresh, 6, Together::Required, "1A 1B 1C 1D 1E 1F");
-        check(&fresh, 7, Together::Required, "NotTogether");
+        check(&fresh, 3, Together::Required, "1A 1B 1C");
+        check(&fresh, 4, Together::Required, "NotTogether");
+        check(&fresh, 6, Together::Preferred, "1A 1B 1C 1D 1E 1F");
     }
 
     #[test]
@@ -262,15 +267,17 @@ mod tests {
 
     #[test]
     fn four_across_the_aisle_leave_a_pair_and_no_single_seat() {
-        check(&map(3, "ABC DEF", ""), 4, Together::Required, "1A 1B 1C 1D");
-        check(&map(3, "AB DEF", "2A 2B 2D 2E 2F"), 4, Together::Required, "2A 2B 2D 2E");
-        check(&map(3, "A DEFG", "2A 2D 2E 2F 2G"), 5, Together::Required, "2A 2D 2E 2F 2G");
+        check(&map(3, "ABC DEF", ""), 4, Together::Preferred, "1A 1B 1C 1D");
+        check(&map(3, "AB DEF", "2A 2B 2D 2E 2F"), 4, Together::Preferred, "2A 2B 2D 2E");
+        check(&map(3, "A DEFG", "2A 2D 2E 2F 2G"), 5, Together::Preferred, "2A 2D 2E 2F 2G");
     }
 
     #[test]
-    fn across_the_aisle_only_where_there_is_no_choice() {
+    fn across_the_aisle_only_where_there_is_no_choice_and_never_for_those_who_must_sit_together() {
+        check(&map(3, "ABC DEF", "1C 1D 2C 2D 3E 3F"), 2, Together::Preferred, "3E 3F");
         check(&map(3, "ABC DEF", "1C 1D 2C 2D 3E 3F"), 2, Together::Required, "3E 3F");
-        check(&map(3, "ABC DEF", "1C 1D 2B"), 2, Together::Required, "1C 1D");
+        check(&map(3, "ABC DEF", "1C 1D 2B"), 2, Together::Preferred, "1C 1D");
+        check(&map(3, "ABC DEF", "1C 1D 2B"), 2, Together::Required, "NotTogether");
     }
 
     #[test]

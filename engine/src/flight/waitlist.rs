@@ -653,7 +653,8 @@ mod tests {
             ("1A 1B 2F", 4, All, ""),
             ("1A 1B 2F", 4, AtLeast(2), "1A 1B 2F"),
             ("1A 1B 2F", 4, AtLeast(4), ""),
-            ("1C 1D 2A", 2, AllTogether, "1C 1D"),
+            ("1C 1D 2A", 2, AllTogether, ""),
+            ("1C 1D 2A 2B", 2, AllTogether, "2A 2B"),
             ("1C 1D 2A", 2, AtLeast(1), "1C 1D"),
             ("", 1, AtLeast(1), ""),
         ] {

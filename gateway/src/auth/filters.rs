@@ -43,3 +43,12 @@ pub fn caller(
         std::future::ready(caller.map_err(|problem| warp::reject::custom(Denied(problem))))
     })
 }
+
+/// Lets everybody on who may tell of payments of some order, with who they are.
+pub fn payer(app: &Arc<App>) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
+    let app = app.clone();
+    authorization().and_then(move |shown: Option<String>| {
+        let caller = app.identity.payer(shown.as_deref(), app.now());
+        std::future::ready(caller.map_err(|problem| warp::reject::custom(Denied(problem))))
+    })
+}

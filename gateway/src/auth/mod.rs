@@ -17,7 +17,7 @@ use crate::storage::StartError;
 
 pub use admin_tokens::AdminTokens;
 pub use command::{TokenCommand, lifetime, run};
-pub use filters::{Denied, admin, authorization, caller};
+pub use filters::{Denied, admin, authorization, caller, payer};
 pub use jwt::{CustomerTokens, JwtError, LEEWAY_SECONDS, Refused};
 pub use token_file::{Entry, TOKENS_MAX, TokenFile, TokenFileError};
 
@@ -181,6 +181,20 @@ impl Identity {
         let customer = customers.check(shown).map_err(|why| Problem::customer_unknown(why.why()))?;
         self.rates.customer(&customer)?;
         Ok(Caller::Customer(customer))
+    }
+
+    /// Who tells of a payment. Under `open` too, an operator's token says more than its absence.
+    pub fn payer(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Problem> {
+        if self.customers.is_some() {
+            return self.caller(authorization, Deed::Changes, now);
+        }
+        let shown = authorization.and_then(bearer).and_then(|shown| self.admins.check(shown, now));
+        // A lesser role is no less than no token.
+        let Some(admin) = shown.filter(|admin| admin.role >= Role::Operator) else {
+            return Ok(Caller::Anyone);
+        };
+        self.rates.token(&admin.name)?;
+        Ok(Caller::Admin(admin))
     }
 
     /// For which customer something is asked: the one that is named, or else the caller; `None` if neither says so.

@@ -32,7 +32,7 @@ impl Key {
 
 /// What all environment variables of Farerush begin with.
 pub const VARIABLE_PREFIX: &str = "FARERUSH_";
-/// Variables with this prefix belong to the tests and are no settings.
+/// Variables with this prefix belong to the tests, unless a setting is called so.
 pub const TEST_VARIABLE_PREFIX: &str = "FARERUSH_TEST_";
 
 /// All settings.
@@ -115,6 +115,11 @@ pub const KEYS: &[Key] = &[
         "demo",
         "true on the embedded default, else false",
         "an empty system starts with a few flights on sale",
+    ),
+    key(
+        "test_payment",
+        "true on the embedded demo, else false",
+        "whether customers may confirm orders by a test payment, in which no money moves; else only an operator's token does",
     ),
     key(
         "rate_limit_per_customer",

@@ -169,6 +169,8 @@ pub struct Settings {
     pub rate_limits: RateLimits,
     /// Whether an empty system starts with a few flights on sale.
     pub demo: bool,
+    /// Whether customers may confirm orders by a payment that is only a test.
+    pub test_payment: bool,
     /// Whose web pages may use this server, if any.
     pub cors_origins: Option<Origins>,
     /// Most open connections.
@@ -229,6 +231,11 @@ impl Settings {
         let on_mysql = matches!(store, Some(StoreTarget::MySql(_)));
         let stop_timeout = values.parse("stop_timeout_ms", millis)?;
         let embedded = values.is_default("journal") && values.is_default("store");
+        let demo = match values.text("demo") {
+            None => embedded,
+            Some(_) => values.parse("demo", yes_or_no)?,
+        };
+        let customer_auth = identity::customer_auth(values, &data_dir)?;
         Ok(Self {
             listen: values.parse("listen", address)?,
             ops_listen: values.parse("ops_listen", |text| match text {
@@ -257,7 +264,11 @@ impl Settings {
                 None => None,
                 Some(_) => Some(values.parse("admin_token", admin_token)?),
             },
-            customer_auth: identity::customer_auth(values, &data_dir)?,
+            test_payment: match values.text("test_payment") {
+                None => demo && embedded && matches!(customer_auth, CustomerAuth::Open),
+                Some(_) => values.parse("test_payment", yes_or_no)?,
+            },
+            customer_auth,
             allow_open: values.parse("allow_open", yes_or_no)?,
             rate_limits: RateLimits {
                 per_customer: values.parse("rate_limit_per_customer", identity::rate)?,
@@ -265,10 +276,7 @@ impl Settings {
                 per_token: values.parse("rate_limit_per_token", identity::rate)?,
                 trusted_proxies: values.parse("trusted_proxies", Proxies::parse)?,
             },
-            demo: match values.text("demo") {
-                None => embedded,
-                Some(_) => values.parse("demo", yes_or_no)?,
-            },
+            demo,
             cors_origins: values.parse("cors_origins", Origins::parse)?,
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
             log_format: values.parse("log_format", |text| match text {

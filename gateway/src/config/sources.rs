@@ -157,10 +157,10 @@ fn read_variable(
     text: &str,
     origin: impl FnOnce(String) -> Origin,
 ) -> Result<(), ConfigError> {
-    if !name.starts_with(VARIABLE_PREFIX) || name.starts_with(TEST_VARIABLE_PREFIX) {
-        return Ok(());
-    }
     let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+        if !name.starts_with(VARIABLE_PREFIX) || name.starts_with(TEST_VARIABLE_PREFIX) {
+            return Ok(());
+        }
         return Err(unknown(name, origin(name.to_owned())));
     };
     values.0.insert(key.name, Value { text: text.to_owned(), origin: origin(name.to_owned()) });

@@ -68,6 +68,9 @@ pub enum Flights {
     Named(Vec<String>),
 }
 
+/// Longest prefix of new flights' ids.
+const PREFIX_CHARS_MAX: usize = 16;
+
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -97,6 +100,8 @@ pub struct Plan {
     pub keys: bool,
     /// Live readers.
     pub live: u32,
+    /// What the ids of new flights begin with.
+    pub prefix: String,
     /// The admin's token as given on the command line, or the file that has it.
     pub admin_token: Option<String>,
     /// File with the admin's token.
@@ -158,6 +163,7 @@ fn from_matches(matches: &ArgMatches) -> Result<Plan, String> {
         replays: matches.get_one("replays").copied().unwrap_or(0.01),
         keys: !matches.get_flag("no-keys"),
         live: number(matches, "live").unwrap_or(live_default),
+        prefix: text("prefix").unwrap_or_else(|| "LOAD".to_owned()),
         admin_token: text("admin-token"),
         admin_token_file: matches.get_one("admin-token-file").cloned(),
         seed: matches.get_one("seed").copied().unwrap_or_else(|| fastrand::u64(..1 << 53)),
@@ -236,6 +242,17 @@ fn whole(min: u32, max: u32) -> clap::builder::RangedI64ValueParser<u32> {
     value_parser!(u32).range(i64::from(min)..=i64::from(max))
 }
 
+/// Letters, digits, `-` and `_`, so few that an id has room for the run and the flight's number.
+fn prefix(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match text {
+        _ if (1..=PREFIX_CHARS_MAX).contains(&text.len()) && text.chars().all(is_plain) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!("must be 1 to {PREFIX_CHARS_MAX} letters, digits, '-' and '_'")),
+    }
+}
+
 /// What can be said.
 pub fn grammar() -> clap::Command {
     let not_empty = NonEmptyStringValueParser::new;
@@ -261,6 +278,9 @@ pub fn grammar() -> clap::Command {
             option("flight", "ID", "Use this flight, which is there (may be repeated)")
                 .value_parser(not_empty())
                 .action(ArgAction::Append),
+            option("prefix", "TEXT", "What the ids of new flights begin with [default: LOAD]")
+                .value_parser(prefix)
+                .conflicts_with("flight"),
             option("admin-token", "TOKEN", "Token for making flights [default: $FARERUSH_ADMIN_TOKEN]")
                 .value_parser(not_empty()),
             option("admin-token-file", "FILE", "File with that token [default: ./data/admin.token]")

@@ -392,6 +392,7 @@ mod tests {
             flight: 0,
             customer: 1,
             seats: [seat.parse().unwrap()].into_iter().collect(),
+            seq: 1,
             acknowledged_us,
             until_us,
             known: Known::Confirmed,

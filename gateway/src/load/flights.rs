@@ -188,6 +188,25 @@ pub async fn prepare(plan: &Plan, address: SocketAddr, run: &str) -> Result<Vec<
     Ok(found.take().into_iter().flatten().collect())
 }
 
+/// Closes the sales of the flights that were made for the run, so that nobody is offered them any longer.
+pub async fn close(plan: &Plan, address: SocketAddr, flights: &[Flight]) -> Result<(), String> {
+    let made: Vec<String> =
+        flights.iter().filter(|flight| flight.made).map(|flight| flight.id.clone()).collect();
+    if made.is_empty() {
+        return Ok(());
+    }
+    let (target, token) = (Rc::new(Target::new(&plan.address)), Some(Rc::from(admin_token(plan)?)));
+    for_each(address, &target, token, made.len(), async move |caller, number| {
+        let id = &made[number];
+        let path = ["/v1/admin/flights/", id.as_str(), "/close"];
+        match caller.call("POST", &path, None).await? {
+            (200, _) => Ok(()),
+            (status, body) => Err(format!("closing flight {id} was answered {status} {}", code_of(&body))),
+        }
+    })
+    .await
+}
+
 async fn look_up(caller: &mut Caller, id: &str) -> Result<Flight, String> {
     let (status, body) = caller.call("GET", &["/v1/flights/", id], None).await?;
     match status {
@@ -204,7 +223,7 @@ async fn make(
     run: &str,
     number: usize,
 ) -> Result<Flight, String> {
-    let id = format!("LOAD-{run}-{}", number + 1);
+    let id = format!("{}-{run}-{}", plan.prefix, number + 1);
     let body = new_flight(&id, number, seats, plan);
     let (status, answer) = caller.call("POST", &["/v1/admin/flights"], Some(&body)).await?;
     match (status, code_of(&answer)) {
@@ -234,7 +253,7 @@ fn flight_in(body: &[u8]) -> Result<FlightBody, String> {
 }
 
 /// The token: what was given, else the environment, else the file of a server started in this folder.
-fn admin_token(plan: &Plan) -> Result<String, String> {
+pub fn admin_token(plan: &Plan) -> Result<String, String> {
     let from_file = |path: &std::path::Path| std::fs::read_to_string(path).map(|text| text.trim().to_owned());
     if let Some(token) = &plan.admin_token {
         return Ok(token.clone());

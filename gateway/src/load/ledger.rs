@@ -52,6 +52,8 @@ pub struct Placed {
     pub customer: u32,
     /// Its seats, sorted.
     pub seats: Seats,
+    /// The event that it was acknowledged with: what a payment is for.
+    pub seq: u64,
     /// When it had been acknowledged.
     pub acknowledged_us: u64,
     /// From when on it may be without its seats: when a cancel was sent or its hold may have run out.

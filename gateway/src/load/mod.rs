@@ -94,6 +94,9 @@ fn put_load_on(plan: Plan) -> Result<bool, String> {
     } else {
         Vec::new()
     };
+    if let Err(error) = runtime.block_on(flights::close(&run.plan, address, &run.flights)) {
+        eprintln!("farerush load: the flights of this run are still on sale: {error}");
+    }
     let report = Report::new(&run, &recorder, checks, started_at, cpu);
     publish(&report, &run.plan)?;
     Ok(report.is_ok())

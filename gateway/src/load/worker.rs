@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 
 use super::arguments::Plan;
 use super::client::Client;
-use super::flights::Flight;
+use super::flights::{self, Flight};
 use super::ledger::Ledger;
 use super::live;
 use super::record::Recorder;
@@ -35,6 +35,8 @@ pub struct Run {
     pub address: SocketAddr,
     /// In front of everything this run names, so that no two runs meet.
     pub name: String,
+    /// The `Authorization` header of whoever tells of payments, where a token is at hand.
+    pub authorization: Option<String>,
     /// The flights.
     pub flights: Vec<Flight>,
     /// Which of them is asked for.
@@ -57,6 +59,7 @@ impl Run {
         let start = Instant::now();
         let counted_from = start + plan.warmup;
         Self {
+            authorization: flights::admin_token(&plan).ok().map(|token| format!("Bearer {token}")),
             skew: Skew::new(flights.len(), plan.skew),
             not_refused: AtomicU32::new(u32::try_from(flights.len()).unwrap_or(u32::MAX)),
             ended_after_us: AtomicU64::new(u64::MAX),

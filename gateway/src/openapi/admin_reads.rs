@@ -71,23 +71,24 @@ pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
     ];
     let mut refund = of_order();
     refund.extend([
-        ("seats", Must, list(string()).into(), "The seats that it had."),
+        ("seats", Must, list(string()).into(), "The seats that it lost; none where only money came."),
         ("amount", Must, count().into(), "How much goes back, in minor units."),
         ("currency", Must, string().into(), "ISO 4217."),
         (
             "payment_reference",
             Must,
             or_null(string()),
-            "The payment; null where a grab was confirmed at once.",
+            "The payment that goes back; null where a grab was confirmed at once.",
         ),
         (
             "reason",
             Must,
             one_of_words(RefundReason::ALL.map(RefundReason::as_str)).into(),
-            "`seats_lost`: a new seat plan had no place for it.",
+            "`seats_lost`: a new seat plan had no place for it; `paid_too_late`, `paid_already` and `paid_cancelled`: the \
+             payment came for nothing.",
         ),
-        ("cancelled_at", Must, moment().into(), "When it ended."),
-        ("seq", Must, count().into(), "The event by which it ended."),
+        ("cancelled_at", Must, moment().into(), "When it ended, or the payment came."),
+        ("seq", Must, count().into(), "The event by which that happened."),
     ]);
     let refunds = || -> Vec<Member> {
         vec![

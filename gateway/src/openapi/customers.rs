@@ -259,7 +259,11 @@ fn orders() -> Vec<Operation> {
         ("passengers", "Name the passengers", json!({"passengers": [{"name": "Lin Mei"}]})),
         ("seats", "Move to another seat", json!({"seats": ["20C"]})),
     ];
-    let paying = [("payment", "What it was paid with", json!({"payment_reference": "pay-1"}))];
+    let paying = [(
+        "payment",
+        "What it was paid with",
+        json!({"payment_reference": "pay-1", "amount": 199_800, "currency": "TWD"}),
+    )];
     let cancelled = || vec![answer(200, "Order", "The order as it is now.", an_order("cancelled"))];
     let harmless = "Its seats go back on sale. Repeating it is harmless.";
     vec![
@@ -314,8 +318,11 @@ fn orders() -> Vec<Operation> {
         Operation {
             body: Some(body("Confirm", &paying)),
             codes: &[
+                Code::Unauthorized,
+                Code::Forbidden,
                 Code::OrderNotFound,
                 Code::HoldExpired,
+                Code::AmountMismatch,
                 Code::LimitExceeded,
                 Code::OrderNotChangeable,
                 Code::Overloaded,
@@ -326,8 +333,11 @@ fn orders() -> Vec<Operation> {
                 "/v1/orders/{order_id}/confirm",
                 "confirmOrder",
                 "Confirm a held order",
-                "Repeating it with the same payment is harmless. An order that has expired is confirmed all the same, \
-                 as long as all of its seats are still free and the sale is not closed.",
+                "For whoever took the money: an operator's token, or anybody where `test_payment` is on. What was paid \
+                 has to be what the order costs; an order that costs nothing takes `{}`. Repeating it with the same payment \
+                 is harmless. An order that has expired is confirmed all the same, as long as all of its seats are still \
+                 free and the sale is not closed. A payment that comes for nothing (too late, a second one, for a cancelled \
+                 order) is refused and stands among the flight's refunds, once.",
             )
         },
         Operation {

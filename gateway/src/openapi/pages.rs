@@ -5,7 +5,7 @@ use serde_json::json;
 use utoipa::openapi::path::HttpMethod;
 
 use super::operation::{Answer, Operation, json as answer, page, segment};
-use super::shape::{Must, Shape, moment, object, string, text};
+use super::shape::{Must, Shape, boolean, moment, object, string, text};
 use crate::problem::Code;
 
 /// What a file of the pages is called.
@@ -15,7 +15,15 @@ const FILE_CHARS_MAX: usize = 64;
 
 /// What has a name.
 pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
-    let clock = vec![("now", Must, moment().into(), "The time by which sales open and holds end.")];
+    let clock = vec![
+        ("now", Must, moment().into(), "The time by which sales open and holds end."),
+        (
+            "test_payment",
+            Must,
+            boolean().into(),
+            "Whether customers may confirm orders themselves: a test, in which no money moves.",
+        ),
+    ];
     vec![("Clock", object("What time it is here.", clock).into())]
 }
 
@@ -41,7 +49,12 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation {
             tag: "flights",
-            answers: vec![answer(200, "Clock", "The time.", json!({"now": "2026-12-24T08:30:00.000Z"}))],
+            answers: vec![answer(
+                200,
+                "Clock",
+                "The time.",
+                json!({"now": "2026-12-24T08:30:00.000Z", "test_payment": false}),
+            )],
             ..get(
                 "/v1/time",
                 "getTime",

@@ -1,12 +1,14 @@
 //! Problems as the document has them: for each code its schema and a body as the server writes it.
 //! Never says which answers an address can give.
 
-use farerush_engine::flight::{LimitScope, QuotaOf, Refusal, Seat, Seats, Timestamp};
+use farerush_engine::flight::{Currency, LimitScope, QuotaOf, Refusal, Seat, Seats, Seq, Timestamp};
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 
-use super::shape::{May, Member, Must, Shape, count, list, moment, object, one_of_words, string, whole};
+use super::shape::{
+    May, Member, Must, Shape, count, list, moment, named, object, one_of_words, string, whole,
+};
 use crate::auth::Role;
 use crate::problem::{Code, Problem};
 
@@ -44,6 +46,10 @@ fn extras(code: Code) -> Vec<Member> {
         Code::SeatTaken | Code::NoSuchSeat => {
             vec![("seats", May, list(string()).min_items(Some(1)).into(), "Which ones.")]
         }
+        Code::AmountMismatch => vec![
+            ("total", Must, named("Fare"), "What the order costs."),
+            ("seq", Must, count().into(), "The event that made it so."),
+        ],
         Code::SaleNotOpen => vec![("opens_at", May, moment().into(), "When it will be, if that is known.")],
         Code::LimitExceeded => vec![
             ("limit", Must, count().into(), "The limit."),
@@ -110,6 +116,10 @@ pub fn example(code: Code) -> Problem {
             Refusal::LimitExceeded { scope: LimitScope::Customer, limit: 9, holding: 7 }.into()
         }
         Code::HoldExpired => Refusal::HoldExpired.into(),
+        Code::AmountMismatch => {
+            let Ok(currency) = Currency::new("TWD") else { return Problem::order_not_found() };
+            Refusal::AmountMismatch { total: 199_800, currency, seq: Seq(17) }.into()
+        }
         Code::OrderNotChangeable => Refusal::OrderNotChangeable { reason: "it is cancelled" }.into(),
         Code::IdempotencyKeyReused => Refusal::IdempotencyKeyReused.into(),
         Code::Overloaded => Problem::overloaded("as many requests as this server takes are under way", 1),

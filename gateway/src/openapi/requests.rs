@@ -224,8 +224,14 @@ fn orders() -> Vec<(&'static str, Shape)> {
         (
             "Confirm",
             strict(
-                "What the order was paid with.",
-                vec![("payment_reference", Must, reference().into(), "The payment's reference.")],
+                "What the order was paid with, and for what: amount and currency, or seq. An order that costs nothing takes \
+                 an empty object.",
+                vec![
+                    ("payment_reference", May, reference().into(), "The payment's reference."),
+                    ("amount", May, whole(0, i64::MAX).into(), "What was paid, in minor units."),
+                    ("currency", May, text(3, 3, "^[A-Z]{3}$").into(), "ISO 4217."),
+                    ("seq", May, whole(1, i64::MAX).into(), "In place of both: `seq` of the order that was paid for."),
+                ],
             )
             .into(),
         ),

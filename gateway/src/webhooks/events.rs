@@ -126,6 +126,7 @@ pub(super) fn meaning_of(recorded: &Recorded) -> Meaning {
         Event::WaitlistJoined(_)
         | Event::WaitlistLeft { .. }
         | Event::NothingChanged { .. }
+        | Event::PaymentReturned { .. }
         | Event::Forgotten { .. } => silent(Free::Same),
         Event::ClosedForGood(closed) => {
             let cancelled = closed.cancelled.iter().map(|(order, _)| (*order, Kind::OrderCancelled));

@@ -180,7 +180,8 @@ async fn sell(server: &TestServer) -> Vec<Value> {
     }
     let id = |place: usize| orders[place]["order_id"].as_str().unwrap().to_owned();
     for place in [0, 1] {
-        let pay = json!({"payment_reference": format!("pay-{place}")}).to_string();
+        let pay =
+            json!({"payment_reference": format!("pay-{place}"), "seq": orders[place]["seq"]}).to_string();
         assert_eq!(server.post(&format!("/v1/orders/{}/confirm", id(place)), &pay).await.status, 200);
     }
     for place in [1, 2] {

@@ -18,6 +18,8 @@ enum May {
     Own(Role),
     /// A customer for themselves, and admins from this role on. Others who name them are told that they may not.
     Named(Role),
+    /// Admins from this role on, in the place of whoever took the money; customers may not say that they have paid.
+    Pays(Role),
     /// Admins from this role on.
     Admins(Role),
 }
@@ -29,7 +31,7 @@ enum Role {
     Admin,
 }
 
-use May::{Admins, All, Named, Own};
+use May::{Admins, All, Named, Own, Pays};
 use Role::{Admin, Operator, Viewer};
 
 const GRAB: &str = r#"{"customer_id":"owner","quantity":1}"#;
@@ -49,7 +51,7 @@ const TABLE: &[(&str, &str, May, &str)] = &[
     ("/v1/orders/{}", "GET", Own(Viewer), ""),
     ("/v1/orders/{}", "PATCH", Own(Operator), r#"{"passengers":[{"name":"Lin"}]}"#),
     ("/v1/orders/{}/pay", "POST", Own(Operator), ""),
-    ("/v1/orders/{}/confirm", "POST", Own(Operator), r#"{"payment_reference":"p"}"#),
+    ("/v1/orders/{}/confirm", "POST", Pays(Operator), r#"{"payment_reference":"p","seq":1}"#),
     ("/v1/orders/{}/cancel", "POST", Own(Operator), ""),
     ("/v1/orders/{}", "DELETE", Own(Operator), ""),
     ("/v1/admin/flights", "POST", Admins(Admin), "{}"),
@@ -139,11 +141,13 @@ fn expected(may: May, who: Who, customers_are_known: bool) -> Told {
     };
     match (may, who) {
         (All, _) => Told::Yes,
+        (Pays(_), _) if !customers_are_known => Told::Yes,
+        (Pays(_), Who::Owner | Who::OtherCustomer) => Told::Forbidden,
         (Own(_) | Named(_), _) if !customers_are_known => Told::Yes,
         (Own(_) | Named(_), Who::Owner) => Told::Yes,
         (Own(_), Who::OtherCustomer) => Told::NotThere,
         (Named(_), Who::OtherCustomer) => Told::Forbidden,
-        (Own(role) | Named(role) | Admins(role), _) => by_role(role),
+        (Own(role) | Named(role) | Pays(role) | Admins(role), _) => by_role(role),
     }
 }
 

@@ -133,8 +133,10 @@ async fn a_held_order_is_paid_or_given_up() {
     assert_eq!(seats["cabins"][0]["rows"][0]["seats"][0]["status"], "held");
     server.post(&format!("/v1/orders/{id}/confirm"), "{}").await.is_problem(400, "INVALID_REQUEST");
     let confirm = format!("/v1/orders/{id}/confirm");
+    let pays =
+        |reference: &str| format!(r#"{{"payment_reference":"{reference}","amount":79900,"currency":"TWD"}}"#);
     for _ in 0..2 {
-        let paid = server.post(&confirm, r#"{"payment_reference":"pay-1"}"#).await;
+        let paid = server.post(&confirm, &pays("pay-1")).await;
         assert_eq!(paid.status, 200, "{paid:?}");
         assert_eq!(
             (&paid.json()["status"], &paid.json()["payment_reference"]),
@@ -142,7 +144,7 @@ async fn a_held_order_is_paid_or_given_up() {
         );
         assert!(paid.json()["hold_expires_at"].is_null());
     }
-    let other = server.post(&confirm, r#"{"payment_reference":"pay-2"}"#).await;
+    let other = server.post(&confirm, &pays("pay-2")).await;
     other.is_problem(409, "ORDER_NOT_CHANGEABLE");
     for request in ["POST /v1/orders/ID/cancel", "DELETE /v1/orders/ID", "POST /v1/orders/ID/cancel"] {
         let cancelled = server.send(&request.replace("ID", id), &[], "").await;
@@ -152,7 +154,7 @@ async fn a_held_order_is_paid_or_given_up() {
             "{cancelled:?}"
         );
     }
-    let late = server.post(&confirm, r#"{"payment_reference":"pay-1"}"#).await;
+    let late = server.post(&confirm, &pays("pay-1")).await;
     late.is_problem(409, "ORDER_NOT_CHANGEABLE");
     assert_eq!(server.get("/v1/flights/DEMO2").await.json()["available"], 180);
 }
@@ -183,7 +185,7 @@ async fn an_order_moves_to_other_seats_all_or_nothing() {
     patch(r#"{"seats":["6A"]}"#).await.is_problem(400, "INVALID_REQUEST");
     patch("{}").await.is_problem(400, "INVALID_REQUEST");
     patch(r#"{"status":"held"}"#).await.is_problem(400, "INVALID_REQUEST");
-    let named = patch(r#"{"passengers":[{"name":"Lin"}]}"#).await;
+    let named = patch(r#"{"passengers":[{"name":"Lin"},null]}"#).await;
     assert_eq!((named.status, seats(&named)), (200, vec!["5B".to_owned(), "6A".to_owned()]));
     assert_eq!(named.json()["seats"][0]["passenger"], json!({"name": "Lin"}));
 }

@@ -26,6 +26,14 @@ async fn flight(server: &TestServer, id: &str, rules: &Value) {
     assert_eq!(reply.status, 201, "{reply:?}");
 }
 
+/// What one seat costs, paid; and two.
+const PAYS_ONE: &str = r#"{"payment_reference":"p","amount":99900,"currency":"TWD"}"#;
+const PAYS_TWO: &str = r#"{"payment_reference":"p","amount":199800,"currency":"TWD"}"#;
+
+fn pays(reference: &str, seats: i64) -> String {
+    json!({"payment_reference": reference, "amount": 99_900 * seats, "currency": "TWD"}).to_string()
+}
+
 async fn grab(server: &TestServer, flight: &str, seats: &[&str]) -> String {
     let body = json!({"customer_id": "mei", "seats": seats}).to_string();
     server.grab(flight, &body).await["order_id"].as_str().unwrap().to_owned()
@@ -82,7 +90,7 @@ async fn a_payment_under_way_keeps_an_order_once() {
     assert_eq!(again.json(), begun);
     server.post(&pay, r#"{"payment_reference":"p"}"#).await.is_problem(400, "INVALID_REQUEST");
     let confirm = format!("/v1/orders/{order}/confirm");
-    let paid = server.post(&confirm, r#"{"payment_reference":"p"}"#).await.json();
+    let paid = server.post(&confirm, &pays("p", 1)).await.json();
     assert_eq!(
         (&paid["status"], &paid["payment_begun_at"]),
         (&"confirmed".into(), &begun["payment_begun_at"])
@@ -106,8 +114,8 @@ async fn an_order_that_is_paid_too_late_is_confirmed_if_its_seats_are_free() {
     assert_eq!(available(&server, "L").await, 24);
     let other = grab(&server, "L", &["2A", "2B"]).await;
     let confirm = |order: &str| format!("/v1/orders/{order}/confirm");
-    let body = r#"{"payment_reference":"late"}"#;
-    server.post(&confirm(&unlucky), body).await.is_problem(409, "HOLD_EXPIRED");
+    let (body, unlucky_body) = (&pays("late", 2), pays("late", 1));
+    server.post(&confirm(&unlucky), &unlucky_body).await.is_problem(409, "HOLD_EXPIRED");
     server.post(&format!("/v1/orders/{unlucky}/pay"), "{}").await.is_problem(409, "HOLD_EXPIRED");
     let revived = server.post(&confirm(&lucky), body).await.json();
     assert_eq!((&revived["status"], &revived["payment_reference"]), (&"confirmed".into(), &"late".into()));
@@ -128,7 +136,7 @@ async fn whatever_changes_an_order_is_done_once_under_a_key_through_a_restart() 
     let steps = [
         ("pay", format!("POST {one}/pay"), "{}", "held"),
         ("move", format!("PATCH {one}"), r#"{"seats":["2A"]}"#, "held"),
-        ("confirm", format!("POST {one}/confirm"), r#"{"payment_reference":"p"}"#, "confirmed"),
+        ("confirm", format!("POST {one}/confirm"), PAYS_ONE, "confirmed"),
         ("name", format!("PATCH {one}"), r#"{"passengers":[{"name":"Lin Mei"}]}"#, "confirmed"),
         ("cancel", format!("POST {one}/cancel"), "", "cancelled"),
     ];
@@ -150,9 +158,9 @@ async fn whatever_changes_an_order_is_done_once_under_a_key_through_a_restart() 
     }
     let delete = format!("DELETE {one}");
     for (key, request, body) in [
-        ("pay", &steps[2].1, r#"{"payment_reference":"p"}"#),
+        ("pay", &steps[2].1, PAYS_ONE),
         ("move", &steps[1].1, r#"{"seats":["2B"]}"#),
-        ("confirm", &steps[2].1, r#"{"payment_reference":"q"}"#),
+        ("confirm", &steps[2].1, &pays("q", 1)),
         ("move", &delete, ""),
         ("cancel", &"POST /v1/flights/K/orders".to_owned(), r#"{"customer_id":"mei","quantity":1}"#),
     ] {
@@ -291,7 +299,7 @@ async fn one_key_sent_a_hundred_times_at_once_is_one_request() {
     }
     assert_eq!(available(&server, "H").await, 22);
     let confirm = format!("POST /v1/orders/{}/confirm", order["order_id"].as_str().unwrap());
-    let replies = at_once("confirm", confirm, r#"{"payment_reference":"p"}"#).await;
+    let replies = at_once("confirm", confirm, PAYS_TWO).await;
     let first: Vec<_> = replies.iter().filter(|r| r.header("idempotency-replayed").is_none()).collect();
     assert_eq!(first.len(), 1);
     let paid = first[0].json();
@@ -310,7 +318,7 @@ async fn a_cancel_that_races_a_confirm_has_one_outcome() {
     for round in 0..ROUNDS {
         let order = grab(&server, "R", &["1A", "1B"]).await;
         let (cancel, confirm) = (format!("/v1/orders/{order}/cancel"), format!("/v1/orders/{order}/confirm"));
-        let body = r#"{"payment_reference":"p"}"#;
+        let body = PAYS_TWO;
         let (cancelled, confirmed) = if round % 2 == 0 {
             tokio::join!(server.post(&cancel, ""), server.post(&confirm, body))
         } else {

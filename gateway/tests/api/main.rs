@@ -13,6 +13,7 @@ mod keys;
 mod lifecycle;
 mod live;
 mod pages;
+mod payments;
 mod rates;
 mod refusals;
 mod rehearsal;

@@ -116,7 +116,12 @@ async fn a_rehearsal_sells_the_shadow_out_and_leaves_the_real_flight_as_it_was()
     server.grab("DEMO2", r#"{"customer_id":"held","seats":["5A","5B"]}"#).await;
     let order = server.grab("DEMO2", r#"{"customer_id":"paid","seats":["7C"]}"#).await;
     let id = order["order_id"].as_str().unwrap();
-    let paid = server.post(&format!("/v1/orders/{id}/confirm"), r#"{"payment_reference":"p"}"#).await;
+    let paid = server
+        .post(
+            &format!("/v1/orders/{id}/confirm"),
+            r#"{"payment_reference":"p","amount":79900,"currency":"TWD"}"#,
+        )
+        .await;
     assert_eq!(paid.status, 200, "{paid:?}");
     for (action, body) in [("seats/block", r#"{"seats":["30A","30B"]}"#), ("close", "")] {
         let reply = server.admin(&format!("POST /v1/admin/flights/DEMO2/{action}"), body).await;

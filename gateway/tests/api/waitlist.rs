@@ -76,7 +76,7 @@ async fn who_waits_sees_where_and_gets_a_hold_when_seats_come_back() {
 async fn a_party_that_fits_already_is_served_at_once_and_one_that_leaves_gets_nothing() {
     let server = TestServer::start().await;
     flight(&server, "W2", 1).await;
-    let served = join(&server, "W2", json!({"customer_id":"a","party_size":6,"accept":"all_together"})).await;
+    let served = join(&server, "W2", json!({"customer_id":"a","party_size":6,"accept":"all"})).await;
     assert_eq!(served["status"], "served");
     let leaving = join(&server, "W2", json!({"customer_id":"b","party_size":1})).await;
     let id = leaving["waitlist_id"].as_str().unwrap();

@@ -84,7 +84,7 @@ fn sells(stage: &Stage, rng: &mut fastrand::Rng, flight: &str, orders: usize) {
             stage.asks(
                 Method::POST,
                 &format!("/v1/orders/{id}/confirm"),
-                Some(&json!({"payment_reference": id})),
+                Some(&json!({"payment_reference": id, "seq": order["seq"]})),
             );
         }
     }

@@ -87,6 +87,8 @@ impl Seen {
 pub(crate) enum Change {
     Confirm {
         payment: String,
+        /// What the order costs.
+        amount: i64,
     },
     Cancel,
     /// To these seats, sorted by name.
@@ -116,7 +118,7 @@ impl Order {
             return;
         }
         let pending_done = match &self.pending {
-            Some(Change::Confirm { payment }) => {
+            Some(Change::Confirm { payment, .. }) => {
                 now.status == Status::Confirmed && same_seats && now.payment.as_ref() == Some(payment)
             }
             Some(Change::Cancel) => now.status == Status::Cancelled && same_seats,

@@ -242,7 +242,9 @@ impl Worker {
             return self.look(place).await;
         }
         let payment = format!("p-{}", self.rng.u32(..));
-        self.change(place, Change::Confirm { payment }).await
+        let flight = &self.grabs[place].flight;
+        let amount = self.seen(place).seats.iter().map(|seat| flight.fares[seat]).sum();
+        self.change(place, Change::Confirm { payment, amount }).await
     }
 
     async fn move_seats(&mut self, place: usize) -> bool {
@@ -326,8 +328,8 @@ impl Worker {
 /// Asks for a change of an order.
 pub(crate) async fn ask_change(client: &mut Client, order_id: &str, change: &Change) -> Outcome {
     match change {
-        Change::Confirm { payment } => {
-            let body = json!({ "payment_reference": payment }).to_string();
+        Change::Confirm { payment, amount } => {
+            let body = json!({"payment_reference": payment, "amount": amount, "currency": "TWD"}).to_string();
             client.call(&Request::post(&format!("/v1/orders/{order_id}/confirm"), &body)).await
         }
         Change::Cancel => client.call(&Request::post(&format!("/v1/orders/{order_id}/cancel"), "{}")).await,

@@ -35,7 +35,7 @@ impl Plan {
     pub(crate) fn embedded(folder: &Path) -> Self {
         let plan =
             Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
-        plan.with("listen", "127.0.0.1:0").with("demo", "false")
+        plan.with("listen", "127.0.0.1:0").with("demo", "false").with("test_payment", "true")
     }
 
     /// The same with one more setting.

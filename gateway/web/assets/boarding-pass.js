@@ -1,7 +1,7 @@
 // <boarding-pass>: an order as a boarding pass; pays (a test), cancels, counts a hold down by the server's clock.
 
 import "./words-parts.js";
-import { change, get, newKey, serverNow } from "./api.js";
+import { change, get, newKey, payments, serverNow } from "./api.js";
 import { city } from "./airports.js";
 import { announce, h, put, svg } from "./dom.js";
 import { departure, left, money, zone } from "./format.js";
@@ -153,13 +153,19 @@ class BoardingPass extends HTMLElement {
 
   async #pay() {
     await this.#send("pay");
-    const amount = money(this.#order.total);
+    if (!payments.areTests) {
+      this.#say(t("pass.elsewhere"));
+      announce(t("pass.elsewhere"));
+      return;
+    }
+    const { total } = this.#order;
+    const amount = money(total);
     const yes = await ask({
       title: t("pass.test"), text: t("pass.test.text"), yes: t("pass.test.pay", { amount }), no: t("pass.test.later"), style: "primary", test: "payment",
     });
     if (!yes) return;
     // The same reference whenever this order is paid, from whatever page: it is paid once.
-    await this.#send("confirm", { payment_reference: `test-${this.#order.record_locator}` });
+    await this.#send("confirm", { payment_reference: `test-${this.#order.record_locator}`, amount: total.amount, currency: total.currency });
     announce(t("pass.confirmed"));
   }
 

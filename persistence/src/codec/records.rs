@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
-    AdminName, CabinsChange, Cause, ClosedForGood, CustomerId, Event, Fingerprint, FlightId, FlightSnapshot,
-    IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Reference,
-    Request, Sale, Seq, TimeZoneName, Timestamp, WaitlistNo,
+    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Event, Fingerprint, FlightId,
+    FlightSnapshot, IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome,
+    Reference, Request, ReturnedBecause, Sale, Seq, TimeZoneName, Timestamp, WaitlistNo,
 };
 
 use super::outcome::{OutcomeRecord, ReseatedRecord};
@@ -85,6 +85,13 @@ pub(super) enum EventRecord<'a> {
     },
     /// `FlightCreated` with the time zone of the origin.
     FlightCreatedIn(DefinitionRecord<'a>, PolicyRecord, &'a str),
+    PaymentReturned {
+        order: u64,
+        payment_reference: &'a str,
+        amount: i64,
+        currency: &'a str,
+        because: u8,
+    },
 }
 
 /// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
@@ -112,6 +119,8 @@ pub(super) enum RestRecord<'a> {
     Forgotten { through: u64 },
     /// The time zone of the flight's origin.
     TimeZone(&'a str),
+    /// A payment, of an order that stands in front of it, that came for nothing.
+    PaymentReturned { order: u64, payment_reference: &'a str },
 }
 
 impl<'a> RestRecord<'a> {
@@ -123,10 +132,17 @@ impl<'a> RestRecord<'a> {
         });
         let requests = snapshot.requests.iter().map(Self::of_request);
         let waitlist = snapshot.waitlist.iter().map(|entry| Self::Waiting(WaitlistRecord::from(entry)));
+        let returned = snapshot.orders.iter().flat_map(|order| {
+            let returned = order.returned_payments().iter();
+            returned.map(|payment| Self::PaymentReturned {
+                order: order.no.0,
+                payment_reference: payment.as_str(),
+            })
+        });
         let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
         let forgotten = forgotten.map(|through| Self::Forgotten { through });
         let zone = snapshot.definition.origin_time_zone.iter().map(|zone| Self::TimeZone(zone.as_str()));
-        payments.chain(requests).chain(waitlist).chain(forgotten).chain(zone)
+        payments.chain(requests).chain(waitlist).chain(forgotten).chain(zone).chain(returned)
     }
 
     fn of_request(request: &'a Request) -> Self {
@@ -145,15 +161,11 @@ impl<'a> RestRecord<'a> {
     pub(super) fn restore_into(self, snapshot: &mut FlightSnapshot) -> Restored<()> {
         match self {
             Self::PaymentBegun { order, at } => {
-                let orders = &mut snapshot.orders;
-                // Orders stand by rising number; a snapshot whose orders do not is looked through.
-                let place = orders
-                    .binary_search_by_key(&order, |known| known.no.0)
-                    .ok()
-                    .or_else(|| orders.iter().position(|known| known.no.0 == order))
-                    .ok_or_else(|| format!("the payment of order {order}, which is not there"))?;
-                let extras = orders[place].extras.get_or_insert_default();
-                extras.payment_begun_at = Some(Timestamp::from_millis(at));
+                extras_of(snapshot, order)?.payment_begun_at = Some(Timestamp::from_millis(at));
+            }
+            Self::PaymentReturned { order, payment_reference } => {
+                let payment = Reference::new(payment_reference)?;
+                extras_of(snapshot, order)?.returned_payments.push(payment);
             }
             Self::RequestOf { customer, key, fingerprint, seq, at, order, outcome } => {
                 let customer = customer.map(CustomerId::new).transpose()?;
@@ -181,6 +193,35 @@ impl<'a> RestRecord<'a> {
             Self::TimeZone(zone) => snapshot.definition.origin_time_zone = Some(TimeZoneName::new(zone)?),
         }
         Ok(())
+    }
+}
+
+/// What only some orders have, of an order of a snapshot that a payment belongs to.
+fn extras_of(snapshot: &mut FlightSnapshot, order: u64) -> Restored<&mut OrderExtras> {
+    let orders = &mut snapshot.orders;
+    // Orders stand by rising number; a snapshot whose orders do not is looked through.
+    let place = orders
+        .binary_search_by_key(&order, |known| known.no.0)
+        .ok()
+        .or_else(|| orders.iter().position(|known| known.no.0 == order))
+        .ok_or_else(|| format!("the payment of order {order}, which is not there"))?;
+    Ok(orders[place].extras.get_or_insert_default())
+}
+
+const fn because_to_byte(because: ReturnedBecause) -> u8 {
+    match because {
+        ReturnedBecause::TooLate => 0,
+        ReturnedBecause::PaidAlready => 1,
+        ReturnedBecause::Cancelled => 2,
+    }
+}
+
+fn because_from_byte(byte: u8) -> Restored<ReturnedBecause> {
+    match byte {
+        0 => Ok(ReturnedBecause::TooLate),
+        1 => Ok(ReturnedBecause::PaidAlready),
+        2 => Ok(ReturnedBecause::Cancelled),
+        _ => Err(format!("{byte} is no reason for which a payment goes back").into()),
     }
 }
 
@@ -276,6 +317,15 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
                 seats: SeatsRecord(seats.clone()),
                 payment_reference: payment_reference.as_ref().map(Reference::as_str),
             },
+            Event::PaymentReturned { order, payment_reference, amount, currency, because } => {
+                Self::PaymentReturned {
+                    order: order.0,
+                    payment_reference: payment_reference.as_str(),
+                    amount: *amount,
+                    currency: currency.as_str(),
+                    because: because_to_byte(*because),
+                }
+            }
         }
     }
 }
@@ -352,6 +402,15 @@ impl EventRecord<'_> {
                 seats: seats.0,
                 payment_reference: payment_reference.map(Reference::new).transpose()?,
             },
+            Self::PaymentReturned { order, payment_reference, amount, currency, because } => {
+                Event::PaymentReturned {
+                    order: OrderNo(order),
+                    payment_reference: Reference::new(payment_reference)?,
+                    amount,
+                    currency: Currency::new(currency)?,
+                    because: because_from_byte(because)?,
+                }
+            }
             Self::Caused(_) => return Err("a cause without an event".into()),
         })
     }
@@ -512,6 +571,7 @@ impl ExtrasRecord<'_> {
             client_reference: self.client_reference.map(Reference::new).transpose()?,
             payment_reference: self.payment_reference.map(Reference::new).transpose()?,
             payment_begun_at: None,
+            returned_payments: Vec::new(),
             idempotency: restore_idempotency(self.idempotency)?,
         })
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
-    AdminName, Cabin, CabinsChange, Cause, Event, FlightId, IdempotencyKey, KeyOwner, LeftBecause, Order,
-    OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Passengers, Recorded, Reference, Request, Sale,
-    SalePolicy, SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus,
-    WaitlistWish,
+    AdminName, Cabin, CabinsChange, Cause, Currency, Event, FlightId, IdempotencyKey, KeyOwner, LeftBecause,
+    Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Passengers, Recorded, Reference, Request,
+    ReturnedBecause, Sale, SalePolicy, SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+    WaitlistStatus, WaitlistWish,
 };
 use serde_json::json;
 
@@ -18,11 +18,14 @@ use super::value::Row;
 use super::waitlist::encode_waitlisted;
 use super::{Ticket, TicketStatus};
 
-/// What a confirmed order lost by an event: the order as it was before, and how much of its money goes back.
+/// Money that goes back because of an event, and the order it is about (as it was before it).
 pub(super) struct Lost {
-    pub(super) before: Order,
+    pub(super) order: Order,
+    /// The seats that a confirmed order lost.
     pub(super) seats: Seats,
     pub(super) amount: i64,
+    pub(super) currency: Currency,
+    pub(super) payment_reference: Option<Reference>,
     pub(super) seq: Seq,
     pub(super) at: Timestamp,
     pub(super) reason: RefundReason,
@@ -60,7 +63,7 @@ pub(super) struct Plan {
     requests: BTreeMap<(KeyOwner, IdempotencyKey), Row>,
     waitlist: BTreeMap<WaitlistNo, WaitlistEntry>,
     changed_waitlist: BTreeSet<WaitlistNo>,
-    /// What confirmed orders lost; the row needs the flight's currency and salt, known in the end.
+    /// Money that goes back; the row needs the flight's salt, known in the end.
     refunds: Vec<Lost>,
     /// Requests up to this moment were, or may be, forgotten by the flight.
     old_requests: Option<Timestamp>,
@@ -239,6 +242,28 @@ impl Plan {
                 order.hold_expires_at = Some(*hold_expires_at);
                 order.extras.get_or_insert_default().payment_begun_at = Some(recorded.at);
             }
+            Event::PaymentReturned { order: no, payment_reference, amount, currency, because } => {
+                let missing = || format!("there is no row of order {}", no.0);
+                // It may have ended long since, and stays as it is otherwise.
+                let order = self.orders.get_mut(no).ok_or_else(missing)?;
+                self.refunds.push(Lost {
+                    order: order.clone(),
+                    seats: Seats::new(),
+                    amount: *amount,
+                    currency: *currency,
+                    payment_reference: Some(payment_reference.clone()),
+                    seq: recorded.seq,
+                    at: recorded.at,
+                    reason: match because {
+                        ReturnedBecause::TooLate => RefundReason::PaidTooLate,
+                        ReturnedBecause::PaidAlready => RefundReason::PaidAlready,
+                        ReturnedBecause::Cancelled => RefundReason::PaidCancelled,
+                    },
+                });
+                let extras = order.extras.get_or_insert_default();
+                extras.returned_payments.push(payment_reference.clone());
+                self.changed_orders.insert(*no);
+            }
             Event::OrderRevived { order, seats, payment_reference } => {
                 self.revive(*order, seats, payment_reference.as_ref(), recorded)?;
             }
@@ -306,6 +331,7 @@ impl Plan {
                 client_reference: placed.client_reference.clone(),
                 payment_reference: None,
                 payment_begun_at: None,
+                returned_payments: Vec::new(),
                 idempotency: placed.idempotency.clone(),
             }),
         };
@@ -333,11 +359,14 @@ impl Plan {
         freed: &Seats,
         recorded: &Recorded,
     ) -> Result<(), Misfit> {
+        let currency = self.currency()?;
         let order = self.change(no, recorded)?;
         let lost = (order.status == OrderStatus::Confirmed).then(|| Lost {
-            before: order.clone(),
+            order: order.clone(),
             seats: order.seats.clone(),
             amount: order.total,
+            currency,
+            payment_reference: order.payment_reference().cloned(),
             seq: recorded.seq,
             at: recorded.at,
             reason: match &recorded.event {
@@ -426,10 +455,15 @@ impl Plan {
         self.seats.extend(seats.iter().map(|&seat| (seat, change)));
     }
 
+    fn currency(&self) -> Result<Currency, Misfit> {
+        let currency = self.flight.as_ref().and_then(FlightRow::currency);
+        currency.ok_or_else(|| "the flight has no cabin".to_owned())
+    }
+
     /// The rows to write, once all events are in.
     pub(super) fn finish(self, rows: &mut Rows) -> Result<(), Misfit> {
         let Some(flight) = &self.flight else { return Ok(()) };
-        let currency = flight.currency().ok_or("the flight has no cabin")?;
+        let currency = self.currency()?;
         let salt = flight.definition.salt;
         let mut tickets = Vec::with_capacity(self.seats.len());
         for (&seat, &(status, order)) in &self.seats {
@@ -460,7 +494,7 @@ impl Plan {
         let waitlist = self.changed_waitlist.iter().filter_map(|no| self.waitlist.get(no));
         rows.waitlist.extend(waitlist.map(|entry| encode_waitlisted(&self.flight_id, salt, entry)));
         let refunds = self.refunds.iter();
-        rows.refunds.extend(refunds.map(|lost| encode_refund(&self.flight_id, salt, currency, lost)));
+        rows.refunds.extend(refunds.map(|lost| encode_refund(&self.flight_id, salt, lost)));
         rows.old_requests.extend(self.old_requests.map(|before| (self.flight_id.clone(), before)));
         let changed = self.changed_orders.iter().filter_map(|no| self.orders.get(no));
         rows.orders.extend(changed.map(|order| encode_order(&self.flight_id, salt, currency, order)));
@@ -509,7 +543,11 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
             "add_rows",
             json!({ "rows": [cabin.first_row, cabin.last_row], "layout": cabin.layout.as_str() }),
         ),
-        _ => return None,
+        event => {
+            // What customers may do as well is in the audit where an admin did it.
+            recorded.cause.as_ref().and_then(|cause| cause.by.as_ref())?;
+            (action_for_a_customer(event)?, json!({ "order_no": event.order().map(|order| order.0) }))
+        }
     };
     Some(vec![
         flight_id.as_str().into(),
@@ -519,6 +557,21 @@ fn audit_row(flight_id: &FlightId, recorded: &Recorded) -> Option<Row> {
         details.to_string().into(),
         recorded.cause.as_ref().and_then(|cause| cause.by.as_ref()).map(AdminName::as_str).into(),
     ])
+}
+
+/// What an admin did in a customer's place.
+fn action_for_a_customer(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::OrderConfirmed { .. } => "confirm_order",
+        Event::OrderRevived { .. } => "revive_order",
+        Event::OrderCancelled { .. } => "cancel_order",
+        Event::OrderChanged { .. } => "change_order",
+        Event::PaymentBegun { .. } => "begin_payment",
+        Event::PaymentReturned { .. } => "return_payment",
+        Event::WaitlistJoined(_) => "join_waitlist",
+        Event::WaitlistLeft { .. } => "leave_waitlist",
+        _ => return None,
+    })
 }
 
 /// Who sits on this seat of an order.
@@ -549,6 +602,7 @@ pub(crate) fn rows_written(event: &Event) -> usize {
         Event::WaitlistServed { placed, .. } => 2 + placed.seats.len(),
         Event::OrderConfirmed { seats, .. } | Event::OrderRevived { seats, .. } => 1 + seats.len(),
         Event::PaymentBegun { .. } => 1,
+        Event::PaymentReturned { .. } => 2,
         Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => 1 + freed.len(),
         Event::OrderChanged { seats, freed, .. } => 1 + seats.len() + freed.len(),
     }
@@ -598,6 +652,7 @@ pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
                     + reference
                     + key
             }
+            Event::PaymentReturned { payment_reference, .. } => SMALL + payment_reference.as_str().len(),
             Event::OrderConfirmed { seats: s, .. } | Event::OrderRevived { seats: s, .. } => SMALL + seats(s),
             Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => seats(freed),
             Event::OrderChanged { seats: s, freed, passengers, .. } => {

@@ -1,8 +1,10 @@
 //! What admins ask of the store besides orders: money to be given back, and what it knows of events that the journal
 //! no longer has. Never writes.
 
+use std::collections::HashMap;
+
 use farerush_engine::flight::{
-    Currency, CustomerId, FlightId, OrderId, OrderNo, Reference, Seats, Seq, Timestamp,
+    Currency, CustomerId, FlightId, OrderId, OrderNo, Reference, Seats, Seq, Timestamp, WaitlistNo,
 };
 
 use super::error::StoreError;
@@ -19,17 +21,27 @@ pub enum RefundReason {
     Cancelled,
     /// It ended because a new seat plan had no place for it.
     SeatsLost,
+    /// It was paid after its hold had run out, and could not be revived.
+    PaidTooLate,
+    /// It was paid though it was confirmed already.
+    PaidAlready,
+    /// It was paid after it had been cancelled.
+    PaidCancelled,
 }
 
 impl RefundReason {
     /// All reasons.
-    pub const ALL: [Self; 2] = [Self::Cancelled, Self::SeatsLost];
+    pub const ALL: [Self; 5] =
+        [Self::Cancelled, Self::SeatsLost, Self::PaidTooLate, Self::PaidAlready, Self::PaidCancelled];
 
     /// The name the tables use, and the outside.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cancelled => "cancelled",
             Self::SeatsLost => "seats_lost",
+            Self::PaidTooLate => "paid_too_late",
+            Self::PaidAlready => "paid_already",
+            Self::PaidCancelled => "paid_cancelled",
         }
     }
 
@@ -39,7 +51,7 @@ impl RefundReason {
     }
 }
 
-/// Money to be given back for what one event took from a confirmed order.
+/// Money to be given back: for what one event took from a confirmed order, or because it came for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {
     /// The event.
@@ -50,13 +62,13 @@ pub struct Refund {
     pub record_locator: String,
     /// Whose it is.
     pub customer: CustomerId,
-    /// The seats that it lost.
+    /// The seats that it lost; none where only money came.
     pub seats: Seats,
     /// How much goes back, in minor units.
     pub amount: i64,
     /// Of this currency.
     pub currency: Currency,
-    /// The payment that had confirmed it; none where grabs were confirmed at once.
+    /// The payment that had confirmed it (none where grabs were confirmed at once), or that came for nothing.
     pub payment_reference: Option<Reference>,
     /// When that was.
     pub at: Timestamp,
@@ -79,13 +91,22 @@ pub struct AuditRow {
     pub admin: Option<String>,
 }
 
+impl AuditRow {
+    /// The order that an admin changed in its customer's place; `None` if it was something else.
+    pub fn order_no(&self) -> Option<OrderNo> {
+        let details: serde_json::Value = serde_json::from_str(&self.details).ok()?;
+        details.get("order_no")?.as_u64().map(OrderNo)
+    }
+}
+
 /// What the store knows of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredChange {
     /// An admin caused it.
     Admin(AuditRow),
-    /// It placed this order; what the order looks like now may be the work of later events.
-    Placed(Box<StoredOrder>),
+    /// It placed this order, for somebody who waited if the entry is named; what the order looks like now may be the
+    /// work of later events.
+    Placed(Box<StoredOrder>, Option<WaitlistNo>),
     /// It was the last one so far that changed this order.
     Changed(Box<StoredOrder>),
 }
@@ -95,7 +116,7 @@ impl StoredChange {
     pub fn seq(&self) -> Seq {
         match self {
             Self::Admin(row) => row.seq,
-            Self::Placed(order) => Seq(order.order.no.0),
+            Self::Placed(order, _) => Seq(order.order.no.0),
             Self::Changed(order) => order.order.changed_by,
         }
     }
@@ -142,7 +163,11 @@ impl Store {
             .collect();
         let rows = self.read("reading orders", between(&ORDERS.select(), "order_no", "")).await?;
         let placed = decoded("orders", Some(flight_id), rows, decode_order)?.into_iter();
-        found.extend(placed.map(|order| StoredChange::Placed(Box::new(order))));
+        let served = self.served_between(flight_id, after, before).await?;
+        found.extend(placed.map(|order| {
+            let entry = served.get(&order.order.no).copied();
+            StoredChange::Placed(Box::new(order), entry)
+        }));
         // An event of an admin's may change many orders, and is told as one.
         let others = " AND changed_by <> order_no AND changed_by NOT IN (SELECT seq FROM admin_audit WHERE flight_id = ?)";
         let mut changed = between(&ORDERS.select(), "changed_by", others);
@@ -154,6 +179,26 @@ impl Store {
         found.sort_by_key(StoredChange::seq);
         found.truncate(limit);
         Ok(found)
+    }
+}
+
+impl Store {
+    /// Entries of the waitlist that got an order placed behind `after` and in front of `before`, by order.
+    async fn served_between(
+        &self,
+        flight_id: &FlightId,
+        after: Seq,
+        before: Seq,
+    ) -> Result<HashMap<OrderNo, WaitlistNo>, StoreError> {
+        let select = "SELECT order_no, entry_no FROM waitlist";
+        let mut statement = of_flight(select, flight_id, " AND order_no > ? AND order_no < ?");
+        statement.arguments.extend([after.0.into(), before.0.into()]);
+        let rows = self.read("reading the waitlist", statement).await?;
+        decoded("waitlist", Some(flight_id), rows, |row| {
+            let mut row = Reader::new(&["order_no", "entry_no"], row);
+            Ok((OrderNo(row.bits()?), WaitlistNo(row.bits()?)))
+        })
+        .map(|served| served.into_iter().collect())
     }
 }
 

@@ -192,6 +192,18 @@ fn passengers_from_text(text: &str) -> Result<Passengers, String> {
     names.map(Arc::from).map_err(|error| error.to_string())
 }
 
+/// Payments that came for nothing; no text where there are none.
+fn returned_text(payments: &[Reference]) -> Option<String> {
+    let references: Vec<&str> = payments.iter().map(Reference::as_str).collect();
+    (!references.is_empty()).then(|| serde_json::to_string(&references).unwrap_or_default())
+}
+
+fn returned_from_text(text: &str) -> Result<Vec<Reference>, String> {
+    let references: Vec<String> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let references: Result<_, _> = references.iter().map(|text| Reference::new(text)).collect();
+    references.map_err(|error| error.to_string())
+}
+
 /// An order's row.
 pub(super) fn encode_order(flight_id: &FlightId, salt: Salt, currency: Currency, order: &Order) -> Row {
     let idempotency = order.idempotency();
@@ -217,6 +229,7 @@ pub(super) fn encode_order(flight_id: &FlightId, salt: Salt, currency: Currency,
         idempotency.map(|(key, _)| key.as_str()).into(),
         idempotency.map(|(_, fingerprint)| fingerprint.0).into(),
         order.payment_begun_at().map(Timestamp::as_millis).into(),
+        returned_text(order.returned_payments()).into(),
     ]
 }
 
@@ -258,6 +271,7 @@ pub(super) fn decode_order(row: Row) -> Result<StoredOrder, Unreadable> {
             }
         },
         payment_begun_at: row.optional_int()?.map(Timestamp::from_millis),
+        returned_payments: row.optional_parsed(returned_from_text)?.unwrap_or_default(),
     };
     let order = Order {
         no,
@@ -340,9 +354,9 @@ pub(super) fn decode_request(row: Row) -> Result<Request, Unreadable> {
     })
 }
 
-/// The row of what a confirmed order lost.
-pub(super) fn encode_refund(flight_id: &FlightId, salt: Salt, currency: Currency, lost: &Lost) -> Row {
-    let order = &lost.before;
+/// The row of money that goes back.
+pub(super) fn encode_refund(flight_id: &FlightId, salt: Salt, lost: &Lost) -> Row {
+    let order = &lost.order;
     vec![
         flight_id.as_str().into(),
         lost.seq.0.into(),
@@ -352,8 +366,8 @@ pub(super) fn encode_refund(flight_id: &FlightId, salt: Salt, currency: Currency
         order.customer.as_str().into(),
         seats_text(&lost.seats).into(),
         lost.amount.into(),
-        currency.as_str().into(),
-        order.payment_reference().map(Reference::as_str).into(),
+        lost.currency.as_str().into(),
+        lost.payment_reference.as_ref().map(Reference::as_str).into(),
         lost.at.as_millis().into(),
         lost.reason.as_str().into(),
     ]
@@ -370,7 +384,7 @@ pub(super) fn decode_refund(row: Row) -> Result<Refund, Unreadable> {
         order_id: row.parsed(str::parse)?,
         record_locator: row.text()?,
         customer: row.parsed(CustomerId::new)?,
-        seats: row.parsed(seats_from_text)?,
+        seats: row.parsed(|text| if text.is_empty() { Ok(Seats::new()) } else { seats_from_text(text) })?,
         amount: row.int()?,
         currency: row.parsed(Currency::new)?,
         payment_reference: row.optional_parsed(Reference::new)?,

@@ -122,6 +122,7 @@ pub(super) const ORDERS: Table = Table {
         "idempotency_key",
         "fingerprint",
         "payment_begun_at",
+        "returned_payments",
     ],
     key: &["flight_id", "order_no"],
     changing: &[
@@ -134,6 +135,7 @@ pub(super) const ORDERS: Table = Table {
         "passengers",
         "payment_reference",
         "payment_begun_at",
+        "returned_payments",
     ],
 };
 

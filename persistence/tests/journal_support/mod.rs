@@ -13,8 +13,8 @@ use farerush_engine::flight::{
     Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch,
     Event, Fare, Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, KeyOwner, Layout,
     LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, PassengerName, Passengers,
-    Recorded, Reference, Request, Reseated, Sale, SalePolicy, Salt, Seat, Seats, Seq, TimeZoneName,
-    Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
+    Recorded, Reference, Request, Reseated, ReturnedBecause, Sale, SalePolicy, Salt, Seat, Seats, Seq,
+    TimeZoneName, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 use farerush_engine::journal::Batch;
 
@@ -129,7 +129,7 @@ pub(crate) fn random_batch(
 
 pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
     let order = OrderNo(rng.next() >> rng.below(64));
-    match rng.below(24) {
+    match rng.below(26) {
         0 => Event::FlightCreated {
             definition: Box::new(random_definition(rng, flight_id)),
             policy: random_policy(rng),
@@ -172,6 +172,17 @@ pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
         },
         23 => Event::Forgotten { through: Seq(rng.next()) },
         14 => Event::PaymentBegun { order, hold_expires_at: random_moment(rng) },
+        24 => Event::PaymentReturned {
+            order,
+            payment_reference: random_reference(rng),
+            amount: rng.number(),
+            currency: Currency::new("TWD").unwrap(),
+            because: *rng.pick(&[
+                ReturnedBecause::TooLate,
+                ReturnedBecause::PaidAlready,
+                ReturnedBecause::Cancelled,
+            ]),
+        },
         15 => Event::OrderRevived {
             order,
             seats: random_seats(rng),
@@ -255,6 +266,7 @@ fn random_order(rng: &mut Rng) -> Order {
                 passengers: rng.maybe(random_passengers),
                 client_reference: rng.maybe(random_reference),
                 payment_reference: rng.maybe(random_reference),
+                returned_payments: (0..rng.below(3)).map(|_| random_reference(rng)).collect(),
                 idempotency: rng.maybe(random_idempotency),
             })
         }),

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use farerush_engine::flight::{
-    Accept, AdminName, Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Epoch, Event, Fare,
-    Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef,
-    PassengerName, PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq,
-    TimeZoneName, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
+    Accept, AdminName, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Epoch,
+    Event, Fare, Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef,
+    PassengerName, Payment, PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan,
+    Seats, Seq, TimeZoneName, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
@@ -279,7 +279,7 @@ impl Life {
             self.record(expired);
         }
         match self.flight.decide(command, Timestamp::from_millis(self.now)) {
-            Ok(Decision::Record(event)) => {
+            Ok(Decision::Record(event) | Decision::RecordRefused(event, _)) => {
                 self.record(event);
                 self.serve();
                 true
@@ -357,6 +357,19 @@ impl Life {
         OrderNo(self.flight.seq().0)
     }
 
+    /// What an order costs.
+    pub fn price(&self, order: &Order) -> Covers {
+        let currency = self.flight.definition().cabins[0].fare.currency;
+        Covers::Amount { amount: order.total, currency }
+    }
+
+    /// The payment of what an order costs.
+    pub fn payment(&self, no: OrderNo, reference: &str) -> Command {
+        let covers = self.price(self.flight.order(no).unwrap());
+        let payment = Some(Payment { reference: Reference::new(reference).unwrap(), covers });
+        Command::Confirm { order: self.order_ref(no), payment }
+    }
+
     pub fn order_ref(&self, no: OrderNo) -> OrderRef {
         OrderRef { no, tag: SALT.order_tag(no) }
     }
@@ -419,10 +432,16 @@ impl Life {
                 let seats: Seats = [seat(a), seat(a.wrapping_add(1))].into_iter().collect();
                 Some(Command::Grab(grab("named", Wanted::Named(seats))))
             }
-            6 | 7 => order_ref.map(|order| Command::Confirm {
-                order,
-                payment_reference: (b.is_multiple_of(2))
-                    .then(|| Reference::new(&format!("pay-{b}")).unwrap()),
+            6 | 7 => order.map(|known| Command::Confirm {
+                order: self.order_ref(known.no),
+                payment: Some(Payment {
+                    reference: Reference::new(&format!("pay-{b}")).unwrap(),
+                    covers: if b.is_multiple_of(2) {
+                        Covers::OrderAt(known.changed_by)
+                    } else {
+                        self.price(&known)
+                    },
+                }),
             }),
             9 if b.is_multiple_of(2) => order_ref.map(|order| Command::Pay { order }),
             8 | 9 => order_ref.map(|order| Command::Cancel { order }),

@@ -1,0 +1,183 @@
+//! What somebody who confirms an order says was paid for it, and what becomes of an order and of money by that word.
+//! Never moves money, and never asks anybody whether it has moved.
+
+use super::cabin::{Currency, Seat};
+use super::command::Payment;
+use super::decide::Decision;
+use super::event::Event;
+use super::ids::{OrderRef, Seq, Timestamp};
+use super::inventory::Flight;
+use super::order::{Order, OrderStatus};
+use super::refusal::{LimitScope, Refusal};
+use super::sale::SaleState;
+use super::seat_map::SeatStatus;
+
+/// Most payments of one order that came for nothing and are remembered; further ones are refused and not noted.
+pub const RETURNED_PAYMENTS_MAX: usize = 16;
+
+/// For what a payment was made, as whoever confirms says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Covers {
+    /// So much.
+    Amount {
+        /// In minor units.
+        amount: i64,
+        /// Of this currency.
+        currency: Currency,
+    },
+    /// Whatever the order cost after the event that had changed it last.
+    OrderAt(Seq),
+}
+
+/// Why money came for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReturnedBecause {
+    /// The hold had run out, and the order could not be revived.
+    TooLate,
+    /// The order was confirmed already.
+    PaidAlready,
+    /// The order had been cancelled.
+    Cancelled,
+}
+
+impl Flight {
+    pub(super) fn decide_confirm(
+        &self,
+        order: OrderRef,
+        payment: Option<&Payment>,
+        now: Timestamp,
+    ) -> Result<Decision, Refusal> {
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
+        if payment.is_none() && order.total != 0 {
+            return Err(Refusal::PaymentNeeded { total: order.total, currency: self.currency() });
+        }
+        let reference = payment.map(|payment| &payment.reference);
+        match order.status {
+            OrderStatus::Held => {
+                self.must_cover(order, payment)?;
+                Ok(Decision::Record(Event::OrderConfirmed {
+                    order: order.no,
+                    payment_reference: reference.cloned(),
+                    seats: order.seats.clone(),
+                }))
+            }
+            OrderStatus::Confirmed if order.payment_reference() == reference => {
+                Ok(Decision::Unchanged(Some(order.no)))
+            }
+            OrderStatus::Confirmed => {
+                let refusal = Refusal::OrderNotChangeable {
+                    reason: "it is confirmed already, by another payment or by none",
+                };
+                self.return_payment(order, payment, ReturnedBecause::PaidAlready, refusal)
+            }
+            OrderStatus::Cancelled => {
+                let refusal = Refusal::OrderNotChangeable { reason: "it is cancelled" };
+                self.return_payment(order, payment, ReturnedBecause::Cancelled, refusal)
+            }
+            OrderStatus::Expired => match self.must_be_revivable(order, payment, now) {
+                Ok(()) => Ok(Decision::Record(Event::OrderRevived {
+                    order: order.no,
+                    seats: order.seats.clone(),
+                    payment_reference: reference.cloned(),
+                })),
+                Err(refusal) => self.return_payment(order, payment, ReturnedBecause::TooLate, refusal),
+            },
+        }
+    }
+
+    /// Whether what was paid is what the order costs.
+    fn must_cover(&self, order: &Order, payment: Option<&Payment>) -> Result<(), Refusal> {
+        let covers = match payment.map(|payment| payment.covers) {
+            None => order.total == 0,
+            Some(Covers::Amount { amount, currency }) => amount == order.total && currency == self.currency(),
+            Some(Covers::OrderAt(seq)) => seq == order.changed_by,
+        };
+        if covers {
+            return Ok(());
+        }
+        Err(Refusal::AmountMismatch { total: order.total, currency: self.currency(), seq: order.changed_by })
+    }
+
+    /// Paid too late: granted all the same, if nobody has got any of its seats, they cost what was paid, and the sale is
+    /// not over.
+    fn must_be_revivable(
+        &self,
+        order: &Order,
+        payment: Option<&Payment>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let is_free = |seat: &Seat| self.map.status(*seat) == Some(SeatStatus::Free);
+        let policy = &self.sale.policy;
+        if self.sale_state(now) == SaleState::Closed
+            || !order.seats.iter().all(is_free)
+            || self.total(&order.seats) != order.total
+        {
+            return Err(Refusal::HoldExpired);
+        }
+        // By its last event it expired, which cost nothing: nobody can have seen a price after that.
+        self.must_cover(order, payment)?;
+        let limit = policy.max_seats_per_customer;
+        let holding = self.holdings.get(&order.customer).copied().unwrap_or(0);
+        if holding as usize + order.seats.len() > usize::from(limit) {
+            return Err(Refusal::LimitExceeded { scope: LimitScope::Customer, limit, holding });
+        }
+        Ok(())
+    }
+
+    /// Refuses, and notes (once for each payment) that its money came for nothing.
+    fn return_payment(
+        &self,
+        order: &Order,
+        payment: Option<&Payment>,
+        because: ReturnedBecause,
+        refusal: Refusal,
+    ) -> Result<Decision, Refusal> {
+        let Some(payment) = payment else { return Err(refusal) };
+        // The very payment that had confirmed it goes back for the event that ended the order.
+        if order.payment_reference() == Some(&payment.reference) {
+            return Err(refusal);
+        }
+        let returned = order.returned_payments();
+        if returned.contains(&payment.reference) {
+            return Err(Refusal::PaymentReturned { instead: Box::new(refusal) });
+        }
+        if returned.len() >= RETURNED_PAYMENTS_MAX {
+            return Err(refusal);
+        }
+        let (amount, currency) = match payment.covers {
+            Covers::Amount { amount, currency } => (amount, currency),
+            Covers::OrderAt(_) => (order.total, self.currency()),
+        };
+        let event = Event::PaymentReturned {
+            order: order.no,
+            payment_reference: payment.reference.clone(),
+            amount,
+            currency,
+            because,
+        };
+        Ok(Decision::RecordRefused(event, Refusal::PaymentReturned { instead: Box::new(refusal) }))
+    }
+
+    pub(super) fn decide_pay(&self, order: OrderRef, now: Timestamp) -> Result<Decision, Refusal> {
+        let order = self.find_at(order, now).ok_or(Refusal::OrderNotFound)?;
+        let deadline = match (order.status, order.hold_expires_at) {
+            (OrderStatus::Held, Some(deadline)) if deadline > now => deadline,
+            (OrderStatus::Held | OrderStatus::Expired, _) => return Err(Refusal::HoldExpired),
+            (OrderStatus::Confirmed, _) => return Ok(Decision::Unchanged(Some(order.no))),
+            (OrderStatus::Cancelled, _) => {
+                return Err(Refusal::OrderNotChangeable { reason: "it is cancelled" });
+            }
+        };
+        if order.payment_begun_at().is_some() {
+            return Ok(Decision::Unchanged(Some(order.no)));
+        }
+        let hold_expires_at = deadline.max(self.hold_until(now, self.sale.policy.payment_grace_seconds));
+        Ok(Decision::Record(Event::PaymentBegun { order: order.no, hold_expires_at }))
+    }
+
+    /// The currency of all its fares.
+    fn currency(&self) -> Currency {
+        // A flight has at least one cabin, and all of them the same currency: `check_cabins`.
+        self.definition.cabins[0].fare.currency
+    }
+}
