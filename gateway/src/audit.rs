@@ -93,7 +93,7 @@ pub async fn show(
     let mut query = Query::parse(&raw_query);
     let format = Format::take(&mut query, accepts);
     let limit = query.limit();
-    let after = query.cursor(|text| text.parse().ok().map(Seq)).unwrap_or_default();
+    let after = query.cursor(|text| query::cursor_number(text).map(Seq)).unwrap_or_default();
     query.finish()?;
     let flight = app.flight(&name).await?;
     let (flight_id, salt) = (flight.flight_id().clone(), flight.view().definition.salt);

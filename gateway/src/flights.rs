@@ -55,7 +55,7 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     let limit = query.limit();
     let after = query.cursor(|text| {
         let (departs_at, id) = text.split_once(':')?;
-        Some((departs_at.parse().ok()?, FlightId::new(id).ok()?))
+        Some((query::cursor_millis(departs_at)?, FlightId::new(id).ok()?))
     });
     query.finish()?;
     let now = app.now();

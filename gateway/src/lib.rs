@@ -32,6 +32,7 @@ pub mod ops;
 pub mod ops_server;
 pub mod orders;
 pub mod outside;
+pub mod owning;
 pub mod pages;
 pub mod problem;
 pub mod query;

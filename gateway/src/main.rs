@@ -7,8 +7,12 @@ use std::time::{Instant, SystemTime};
 
 use farerush::auth::{self, TokenCommand};
 use farerush::cli::{self, Command};
-use farerush::config::{Settings, Sources};
-use farerush::storage::{StartError, in_full, open_journal, open_store, wait_for};
+use farerush::config::{JournalTarget, Settings, Sources};
+use farerush::owning::Owning;
+use farerush::storage::{
+    OpenedJournal, StartError, existing_data_dir, in_full, look_into_journal, look_into_store, open_store,
+    wait_for,
+};
 use farerush::{allocator, logging, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
             Command::Migrate => migrate(&settings).await,
             Command::Verify => verify(&settings).await,
             Command::OpenApi => Ok(print_document()),
-            Command::Token(command) => Ok(token(command, &settings)),
+            Command::Token(command) => token(command, &settings),
         }
     });
     // Nothing is left to wait for.
@@ -108,7 +112,12 @@ fn print_document() -> ExitCode {
     }
 }
 
-fn token(command: TokenCommand, settings: &Settings) -> ExitCode {
+fn token(command: TokenCommand, settings: &Settings) -> Result<ExitCode, StartError> {
+    existing_data_dir(&settings.data_dir)?;
+    Ok(run_token(command, settings))
+}
+
+fn run_token(command: TokenCommand, settings: &Settings) -> ExitCode {
     match auth::run(command, &settings.data_dir, SystemTime::now(), &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -138,8 +147,11 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
 
 async fn verify(settings: &Settings) -> Result<ExitCode, StartError> {
     let until = until(settings);
-    let journal = open_journal(settings, until).await?.journal;
-    let store = wait_for(settings, until, async || open_store(settings, true).await).await?;
+    let OpenedJournal { journal, identity, .. } = look_into_journal(settings, until).await?;
+    let store = wait_for(settings, until, async || look_into_store(settings).await).await?;
+    if let Some(identity) = identity.filter(|_| settings.journal != JournalTarget::Memory) {
+        Owning::check(&identity, &store).await?;
+    }
     let report = farerush_persistence::verify::verify(&journal, &store).await?;
     store.close().await;
     print!("{report}");

@@ -98,9 +98,9 @@ fn write_place(place: &OrderPlace) -> String {
 
 pub(crate) fn read_place(text: &str) -> Option<OrderPlace> {
     let mut parts = text.split(':');
-    let created_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
+    let created_at = Timestamp::from_millis(query::cursor_millis(parts.next()?)?);
     let flight_id = FlightId::new(parts.next()?).ok()?;
-    let order = OrderNo(parts.next()?.parse().ok()?);
+    let order = OrderNo(query::cursor_number(parts.next()?)?);
     parts.next().is_none().then_some(OrderPlace { created_at, flight_id, order })
 }
 

@@ -91,6 +91,21 @@ impl Query {
     }
 }
 
+/// Largest number in a cursor: what the store can count to.
+const CURSOR_NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// A number of a cursor, written as this program writes it, and no larger than any can be.
+pub fn cursor_number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number <= CURSOR_NUMBER_MAX && number.to_string() == text).then_some(number)
+}
+
+/// A moment of a cursor, in milliseconds, likewise.
+pub fn cursor_millis(text: &str) -> Option<i64> {
+    let millis: i64 = text.parse().ok()?;
+    (millis.to_string() == text).then_some(millis)
+}
+
 /// A place in a list, opaque to others.
 pub fn cursor(place: &str) -> String {
     place.bytes().map(|byte| format!("{byte:02x}")).collect()
@@ -155,6 +170,17 @@ mod tests {
         query.limit();
         let text = String::from_utf8(query.finish().unwrap_err().render()).unwrap();
         assert!(text.contains(r#""field":"limit""#) && text.contains(r#""field":"colour""#), "{text}");
+    }
+
+    #[test]
+    fn a_cursor_s_number_is_one_that_this_program_may_have_written() {
+        for good in ["0", "7", "9223372036854775807"] {
+            assert_eq!(cursor_number(good).unwrap().to_string(), good);
+        }
+        for bad in ["", "-1", "+1", "01", "1 ", "9223372036854775808", "18446744073709551615", "1e3", "٣"] {
+            assert_eq!(cursor_number(bad), None, "{bad}");
+        }
+        assert_eq!((cursor_millis("-5"), cursor_millis("+5"), cursor_millis("05")), (Some(-5), None, None));
     }
 
     #[test]

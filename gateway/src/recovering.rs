@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::outside::Outside;
+use crate::owning::Owning;
 use crate::storage::{StartError, in_full, open_store, wait_for};
 
 /// How long a flight that is recovered while this process runs waits for the store to get what is still on its way
@@ -121,10 +122,14 @@ pub async fn bring_up(
     settings: &Settings,
     journal: &Arc<dyn Journal>,
     until: Instant,
+    owning: Option<&Owning>,
 ) -> Result<BroughtUp, StartError> {
     let attempt = async || {
         let store = open_store(settings, true).await?;
         store.migrate().await?;
+        if let Some(owning) = owning {
+            owning.claim(&store).await?;
+        }
         let flights = recover_all(journal, &store).await?;
         Ok(BroughtUp { store, flights, without_store: None })
     };

@@ -16,18 +16,19 @@ use crate::app::App;
 use crate::auth::Identity;
 use crate::body::BodyLimits;
 use crate::cockpit::{self, Cockpit};
-use crate::config::{CustomerAuth, Settings};
+use crate::config::{CustomerAuth, JournalTarget, Settings};
 use crate::cors::Cors;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::ops_server::OpsServer;
 use crate::outside::Outside;
+use crate::owning::Owning;
 use crate::rate::Limited;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::rehearsal::Rehearsals;
 use crate::server::Stop;
 use crate::starting::Starting;
-use crate::storage::{DataDir, StartError, open_journal};
+use crate::storage::{DataDir, StartError, StoreLock, open_journal};
 use crate::traces::Observer;
 use crate::webhooks::Webhooks;
 use crate::{demo, rate, recovering, routes, server};
@@ -46,6 +47,7 @@ pub struct Running {
     stop: Arc<Stop>,
     connections: JoinHandle<()>,
     _data_dir: DataDir,
+    _store_lock: StoreLock,
 }
 
 /// Opens everything, recovers every flight, and starts to listen. Must be called within a tokio runtime of several
@@ -56,13 +58,21 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 
 /// The same with something in front of the journal, as tests need it.
 pub async fn start_with(
-    settings: Settings,
+    mut settings: Settings,
     in_front: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>,
 ) -> Result<Running, StartError> {
     refuse_open(&settings)?;
     let data_dir = DataDir::take(&settings.data_dir)?;
+    let store_lock = StoreLock::take(&settings)?;
     let observer = Observer::start(&settings).map_err(StartError::Traces)?;
-    server::allow_open_files(settings.max_connections);
+    settings.max_connections = server::allow_open_files(settings.max_connections);
+    if settings.journal == JournalTarget::Memory {
+        tracing::warn!(
+            "the journal is memory: and nothing else, so that whatever is not in the store yet is lost when this process \
+             ends, acknowledged or not; answers say `\"durability\":\"{}\"`",
+            settings.durability_kept().as_str()
+        );
+    }
     let identity = Identity::open(&settings)?;
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
@@ -74,9 +84,10 @@ pub async fn start_with(
     let until = Instant::now() + settings.start_timeout;
     let opened = open_journal(&settings, until).await?;
     refuse_unsafe(&settings, opened.complaints)?;
+    let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
     let began = Instant::now();
-    let brought_up = recovering::bring_up(&settings, &journal, until).await?;
+    let brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref()).await?;
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
@@ -89,11 +100,11 @@ pub async fn start_with(
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         journal = journal.describe(),
         store = around.store.describe(),
-        durability = settings.durability.as_str(),
+        durability = settings.durability_kept().as_str(),
         "recovered"
     );
     if let Some(webhooks) = &webhooks {
-        webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability).await;
+        webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
     }
     if settings.demo {
         let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
@@ -123,7 +134,7 @@ pub async fn start_with(
         recoveries: around.recoveries,
         has_replica: settings.store_read.is_some(),
         journal: journal.describe(),
-        durability: settings.durability,
+        durability: settings.durability_kept(),
         identity,
         test_payment: settings.test_payment,
         request_timeout: settings.request_timeout,
@@ -142,6 +153,9 @@ pub async fn start_with(
         tokio::spawn(Outside::settle_claims(Arc::downgrade(&app)));
     }
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
+    if let Some(owning) = owning {
+        tokio::spawn(owning.watch(Arc::downgrade(&app)));
+    }
     tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
     tokio::spawn(cockpit::watch(Arc::downgrade(&app)));
     if !app.identity.rates.are_off() {
@@ -154,7 +168,17 @@ pub async fn start_with(
     let drain_delay = settings.drain_delay;
     starting.end().await;
     let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone(), observer.clone()));
-    Ok(Running { address, app, observer, ops, drain_delay, stop, connections, _data_dir: data_dir })
+    Ok(Running {
+        address,
+        app,
+        observer,
+        ops,
+        drain_delay,
+        stop,
+        connections,
+        _data_dir: data_dir,
+        _store_lock: store_lock,
+    })
 }
 
 fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {

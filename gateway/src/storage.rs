@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::journal::{Journal, JournalError};
+use farerush_persistence::files;
 use farerush_persistence::journal::{
-    EmbeddedJournal, EmbeddedOptions, MemoryJournal, RedisJournal, RedisOptions,
+    EmbeddedJournal, EmbeddedOptions, JournalIdentity, MemoryJournal, RedisJournal, RedisOptions,
 };
 use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Store, StoreError, StoreOptions};
@@ -40,9 +41,56 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Something is not where a command looks for it that must not make it.
+    #[error(
+        "there is no {what} at {path}, and nothing was made: look at `data_dir`, `journal` and `store`, or start the \
+         server once, which makes what is missing",
+        path = .path.display()
+    )]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
     /// Another process works on the data directory.
     #[error("another farerush process uses {path}: stop it first, or give this one a --data-dir of its own", path = .0.display())]
     InUse(PathBuf),
+    /// Another process works on the store.
+    #[error(
+        "another farerush process uses the store {path}: stop it first, or give this one a --store of its own",
+        path = .0.display()
+    )]
+    StoreInUse(PathBuf),
+    /// The store belongs to another journal.
+    #[error(
+        "the store {store} belongs to another journal, {owner} ({owner_id}), and not to {ours}: with both in use the same \
+         seats would be sold twice. Look at `journal` and `store`. Only if that journal is lost, and with it what it had \
+         acknowledged and the store had not got yet, start once with --journal-adopt {owner_id}"
+    )]
+    OtherJournal {
+        /// Which store.
+        store: String,
+        /// Where its journal is.
+        owner: String,
+        /// Which journal that is.
+        owner_id: String,
+        /// Where this one is.
+        ours: String,
+    },
+    /// The store's journal is in use.
+    #[error(
+        "the store {store} belongs to the journal {owner}, which is in use: stop every process that has it before its \
+         store is given to {ours}"
+    )]
+    OwnerLives {
+        /// Which store.
+        store: String,
+        /// Where its journal is.
+        owner: String,
+        /// Where this one is.
+        ours: String,
+    },
     /// The admin's token cannot be read or made.
     #[error("cannot obtain the admin token in {path}", path = .path.display())]
     AdminToken {
@@ -200,6 +248,25 @@ pub fn in_full(error: &dyn Error) -> String {
     text
 }
 
+/// Name of the file that is locked in the data directory.
+const DATA_LOCK: &str = "farerush.lock";
+
+/// Takes from others what they may do in a data directory that an earlier start has used, or that is empty. Any other one
+/// may be somebody's home: that is left as it is, and said.
+fn close_up(path: &Path) -> std::io::Result<()> {
+    let is_ours = path.join(DATA_LOCK).exists() || std::fs::read_dir(path)?.next().is_none();
+    if is_ours && files::close_up(path)? {
+        tracing::info!(data_dir = %path.display(), "others could look into the data directory; they cannot any more");
+    }
+    if files::is_open_to_others(path) {
+        tracing::warn!(
+            data_dir = %path.display(),
+            "others can look into the data directory, where orders, tokens and secrets are: chmod 700 it"
+        );
+    }
+    Ok(())
+}
+
 /// The data directory, held by this process for as long as this lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -207,14 +274,42 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if need be and takes it for this process.
+    /// Makes the directory if need be, for its owner alone, and takes it for this process.
     pub fn take(path: &Path) -> Result<Self, StartError> {
         let failed = |source| StartError::DataDir { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(failed)?;
-        let lock = File::create(path.join("farerush.lock")).map_err(failed)?;
+        files::make_folder(path).map_err(failed)?;
+        close_up(path).map_err(failed)?;
+        let lock = files::open_private(&path.join(DATA_LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// A SQLite store, held by this process for as long as this lives; other kinds of stores are shared.
+#[derive(Debug)]
+pub struct StoreLock {
+    _lock: Option<File>,
+}
+
+impl StoreLock {
+    /// Takes the store for this process. The lock is a file beside the store's: SQLite has locks of its own on that
+    /// one, for each transaction.
+    pub fn take(settings: &Settings) -> Result<Self, StartError> {
+        let StoreTarget::Sqlite(path) = &settings.store else { return Ok(Self { _lock: None }) };
+        let failed = |source| StartError::DataDir { path: path.clone(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            files::make_folder(folder).map_err(failed)?;
+        }
+        // By its real name, so that a link leads to the same lock.
+        let mut name = path.canonicalize().unwrap_or_else(|_| path.clone()).into_os_string();
+        name.push(".lock");
+        let lock = files::open_private(Path::new(&name)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { _lock: Some(lock) }),
+            Err(TryLockError::WouldBlock) => Err(StartError::StoreInUse(path.clone())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
@@ -224,46 +319,95 @@ impl DataDir {
 pub struct OpenedJournal {
     /// The journal.
     pub journal: Arc<dyn Journal>,
+    /// Which it is, if it says.
+    pub identity: Option<JournalIdentity>,
+    /// The same journal, if it is in Redis.
+    pub redis: Option<Arc<RedisJournal>>,
     /// A sentence each.
     pub complaints: Vec<String>,
 }
 
 /// Opens the journal; waits for a Redis server until `until`.
 pub async fn open_journal(settings: &Settings, until: Instant) -> Result<OpenedJournal, StartError> {
-    let without_complaints = |journal: Arc<dyn Journal>| OpenedJournal { journal, complaints: Vec::new() };
+    open(settings, until, true).await
+}
+
+/// `make`: whether a journal that does not say which it is gets an id.
+async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJournal, StartError> {
     match &settings.journal {
         // Reads all of it.
         JournalTarget::File(directory) => {
             let open = || EmbeddedJournal::open(directory, EmbeddedOptions::default());
-            Ok(without_complaints(Arc::new(tokio::task::block_in_place(open)?)))
+            let journal = tokio::task::block_in_place(open)?;
+            let identity = journal.identity().cloned();
+            Ok(OpenedJournal { journal: Arc::new(journal), identity, redis: None, complaints: Vec::new() })
         }
-        JournalTarget::Memory => Ok(without_complaints(Arc::new(MemoryJournal::new()))),
+        JournalTarget::Memory => {
+            let identity = Some(JournalIdentity::of_memory().map_err(StartError::Thread)?);
+            Ok(OpenedJournal {
+                journal: Arc::new(MemoryJournal::new()),
+                identity,
+                redis: None,
+                complaints: Vec::new(),
+            })
+        }
         JournalTarget::Redis(url) => {
             let options =
                 RedisOptions { wait_replicas: settings.redis_wait_replicas, ..RedisOptions::default() };
             let open = async || {
                 let (url, options) = (url.clone(), options.clone());
-                let opening = tokio::task::spawn_blocking(move || RedisJournal::open(url.expose(), options));
-                let journal =
-                    opening.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
-                Ok(journal)
+                let opening = tokio::task::spawn_blocking(move || {
+                    let journal = RedisJournal::open(url.expose(), options)?;
+                    let identity = journal.identity(make)?;
+                    Ok::<_, JournalError>((journal, identity))
+                });
+                Ok(opening.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??)
             };
-            let journal = wait_for(settings, until, open).await?;
-            let complaints = journal.complaints().to_vec();
-            Ok(OpenedJournal { journal: Arc::new(journal), complaints })
+            let (journal, identity) = wait_for(settings, until, open).await?;
+            let (complaints, journal) = (journal.complaints().to_vec(), Arc::new(journal));
+            Ok(OpenedJournal { journal: journal.clone(), identity, redis: Some(journal), complaints })
         }
+    }
+}
+
+/// Opens a journal that is there, for those who only look; makes nothing.
+pub async fn look_into_journal(settings: &Settings, until: Instant) -> Result<OpenedJournal, StartError> {
+    let JournalTarget::File(directory) = &settings.journal else {
+        return self::open(settings, until, false).await;
+    };
+    if !directory.is_dir() {
+        return Err(StartError::Missing { what: "journal", path: directory.clone() });
+    }
+    let options = EmbeddedOptions { prepare_in_background: false, ..EmbeddedOptions::default() };
+    let open = || EmbeddedJournal::open_existing(directory, options);
+    let journal = tokio::task::block_in_place(open)?;
+    let identity = journal.identity().cloned();
+    Ok(OpenedJournal { journal: Arc::new(journal), identity, redis: None, complaints: Vec::new() })
+}
+
+/// Opens a store that is there, for those who only look; makes nothing.
+pub async fn look_into_store(settings: &Settings) -> Result<Store, StartError> {
+    let StoreTarget::Sqlite(path) = &settings.store else { return open_store(settings, true).await };
+    if !path.is_file() {
+        return Err(StartError::Missing { what: "store", path: path.clone() });
+    }
+    let options = StoreOptions { create: false, ..store_options(settings, true) };
+    Ok(Store::open(&format!("sqlite:{}", path.display()), &options).await?)
+}
+
+/// Fails where there is no data directory, for commands that work on one and must not make it.
+pub fn existing_data_dir(path: &Path) -> Result<(), StartError> {
+    if path.is_dir() {
+        Ok(())
+    } else {
+        Err(StartError::Missing { what: "data directory", path: path.to_owned() })
     }
 }
 
 /// Opens the store; its tables may still have to be made. Fails at once if a MySQL server does not answer, unless it
 /// need not.
 pub async fn open_store(settings: &Settings, must_answer: bool) -> Result<Store, StartError> {
-    let options = StoreOptions {
-        connections_max: settings.store_connections,
-        timeout: STORE_ATTEMPT.min(settings.start_timeout).max(Duration::from_millis(100)),
-        must_answer,
-        ..StoreOptions::default()
-    };
+    let options = store_options(settings, must_answer);
     let path = match &settings.store {
         StoreTarget::Sqlite(path) => path,
         StoreTarget::MySql(url) => {
@@ -271,11 +415,16 @@ pub async fn open_store(settings: &Settings, must_answer: bool) -> Result<Store,
             return Ok(Store::open_with_read(url.expose(), read_url, &options).await?);
         }
     };
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        let failed = |source| StartError::DataDir { path: parent.to_owned(), source };
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
     Ok(Store::open(&format!("sqlite:{}", path.display()), &options).await?)
+}
+
+fn store_options(settings: &Settings, must_answer: bool) -> StoreOptions {
+    StoreOptions {
+        connections_max: settings.store_connections,
+        timeout: STORE_ATTEMPT.min(settings.start_timeout).max(Duration::from_millis(100)),
+        must_answer,
+        ..StoreOptions::default()
+    }
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(&raw_query);
     let limit = query.limit();
-    let after = query.cursor(|text| text.parse().ok().map(WaitlistNo));
+    let after = query.cursor(|text| query::cursor_number(text).map(WaitlistNo));
     query.finish()?;
     let flight = app.flight(&name).await?;
     let deadline = app.deadline(None)?;

@@ -38,6 +38,20 @@ impl Server {
         let mut command = farerush(directory);
         let log = File::options().create(true).append(true).open(directory.join(LOG)).unwrap();
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped()).stderr(log);
+        Self::start_by(command)
+    }
+
+    /// The same by a shell that has been told something before, such as `umask 0`.
+    fn start_after(directory: &Path, told: &str, arguments: &[&str]) -> Self {
+        let log = File::options().create(true).append(true).open(directory.join(LOG)).unwrap();
+        let mut command = Command::new("sh");
+        command.current_dir(directory).env_clear().args(["-c", &format!("{told}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_farerush")).args(["--listen", "127.0.0.1:0"]).args(arguments);
+        command.stdout(Stdio::piped()).stderr(log);
+        Self::start_by(command)
+    }
+
+    fn start_by(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -213,4 +227,125 @@ fn who_starts_a_rehearsal_is_in_the_log_and_sigterm_waits_for_none() {
         assert!(begun.contains(field), "{begun}");
     }
     assert!(line("a rehearsal has ended").contains("state=\"stopped\""), "{log}");
+}
+
+#[test]
+fn commands_that_only_look_make_nothing_where_nothing_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = || std::fs::read_dir(directory.path()).unwrap().count();
+    for (arguments, missing) in [
+        (&["verify", "--data-dir", "dta"][..], "there is no journal at dta/journal"),
+        (&["token", "list", "--data-dir", "dta"], "there is no data directory at dta"),
+        (&["token", "revoke", "--name", "ci", "--data-dir", "dta"], "there is no data directory at dta"),
+        (&["token", "create", "--name", "ci", "--role", "viewer", "--data-dir", "dta"], "no data directory"),
+    ] {
+        let output = run(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains(missing), "{output:?}");
+        assert_eq!(entries(), 0, "{arguments:?} made something");
+    }
+    std::fs::create_dir(directory.path().join("empty")).unwrap();
+    std::fs::create_dir(directory.path().join("empty/journal")).unwrap();
+    for path in ["empty", "empty/journal"] {
+        let output = run(directory.path(), &["verify", "--data-dir", path]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains("there is no journal"), "{output:?}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path().join("empty")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(directory.path().join("empty/journal")).unwrap().count(), 0);
+}
+
+/// Every folder and file below, with its mode.
+fn modes(path: &Path, found: &mut Vec<(std::path::PathBuf, u32)>) {
+    use std::os::unix::fs::PermissionsExt;
+    found.push((path.to_owned(), std::fs::metadata(path).unwrap().permissions().mode() & 0o7777));
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            modes(&entry.unwrap().path(), found);
+        }
+    }
+}
+
+fn assert_private(data: &Path) {
+    let mut found = Vec::new();
+    modes(data, &mut found);
+    assert!(found.len() > 6, "{found:?}");
+    for (path, mode) in found {
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{} is {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn whatever_the_umask_all_data_is_its_owner_s_alone_and_what_was_open_is_closed_up() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    for (umask, loosened) in [("umask 0", false), ("umask 0077", true)] {
+        if loosened {
+            let mut found = Vec::new();
+            modes(&data, &mut found);
+            for (path, _) in found.iter().filter(|(path, _)| !path.ends_with("admin.token")) {
+                let mode = if path.is_dir() { 0o755 } else { 0o644 };
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+        let mut server = Server::start_after(directory.path(), umask, &[]);
+        let (name, role) = (format!("t{}", umask.len()), "viewer");
+        let output = run(directory.path(), &["token", "create", "--name", &name, "--role", role]);
+        assert!(output.status.success(), "{output:?}");
+        let answer = server.request("GET /v1/flights/DEMO1", "");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_private(&data);
+        server.signal("-TERM");
+        assert_eq!(server.wait(), Some(0));
+        assert_private(&data);
+    }
+}
+
+#[test]
+fn a_journal_that_is_only_memory_says_so_in_every_answer_and_warns() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--journal", "memory:", "--demo", "true", "--admin-token", TOKEN];
+    let server = Server::start(directory.path(), &arguments);
+    let body = r#"{"customer_id":"u","quantity":1}"#;
+    let answer = server.request("POST /v1/flights/DEMO1/orders", body);
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.contains(r#""durability":"memory""#), "{answer}");
+    let status = server.request("GET /v1/admin/status", "");
+    assert!(status.contains(r#""durability":"memory""#), "{status}");
+    let log = std::fs::read_to_string(directory.path().join(LOG)).unwrap();
+    assert!(log.contains("WARN") && log.contains("is lost when this process ends"), "{log}");
+}
+
+#[test]
+fn with_few_open_files_fewer_connections_are_taken_and_the_store_and_the_journal_have_theirs() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start_after(directory.path(), "ulimit -n 130", &["--admin-token", TOKEN]);
+    // One that is served, then a crowd that says nothing.
+    let mut first = TcpStream::connect(&server.address).unwrap();
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut ask = |head: &str, body: &str| {
+        let length = body.len();
+        write!(first, "{head} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let mut answer = [0; 64 << 10];
+        let length = first.read(&mut answer).unwrap();
+        text(&answer[..length])
+    };
+    assert!(ask("GET /livez", "").starts_with("HTTP/1.1 200"));
+    let crowd: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    // All that will be taken have been.
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count();
+    let until = Instant::now() + PATIENCE;
+    while open() < 65 + 5 {
+        assert!(Instant::now() < until, "only {} files are open", open());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for number in 0..20 {
+        let body = format!(r#"{{"customer_id":"u{number}","quantity":1}}"#);
+        assert!(ask("POST /v1/flights/DEMO1/orders", &body).starts_with("HTTP/1.1 201"));
+        let listed = ask("GET /v1/admin/orders?limit=1", "");
+        assert!(listed.starts_with("HTTP/1.1 200"), "{listed}");
+    }
+    assert!(open() < 130, "{} of 130 are open", open());
+    drop(crowd);
 }

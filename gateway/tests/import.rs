@@ -121,3 +121,39 @@ fn the_command_names_bad_lines_and_imports_several_files_only_if_all_are_good() 
     assert_eq!(run(&[&good, "--url", "http://127.0.0.1:1"]).status.code(), Some(2));
     gateway.stop();
 }
+
+#[test]
+fn a_file_of_nothing_but_commas_takes_a_small_multiple_of_itself() {
+    const BYTES: usize = 16 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Plan::embedded(folder.path()).start();
+    let address = gateway.wait_ready(START_PATIENCE).unwrap();
+    let header = "flight_number,origin\n";
+    for (media_type, unit, head) in [
+        ("text/csv", ",", ""),
+        ("text/csv", ",", header),
+        ("text/csv", "\"\",", header),
+        ("text/csv", "\n,", header),
+        ("text/csv", "x", "\""),
+        ("application/x-ndjson", "1,", "["),
+        ("application/x-ndjson", "{},", "{\"a\":["),
+        ("application/x-ndjson", "[", ""),
+        ("application/x-ndjson", " \n", ""),
+    ] {
+        let body = format!("{head}{}", unit.repeat((BYTES - head.len()) / unit.len()));
+        let before = gateway.peak_bytes();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST /v1/admin/flights/import HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {TOKEN}\r\n\
+             content-type: {media_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{media_type} {unit:?}: {answer}");
+        let grown = gateway.peak_bytes().saturating_sub(before);
+        assert!(grown < 5 * BYTES as u64, "{media_type} {unit:?} took {} MiB", grown >> 20);
+    }
+}

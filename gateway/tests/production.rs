@@ -68,9 +68,9 @@ fn with_redis_flushed_flights_come_up_as_the_store_has_them_and_say_so() {
     gateway.grab("FR1", "k2");
     assert_eq!(gateway.listed().len(), 2);
     gateway.kill();
-    // And while it does not.
+    // And while it does not: then nobody knows whether another Redis has what was sold since, unless that is said.
     rig.redis.command(&["FLUSHALL"]).unwrap();
-    let gateway = start(&plan);
+    let gateway = start(&plan.adopting(PATIENCE));
     assert!(gateway.log_text().contains("the journal knew nothing of the flight"), "{}", gateway.log_text());
     let recovered = &gateway.status_of("FR1")["recovered"];
     assert_eq!((&recovered["from"], &recovered["journal_was_empty"]), (&json!("store"), &json!(true)));
@@ -344,4 +344,97 @@ fn a_flight_whose_journal_is_damaged_stops_and_the_others_sell() {
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{table}");
     assert!(table.contains("4 flights, 2 with a difference"), "{table}");
+}
+
+#[test]
+fn two_gateways_with_a_journal_each_on_one_store_are_never_both_let_in() {
+    let rig = Rig::new();
+    let on_its_own = |name: &str| {
+        let folder = rig.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Plan::embedded(&folder).with("store", &rig.mariadb.url())
+    };
+    let (one, other) = (on_its_own("one"), on_its_own("other"));
+    // At the same moment, on a store that is nobody's: one of them.
+    let mut both = [one.start(), other.start()];
+    let came: Vec<bool> = both.iter_mut().map(|gateway| gateway.wait_ready(PATIENCE).is_ok()).collect();
+    assert_eq!(came.iter().filter(|came| **came).count(), 1, "{came:?}");
+    let (winner, loser) = if came[0] { (&one, &other) } else { (&other, &one) };
+    let [first, second] = both;
+    let (gateway, refused) = if came[0] { (first, second) } else { (second, first) };
+    let log = refused.log_text();
+    for named in ["belongs to another journal", "one/data/journal", "other/data/journal", "--journal-adopt"] {
+        assert!(log.contains(named), "{named}: {log}");
+    }
+    gateway.create("FR1");
+    let order = gateway.grab("FR1", "k");
+    until("it is stored", || gateway.listed().len() == 1);
+    // Not even by somebody who says that the other one is lost: it lives.
+    let adopting = loser.adopting(PATIENCE);
+    let mut refused = adopting.start();
+    assert!(!refused.wait_exit(PATIENCE).unwrap().success());
+    assert!(refused.log_text().contains("which is in use"), "{}", refused.log_text());
+    gateway.grab("FR1", "k2");
+    until("it is stored", || gateway.listed().len() == 2);
+    gateway.kill();
+    let refused = loser.run("serve");
+    assert!(!refused.status.success(), "it may come back with what only it has");
+    let gateway = start(&adopting);
+    assert_eq!(gateway.available("FR1"), 178);
+    assert_eq!(gateway.try_grab("FR1", "k"), (200, order));
+    gateway.grab("FR1", "k3");
+    gateway.kill();
+    // It is said once: from now on the store is this journal's, and the other one is refused.
+    start(&adopting).kill();
+    start(loser).kill();
+    assert!(!winner.run("serve").status.success());
+    let verified = loser.run("verify");
+    assert!(verified.status.success(), "{verified:?}");
+    let verified = winner.run("verify");
+    let text = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(!verified.status.success() && text.contains("belongs to another journal"), "{text}");
+}
+
+#[test]
+fn an_owner_that_was_cut_off_while_its_store_was_given_away_sells_no_more() {
+    let rig = Rig::new();
+    let plan = |name: &str| {
+        let folder = rig.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Plan::embedded(&folder).with("store", &rig.mariadb.url())
+    };
+    let gateway = start(&plan("one"));
+    gateway.create("FR1");
+    gateway.grab("FR1", "k");
+    until("it is stored", || gateway.listed().len() == 1);
+    gateway.signal(rustix::process::Signal::STOP);
+    let adopting = plan("other").adopting(PATIENCE);
+    let heir = start(&adopting);
+    gateway.signal(rustix::process::Signal::CONT);
+    until("it has noticed", || is_refused(&gateway.try_grab("FR1", "late")));
+    until("and said so", || gateway.log_text().contains("nothing is sold here any more"));
+    assert_eq!(gateway.try_create("FR2").0 / 100, 2, "who creates one here");
+    until("sells none of it either", || is_refused(&gateway.try_grab("FR2", "late")));
+    heir.grab("FR1", "k2");
+}
+
+#[test]
+fn a_sqlite_file_has_one_gateway_at_a_time_and_one_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("shared.db").display());
+    let plan = |name: &str| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Plan::embedded(&folder).with("store", &store)
+    };
+    let gateway = start(&plan("one"));
+    gateway.create("FR1");
+    gateway.grab("FR1", "k");
+    let refused = plan("other").run("serve");
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("uses the store"), "{text}");
+    until("it is stored", || gateway.listed().len() == 1);
+    gateway.kill();
+    let gateway = start(&plan("other").adopting(PATIENCE));
+    assert_eq!(gateway.available("FR1"), 179);
 }

@@ -11,7 +11,9 @@ pub const FOLDER_MODE: u32 = 0o700;
 /// What the owner may do with a file, and nobody else.
 pub const FILE_MODE: u32 = 0o600;
 /// What a mode gives to anybody but the owner.
-const OTHERS: u32 = 0o077;
+pub const OTHERS: u32 = 0o077;
+/// What lets anybody but the owner change something.
+pub const OTHERS_WRITE: u32 = 0o022;
 
 /// Makes a folder and those above it that are missing, each for the owner alone and with its name on disk when this
 /// returns; says whether it was missing. One that is there stays as it is, but for its name: whoever made it may have

@@ -192,6 +192,18 @@ const MEANINGS: &[(&str, &str)] = &[
          `paid_cancelled`: the payment came for nothing.",
     ),
     (
+        "journal_owner",
+        "Which journal the store belongs to: one row, written by the first start. A gateway with another journal is refused.",
+    ),
+    ("journal_owner.place", "Always 1."),
+    ("journal_owner.journal_id", "The id of the journal, which is drawn when it is made."),
+    ("journal_owner.journal", "Where it is, for people."),
+    ("journal_owner.holder", "The process that has it, where only one can have it; else empty."),
+    (
+        "journal_owner.beats",
+        "Counted up once a second by each process that uses it; in SQLite, by each start.",
+    ),
+    (
         "webhook_cursor",
         "How far webhooks were delivered, a row a flight; written apart from the flight's other rows. Without its rows, webhooks \
          begin anew at the flights' present events.",

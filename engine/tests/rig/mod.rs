@@ -125,6 +125,7 @@ pub(crate) fn definition(id: &str) -> FlightDefinition {
         destination: "NRT".into(),
         departs_at: Timestamp::from_millis(4_000_000_000_000),
         aircraft: None,
+        origin_time_zone: None,
         cabins: vec![Cabin {
             cabin_class: CabinClass::Economy,
             first_row: 1,

@@ -48,7 +48,7 @@ pub async fn list(
     let limit = query.limit();
     let after = query.cursor(|text| {
         let (seq, order) = text.split_once(':')?;
-        Some((Seq(seq.parse().ok()?), OrderNo(order.parse().ok()?)))
+        Some((Seq(query::cursor_number(seq)?), OrderNo(query::cursor_number(order)?)))
     });
     query.finish()?;
     let flight = app.flight(&name).await?;

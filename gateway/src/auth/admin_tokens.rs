@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use farerush_engine::flight::{AdminName, Timestamp};
+use farerush_persistence::files;
 use parking_lot::{Mutex, RwLock};
 use subtle::ConstantTimeEq;
 
-use super::token_file::{Entry, Hash, TokenFile, TokenFileError, for_the_owner_only, hash, hex};
+use super::token_file::{Entry, Hash, TokenFile, TokenFileError, exposed, for_the_owner_only, hash, hex};
 use super::{Admin, Role};
 use crate::config::Secret;
 
@@ -36,6 +37,7 @@ struct Stamp {
 struct Looked {
     at: Instant,
     stamp: Option<Stamp>,
+    has_failed: bool,
 }
 
 /// What admins may show.
@@ -56,6 +58,9 @@ impl AdminTokens {
             Some(token) => (token.clone(), None),
             None => {
                 let path = data_dir.join("admin.token");
+                if let Some(why) = exposed(&path, files::OTHERS) {
+                    return Err(TokenFileError::Exposed { path, why });
+                }
                 let token = obtain(&path)
                     .map_err(|source| TokenFileError::Unreadable { path: path.clone(), source })?;
                 (token, Some(path))
@@ -64,11 +69,14 @@ impl AdminTokens {
         let file = TokenFile::in_dir(data_dir);
         let stamp = stamp(&file);
         let entries = file.read()?;
+        // Hashes are nobody's business either; that others could read them is no reason not to start.
+        files::close_up(file.path())
+            .map_err(|source| TokenFileError::Unreadable { path: file.path().to_owned(), source })?;
         Ok(Self {
             master: hash(token.expose()),
             master_file,
             file,
-            looked: Mutex::new(Looked { at: Instant::now(), stamp }),
+            looked: Mutex::new(Looked { at: Instant::now(), stamp, has_failed: false }),
             entries: RwLock::new(entries.into()),
         })
     }
@@ -103,12 +111,23 @@ impl AdminTokens {
         if stamp == looked.stamp {
             return;
         }
-        looked.stamp = stamp;
-        let entries = self.file.read().unwrap_or_else(|error| {
-            // It may be that one was revoked: better nobody is let in than somebody who must not be.
-            tracing::error!(%error, "the admins' tokens cannot be read: until they can, only the admin token holds");
-            Vec::new()
-        });
+        let entries = match self.file.read() {
+            Ok(entries) => {
+                looked.stamp = stamp;
+                entries
+            }
+            Err(error) => {
+                // It may be that one was revoked: better nobody is let in than somebody who must not be.
+                if !looked.has_failed {
+                    tracing::error!(%error, "the admins' tokens cannot be read: until they can, only the admin token holds");
+                }
+                // And looked at again, changed or not: it may be for want of a file descriptor.
+                (looked.stamp, looked.has_failed) = (None, true);
+                *self.entries.write() = Vec::new().into();
+                return;
+            }
+        };
+        looked.has_failed = false;
         tracing::info!(tokens = entries.len(), "the admins' tokens were read again");
         *self.entries.write() = entries.into();
     }
@@ -171,6 +190,24 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             let mode = fs::metadata(first.master_file().unwrap()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_or_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let file = AdminTokens::open(None, directory.path()).unwrap().master_file().unwrap().to_owned();
+        for (mode, why) in [(0o640, "read"), (0o604, "read"), (0o620, "changed"), (0o666, "changed")] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let error = AdminTokens::open(None, directory.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("can be {why} by others")) && error.contains("600"), "{error}");
+        }
+        if files::own_user() == 0 {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::chown(&file, Some(12_345), None).unwrap();
+            let error = AdminTokens::open(None, directory.path()).unwrap_err().to_string();
+            assert!(error.contains("belongs to user 12345"), "{error}");
         }
     }
 

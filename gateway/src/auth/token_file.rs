@@ -3,9 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use farerush_engine::flight::{AdminName, Timestamp};
+use farerush_persistence::files;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,18 @@ pub enum TokenFileError {
         /// Which.
         path: PathBuf,
         /// What is wrong.
+        why: String,
+    },
+    /// Others may read or change it.
+    #[error(
+        "{path} {why}, so that whoever that is may do what an admin may. See who it was, make new tokens where that may \
+         have happened, and give the file to this user alone: chown and chmod 600",
+        path = .path.display()
+    )]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, such as "can be changed by others".
         why: String,
     },
     /// The name was given before.
@@ -138,6 +152,10 @@ impl TokenFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(self.unreadable(source)),
         };
+        // Hashes say nothing to whoever reads them; whoever can write makes an admin of himself.
+        if let Some(why) = exposed(&self.path, files::OTHERS_WRITE) {
+            return Err(TokenFileError::Exposed { path: self.path.clone(), why });
+        }
         if length > FILE_BYTES_MAX {
             return Err(self.malformed(format!("it is larger than {FILE_BYTES_MAX} bytes")));
         }
@@ -197,9 +215,8 @@ impl TokenFile {
     ) -> Result<(), TokenFileError> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let unreadable = |source| self.unreadable(source);
-        fs::create_dir_all(directory).map_err(unreadable)?;
         // A file of its own: the one with the tokens is another one after each change.
-        let lock = File::create(self.path.with_extension("lock")).map_err(unreadable)?;
+        let lock = files::open_private(&self.path.with_extension("lock")).map_err(unreadable)?;
         lock.lock().map_err(unreadable)?;
         let mut entries = self.read()?;
         change(&mut entries)?;
@@ -236,11 +253,23 @@ impl TokenFile {
 
 /// A new file that only its owner may read.
 pub(super) fn for_the_owner_only(path: &Path) -> std::io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = files::private().create_new(true).open(path)?;
+    file.set_permissions(PermissionsExt::from_mode(files::FILE_MODE))?;
+    Ok(file)
+}
+
+/// What makes a file no place for secrets, if anything does: somebody else's, or of a mode with any of these bits.
+pub(super) fn exposed(path: &Path, bits: u32) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    let (owner, mode) = (metadata.uid(), metadata.permissions().mode());
+    if owner != files::own_user() && owner != 0 {
+        return Some(format!("belongs to user {owner}"));
+    }
+    match mode & bits {
+        0 => None,
+        found if found & files::OTHERS_WRITE != 0 => Some("can be changed by others".to_owned()),
+        _ => Some("can be read by others".to_owned()),
+    }
 }
 
 fn random_token() -> std::io::Result<String> {
@@ -334,6 +363,19 @@ mod tests {
         assert!(matches!(file.revoke(&name("ci"), NOW), Err(TokenFileError::Revoked(_))));
         assert!(matches!(file.revoke(&name("x"), NOW), Err(TokenFileError::Unknown(_))));
         assert_eq!(file.read().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = TokenFile::in_dir(directory.path());
+        file.create(name("ci"), Role::Viewer, NOW, None).unwrap();
+        for (mode, is_refused) in
+            [(0o600, false), (0o644, false), (0o620, true), (0o602, true), (0o666, true)]
+        {
+            fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(matches!(file.read(), Err(TokenFileError::Exposed { .. })), is_refused, "{mode:o}");
+        }
     }
 
     #[test]

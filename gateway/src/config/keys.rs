@@ -60,6 +60,12 @@ pub const KEYS: &[Key] = &[
             "the SQL side: sqlite:<file> or mysql://user:password@host[:port]/database",
         )
     },
+    key(
+        "journal_adopt",
+        "none",
+        "the id of the store's old journal, which is lost, so that the store becomes this journal's; the refusal of a \
+         start without it names the id",
+    ),
     Key {
         secret: true,
         ..key(

@@ -43,6 +43,17 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// A file of settings is somebody else's, or everybody's.
+    #[error(
+        "{what} in this directory is not believed: {why}. Start somewhere else, or give it to this user alone (chown, \
+         chmod go-w)"
+    )]
+    NotOurs {
+        /// Which file.
+        what: String,
+        /// Whose it is.
+        why: String,
+    },
     /// A source cannot be read.
     #[error("cannot read {what}")]
     Unreadable {
@@ -143,6 +154,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where events become durable.
     pub journal: JournalTarget,
+    /// The id of a journal that is lost, whose store this one's becomes.
+    pub journal_adopt: Option<String>,
     /// The SQL side.
     pub store: StoreTarget,
     /// A replica of the store for the lists.
@@ -249,6 +262,11 @@ impl Settings {
                 _ if !on_mysql => Err("only a mysql:// store can have a replica".to_owned()),
                 _ => mysql_url(text).map(Some),
             })?,
+            journal_adopt: values.parse("journal_adopt", |text| match text {
+                "none" => Ok(None),
+                _ if farerush_persistence::journal::identity::is_id(text) => Ok(Some(text.to_owned())),
+                _ => Err("must be 32 hexadecimal digits, as the refusal names them, or none".to_owned()),
+            })?,
             store_connections: values.parse("store_connections", |text| whole(text, 1, 1_000))?,
             redis_wait_replicas: values.parse("redis_wait_replicas", |text| whole(text, 0, 100))?,
             redis_allow_unsafe: values.parse("redis_allow_unsafe", yes_or_no)?,
@@ -323,6 +341,16 @@ impl Settings {
             stop_timeout,
             data_dir,
         })
+    }
+}
+
+impl Settings {
+    /// What an answer may promise: in a journal that is nothing but memory, nothing is kept, whatever is waited for.
+    pub fn durability_kept(&self) -> Durability {
+        match (&self.journal, self.durability) {
+            (JournalTarget::Memory, Durability::Journal) => Durability::Memory,
+            (_, durability) => durability,
+        }
     }
 }
 

@@ -2,10 +2,16 @@
 //! Never decides what a value means.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use farerush_persistence::files;
 
 use super::keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, key_named};
 use super::{ConfigError, Origin};
+
+/// The bit of a mode that lets everybody write.
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// The sources, as plain data: `main` fills it from the process, tests as they like.
 #[derive(Debug, Default)]
@@ -93,6 +99,7 @@ impl Sources {
         if !path.exists() {
             return Ok(());
         }
+        check_owner(&path, ".env")?;
         let unreadable = |source: dotenvy::Error| ConfigError::Unreadable {
             what: ".env".to_owned(),
             source: Box::new(source),
@@ -106,6 +113,7 @@ impl Sources {
 
     fn read_toml(&self, values: &mut Values) -> Result<(), ConfigError> {
         let path = self.directory.join("farerush.toml");
+        check_owner(&path, "farerush.toml")?;
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -122,6 +130,21 @@ impl Sources {
         })?;
         read_table(values, "", &table)
     }
+}
+
+/// Whoever can write a file of settings says where orders and secrets go: it must be this user's or root's, and nobody
+/// else's to change. (A group's may be, as many systems give each user a group of his own.)
+fn check_owner(path: &Path, name: &str) -> Result<(), ConfigError> {
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    let owner = metadata.uid();
+    let why = if owner != 0 && owner != files::own_user() {
+        format!("it belongs to user {owner}, and this program runs as user {}", files::own_user())
+    } else if metadata.permissions().mode() & WRITABLE_BY_ALL != 0 {
+        "everybody on this machine can change it".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::NotOurs { what: name.to_owned(), why })
 }
 
 fn read_table(values: &mut Values, prefix: &str, table: &toml::Table) -> Result<(), ConfigError> {

@@ -173,3 +173,26 @@ fn the_readme_lists_every_setting() {
         assert!(readme.contains(&format!("`{}`", key.name)), "README.md does not mention `{}`", key.name);
     }
 }
+
+#[test]
+fn a_file_of_settings_that_others_can_change_is_not_believed() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    for name in ["farerush.toml", ".env"] {
+        let (directory, sources) = sources(Some("log_format = \"json\""), Some("FARERUSH_LOG_FORMAT=json"));
+        let path = directory.path().join(name);
+        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o600, 0o644, 0o664] {
+            set(mode);
+            Settings::load(&sources).unwrap();
+        }
+        set(0o666);
+        let error = Settings::load(&sources).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("everybody"), "{error}");
+        set(0o644);
+        if farerush_persistence::files::own_user() == 0 {
+            chown(&path, Some(12_345), None).unwrap();
+            let error = Settings::load(&sources).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("user 12345"), "{error}");
+        }
+    }
+}

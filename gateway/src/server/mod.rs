@@ -45,23 +45,37 @@ pub struct Limits {
     pub header_bytes_max: usize,
 }
 
-/// Files that a process needs besides its connections.
+/// Files that a process needs besides its connections: the journal's segments, the store's connections, threads' own.
 const OPEN_FILES_BESIDES: u64 = 256;
 
 /// Raises this process's own limit of open files as far as so many connections need and the system lets it: the usual
-/// 1024 would end at as many connections.
-pub fn allow_open_files(connections_max: u32) {
+/// 1024 would end at as many connections. Says how many connections fit, so that no more are taken: what is left over
+/// belongs to the journal and the store, which must not lack a descriptor because a crowd has come.
+pub fn allow_open_files(connections_max: u32) -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = u64::from(connections_max) + OPEN_FILES_BESIDES;
     if limit.current.is_none_or(|current| current >= wanted) {
-        return;
+        return connections_max;
     }
-    let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
-    if raised.is_err() || current < wanted {
-        tracing::warn!(open_files = current, wanted, "fewer connections than max_connections will fit");
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let is_raised = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    let open_files = if is_raised.is_ok() { raised } else { limit.current.unwrap_or(raised) };
+    let connections = connections_that_fit(open_files, connections_max);
+    if connections < connections_max {
+        tracing::info!(
+            open_files,
+            max_connections = connections_max,
+            "the system allows fewer open files than max_connections needs: {connections} connections are taken at once"
+        );
     }
+    connections
+}
+
+/// How many connections so many open files leave room for; where there are very few, half of them.
+fn connections_that_fit(open_files: u64, connections_max: u32) -> u32 {
+    let besides = OPEN_FILES_BESIDES.min(open_files / 2);
+    u32::try_from(open_files - besides).unwrap_or(u32::MAX).clamp(1, connections_max)
 }
 
 /// The word to stop, given once and heard by all. A flag beside the wake-up, because connections look at it often.
@@ -234,4 +248,22 @@ async fn accept_until(
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_and_the_store_keep_their_share_of_few_open_files() {
+        for (open_files, connections_max, fit) in [
+            (20_256, 20_000, 20_000),
+            (1_024, 20_000, 768),
+            (1_024, 10, 10),
+            (300, 20_000, 150),
+            (1, 20_000, 1),
+        ] {
+            assert_eq!(connections_that_fit(open_files, connections_max), fit, "{open_files}");
+        }
+    }
 }

@@ -380,3 +380,35 @@ async fn orders_are_found_by_record_locator_and_by_time_and_come_as_a_table() {
     assert_eq!((rows.len(), rows[3]["customer_id"].as_str()), (4, "'=cmd()"));
     assert!(reply.header("link").is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_no_page_has_given_is_a_400_however_large_its_numbers_are() {
+    let server = TestServer::start().await;
+    sell(&server).await;
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let numbers =
+        ["18446744073709551615", "9223372036854775808", "99999999999999999999", "-1", "+1", "01", ""];
+    for number in numbers {
+        for (list, cursor) in [
+            ("/v1/admin/flights/DEMO2/audit", number.to_owned()),
+            ("/v1/admin/flights/DEMO2/waitlist", number.to_owned()),
+            ("/v1/admin/flights/DEMO2/refunds", format!("{number}:1")),
+            ("/v1/admin/flights/DEMO2/refunds", format!("1:{number}")),
+            ("/v1/admin/orders", format!("1:DEMO2:{number}")),
+            ("/v1/orders", format!("1:DEMO2:{number}")),
+        ] {
+            let who = if list == "/v1/orders" { "&customer_id=u" } else { "" };
+            let request = format!("GET {list}?cursor={}{who}", hex(&cursor));
+            server.admin(&request, "").await.is_problem(400, "INVALID_REQUEST");
+        }
+    }
+    for moment in ["9223372036854775808", "+1", "01"] {
+        for (list, cursor) in [("/v1/flights", "DEMO2"), ("/v1/admin/orders", "DEMO2:1")] {
+            let request = format!("GET {list}?cursor={}", hex(&format!("{moment}:{cursor}")));
+            server.admin(&request, "").await.is_problem(400, "INVALID_REQUEST");
+        }
+    }
+    let last = hex("9223372036854775807");
+    let page = server.admin(&format!("GET /v1/admin/flights/DEMO2/audit?cursor={last}"), "").await;
+    assert_eq!((page.status, &page.json()["events"]), (200, &serde_json::json!([])), "{}", page.text);
+}

@@ -55,6 +55,17 @@ impl Plan {
         }
     }
 
+    /// The same by somebody who has read why it does not start: the store belongs to a journal that is lost.
+    pub(crate) fn adopting(&self, patience: Duration) -> Self {
+        let mut refused = self.start();
+        let status = refused.wait_exit(patience).expect("a store of another journal is refused");
+        let log = refused.log_text();
+        assert!(!status.success() && log.contains("belongs to another journal"), "{log}");
+        let id =
+            log.split("--journal-adopt ").nth(1).and_then(|rest| rest.get(..32)).expect("the id is named");
+        self.clone().with("journal_adopt", id)
+    }
+
     fn command(&self, subcommand: &str) -> Command {
         // If the thread that runs the test ends, whatever the reason, the kernel kills the gateway.
         let mut command = Command::new("setpriv");
@@ -143,9 +154,18 @@ impl Gateway {
 
     /// Memory it has in use, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory it ever had in use, in bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the gateway runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         kib << 10
     }

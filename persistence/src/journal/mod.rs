@@ -3,11 +3,13 @@
 
 pub mod embedded;
 pub mod faulty;
+pub mod identity;
 pub mod memory;
 pub mod redis;
 mod standing;
 
 pub use embedded::{EmbeddedJournal, EmbeddedOptions};
 pub use faulty::FaultyJournal;
+pub use identity::JournalIdentity;
 pub use memory::MemoryJournal;
 pub use redis::{RedisJournal, RedisOptions};

@@ -15,6 +15,7 @@ const SQLITE: &[Source] = &[
     (1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql")),
     (2, "no index by order id", include_str!("../../../migrations/sqlite/0002_no_index_by_order_id.sql")),
     (3, "life of an order", include_str!("../../../migrations/sqlite/0003_life_of_an_order.sql")),
+    (5, "journal owner", include_str!("../../../migrations/sqlite/0005_journal_owner.sql")),
     (6, "keys have owners", include_str!("../../../migrations/sqlite/0006_keys_have_owners.sql")),
     (7, "departures", include_str!("../../../migrations/sqlite/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/sqlite/0008_payments_for_nothing.sql")),
@@ -24,6 +25,7 @@ const MYSQL: &[Source] = &[
     (1, "initial", include_str!("../../../migrations/mysql/0001_initial.sql")),
     (2, "no index by order id", include_str!("../../../migrations/mysql/0002_no_index_by_order_id.sql")),
     (3, "life of an order", include_str!("../../../migrations/mysql/0003_life_of_an_order.sql")),
+    (5, "journal owner", include_str!("../../../migrations/mysql/0005_journal_owner.sql")),
     (6, "keys have owners", include_str!("../../../migrations/mysql/0006_keys_have_owners.sql")),
     (7, "departures", include_str!("../../../migrations/mysql/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/mysql/0008_payments_for_nothing.sql")),
@@ -31,7 +33,7 @@ const MYSQL: &[Source] = &[
 
 /// Of these MySQL migrations every statement may be run again: needed, because one that was cut off half-way cannot
 /// be rolled back there. All others stop at such a point for somebody to look.
-pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 6, 7, 8];
+pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 5, 6, 7, 8];
 
 /// A migration and whether this store has had it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The SQLite dialect: opening the file, transactions, and moving values in and out.
 //! Never knows what the tables are for.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::Migrator;
@@ -14,6 +16,7 @@ use super::StoreOptions;
 use super::error::StoreError;
 use super::table::{Statement, Table};
 use super::value::{Row, Value};
+use crate::files;
 
 /// Pages of 4 KiB in the write-ahead log before a commit copies them into the file: 64 MiB. Customers' names fall
 /// everywhere in their index, so its pages are written again and again: the longer the log, the fewer copies.
@@ -42,11 +45,9 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
-        if options.create
-            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable {
-                what: "creating the folder of the SQLite file",
+        if options.create {
+            make_private(path).map_err(|error| StoreError::Unavailable {
+                what: "making the SQLite file",
                 source: Some(Box::new(error)),
             })?;
         }
@@ -119,6 +120,26 @@ impl SqliteStore {
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Makes the file for its owner alone, or takes from others what they may do with it; SQLite makes those beside it
+/// alike. One that is there is never opened here: closing it would take SQLite's own locks away from this process.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        files::make_folder(folder)?;
+    }
+    match files::private().create_new(true).open(path) {
+        Ok(file) => file.set_permissions(std::fs::Permissions::from_mode(files::FILE_MODE)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            for beside in ["", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(beside);
+                files::close_up(Path::new(&name))?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -210,6 +210,14 @@ pub(super) const CURSORS: Table = Table {
     changing: &["epoch"],
 };
 
+/// Which journal the store belongs to.
+pub(super) const OWNER: Table = Table {
+    name: "journal_owner",
+    columns: &["place", "journal_id", "journal", "holder", "beats"],
+    key: &["place"],
+    changing: &["journal_id", "journal", "holder", "beats"],
+};
+
 /// How far webhooks were delivered.
 pub(super) const WEBHOOKS: Table = Table {
     name: "webhook_cursor",

@@ -12,6 +12,11 @@ pub const FLIGHTS_MAX: usize = 10_000;
 /// Most bad lines' mistakes that one answer names; the others are counted.
 pub const ERRORS_MAX: usize = 100;
 
+/// Longest line of a file, in bytes, quotes left aside: as long as the body that describes one flight may be.
+pub const LINE_BYTES_MAX: usize = 64 << 10;
+/// Cells of a line that there is room for; a line with more is a mistake.
+const CELLS_MAX: usize = 64;
+
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -117,6 +122,10 @@ fn json_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
             continue;
         }
         lines.count()?;
+        if line.len() > LINE_BYTES_MAX {
+            lines.mistakes.add(number, "", too_long());
+            continue;
+        }
         match serde_json::from_slice::<Value>(line) {
             Ok(value @ Value::Object(_)) => lines.take(number, &value, str::to_owned)?,
             Ok(_) => lines.mistakes.add(number, "", "must be a JSON object, {...}"),
@@ -195,24 +204,22 @@ fn column_of(field: &str) -> String {
 }
 
 fn csv_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(file);
-    let mut record = csv::StringRecord::new();
+    let mut records = Records::of(file);
     let mut header: Option<Vec<String>> = None;
     let mut places = Places { file, byte: 0, line: 1 };
-    loop {
-        let start = reader.position().byte();
-        match reader.read_record(&mut record) {
-            Ok(false) => return Ok(()),
-            Ok(true) => {}
-            Err(error) => {
-                let number = places.line_of(error.position().map_or(start, csv::Position::byte));
-                lines.mistakes.add(number, "", "is not UTF-8");
+    while let Some(start) = records.next() {
+        let number = places.line_of(start as u64);
+        let record = match records.cells() {
+            Ok(record) => record,
+            Err(message) => {
+                lines.mistakes.add(number, "", message);
                 lines.count()?;
+                if header.is_none() {
+                    return Ok(());
+                }
                 continue;
             }
-        }
-        let number = places.line_of(record.position().map_or(start, csv::Position::byte));
+        };
         let Some(columns) = &header else {
             header = Some(checked_header(number, &record, lines.mistakes));
             // With columns that nobody knows, every line would be wrong in the same way.
@@ -221,7 +228,7 @@ fn csv_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
             }
             continue;
         };
-        if record.iter().all(str::is_empty) {
+        if record.iter().all(|cell| cell.is_empty()) {
             continue;
         }
         lines.count()?;
@@ -234,6 +241,75 @@ fn csv_lines(file: &[u8], lines: &mut Lines<'_>) -> Result<(), Problem> {
             lines.take(number, &value, column_of)?;
         }
     }
+    Ok(())
+}
+
+/// A file's records, one at a time, in memory that does not grow with the file: a line that is longer than any flight's,
+/// or has more cells than there are columns, is passed over.
+struct Records<'f> {
+    reader: csv_core::Reader,
+    file: &'f [u8],
+    /// What was read so far.
+    at: usize,
+    /// The cells of the last record, one after another,
+    text: Vec<u8>,
+    /// and where each ends.
+    ends: [usize; CELLS_MAX],
+    /// How many it has, more than there is room for included.
+    count: usize,
+    is_too_long: bool,
+}
+
+impl<'f> Records<'f> {
+    fn of(file: &'f [u8]) -> Self {
+        let (text, ends) = (vec![0; LINE_BYTES_MAX], [0; CELLS_MAX]);
+        Self { reader: csv_core::Reader::new(), file, at: 0, text, ends, count: 0, is_too_long: false }
+    }
+
+    /// Goes on to the next record and says where it begins.
+    fn next(&mut self) -> Option<usize> {
+        use csv_core::ReadRecordResult;
+        let start = self.at;
+        (self.count, self.is_too_long) = (0, false);
+        let (mut written, mut ended) = (0, 0);
+        loop {
+            let (text, ends) = (&mut self.text[written..], &mut self.ends[ended..]);
+            let (result, read, wrote, cells) = self.reader.read_record(&self.file[self.at..], text, ends);
+            self.at += read;
+            self.count += cells;
+            (written, ended) = (written + wrote, ended + cells);
+            match result {
+                // What is left is the end, which is asked for with nothing.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => (written, self.is_too_long) = (0, true),
+                ReadRecordResult::OutputEndsFull => ended = 0,
+                ReadRecordResult::Record => return Some(start),
+                ReadRecordResult::End => return None,
+            }
+        }
+    }
+
+    /// The cells of the record, without the spaces around them.
+    fn cells(&self) -> Result<Vec<&str>, String> {
+        if self.is_too_long {
+            return Err(too_long());
+        }
+        if self.count > CELLS_MAX {
+            return Err(format!("has {} cells, and there are only {} columns", self.count, COLUMNS.len()));
+        }
+        let mut begin = 0;
+        let mut cells = Vec::with_capacity(self.count);
+        for &end in &self.ends[..self.count] {
+            let cell = std::str::from_utf8(&self.text[begin..end]).map_err(|_| "is not UTF-8".to_owned())?;
+            cells.push(cell.trim());
+            begin = end;
+        }
+        Ok(cells)
+    }
+}
+
+fn too_long() -> String {
+    format!("is longer than {LINE_BYTES_MAX} bytes, and no flight is")
 }
 
 /// Counts lines as people do: the reader's own count is behind by one where lines end with two characters.
@@ -255,8 +331,8 @@ impl Places<'_> {
     }
 }
 
-fn checked_header(number: u64, record: &csv::StringRecord, mistakes: &mut Mistakes) -> Vec<String> {
-    let columns: Vec<String> = record.iter().map(str::to_ascii_lowercase).collect();
+fn checked_header(number: u64, record: &[&str], mistakes: &mut Mistakes) -> Vec<String> {
+    let columns: Vec<String> = record.iter().map(|name| name.to_ascii_lowercase()).collect();
     for (place, column) in columns.iter().enumerate() {
         let shown: String = column.chars().take(64).collect();
         if !COLUMNS.contains(&column.as_str()) {
@@ -269,15 +345,10 @@ fn checked_header(number: u64, record: &csv::StringRecord, mistakes: &mut Mistak
 }
 
 /// A line's cells as `POST /v1/admin/flights` has them; empty ones are not there.
-fn described(
-    number: u64,
-    columns: &[String],
-    record: &csv::StringRecord,
-    mistakes: &mut Mistakes,
-) -> Option<Value> {
+fn described(number: u64, columns: &[String], record: &[&str], mistakes: &mut Mistakes) -> Option<Value> {
     let (mut flight, mut fare, mut sale) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_good = true;
-    for (column, text) in columns.iter().zip(record) {
+    for (column, &text) in columns.iter().zip(record) {
         let (Some(cell), false) = (cell(column), text.is_empty()) else { continue };
         let whole = |text: &str| {
             text.parse::<i64>()
@@ -363,6 +434,24 @@ mod tests {
         ];
         assert_eq!(mistakes_of(Kind::Csv, &file), wanted.map(|(line, field)| (line, field.to_owned())));
         assert_eq!(mistakes_of(Kind::Csv, "flight_id,price,flight_id\n1,2,3\n").len(), 2);
+    }
+
+    #[test]
+    fn lines_that_no_flight_can_have_are_named_and_passed_over() {
+        let good = "FR1,TPE,NRT,2030-01-01T00:00:00Z,A320,100,TWD,,";
+        let commas = ",".repeat(1 << 20);
+        let long = "x".repeat(LINE_BYTES_MAX + 1);
+        let file = format!("{HEADER}\n{good}\n{commas}\nFR2,\"{long}\n\",1\n{long}\n{good}2\n");
+        let mut mistakes = Mistakes::default();
+        let lines = read(Kind::Csv, file.as_bytes(), NOW, &mut mistakes).unwrap();
+        let named: Vec<(u64, &str)> =
+            mistakes.named.iter().map(|error| (error.line, error.message.as_str())).collect();
+        assert_eq!(lines.len(), 1, "{named:?}");
+        assert_eq!((named[0].0, named[1].0, named[2].0), (3, 4, 6), "{named:?}");
+        assert!(named[0].1.contains("1048577 cells") && named[1].1.contains("is longer"), "{named:?}");
+        assert_eq!(mistakes_of(Kind::Csv, &commas), [(1, String::new())]);
+        let json = format!("[{}1]\n", "1,".repeat(LINE_BYTES_MAX));
+        assert_eq!(mistakes_of(Kind::JsonLines, &json), [(1, String::new())]);
     }
 
     #[test]

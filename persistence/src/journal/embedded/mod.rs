@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use self::disk::{Disk, Folder};
 use self::index::{Index, SegmentEntry, extent_of};
 use self::writer::Writer;
+use super::identity::JournalIdentity;
 use super::standing::{Standing, Verdict, admit, judge, twice_in_a_round};
 use crate::codec::{self, CodecError, RecordHead, RecordKind};
 
@@ -60,6 +61,8 @@ pub struct EmbeddedJournal {
     index: Mutex<Index>,
     /// Held while segments are removed, oldest first.
     trimming: Mutex<()>,
+    /// Which journal it is, if it is in a folder and that says.
+    identity: Option<JournalIdentity>,
 }
 
 impl EmbeddedJournal {
@@ -67,7 +70,10 @@ impl EmbeddedJournal {
     /// dropped. Reads all of it: about a second a gigabyte.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<Self, JournalError> {
         let folder = Folder::open(dir).map_err(|error| cannot_use(dir, error))?;
-        Self::open_on(Arc::new(folder), options)
+        let mut journal = Self::open_on(Arc::new(folder), options)?;
+        let identity = JournalIdentity::of_folder(dir, true);
+        journal.identity = identity.map_err(|error| cannot_use(dir, error))?;
+        Ok(journal)
     }
 
     /// The same for those who only look: fails where there is no journal, instead of making one.
@@ -80,7 +86,15 @@ impl EmbeddedJournal {
                 io::Error::new(io::ErrorKind::NotFound, "there is no journal in it"),
             ));
         }
-        Self::open_on(Arc::new(folder), options)
+        let mut journal = Self::open_on(Arc::new(folder), options)?;
+        let identity = JournalIdentity::of_folder(dir, false);
+        journal.identity = identity.map_err(|error| cannot_use(dir, error))?;
+        Ok(journal)
+    }
+
+    /// Which journal it is; `None` if nobody has written there since journals say so.
+    pub fn identity(&self) -> Option<&JournalIdentity> {
+        self.identity.as_ref()
     }
 
     /// The same on any disk.
@@ -95,6 +109,7 @@ impl EmbeddedJournal {
             writer: Mutex::new(writer),
             index: Mutex::new(index),
             trimming: Mutex::new(()),
+            identity: None,
         })
     }
 

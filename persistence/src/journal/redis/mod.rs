@@ -20,14 +20,15 @@ mod watch;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use ::redis::{ConnectionAddr, IntoConnectionInfo};
+use ::redis::{ConnectionAddr, IntoConnectionInfo, Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
-use self::link::Link;
+use self::link::{Link, or_error};
 use self::standings::Known;
 use self::stream::Keys;
+use super::identity::{JournalIdentity, random_id};
 pub use options::RedisOptions;
 
 /// A journal in a Redis server (6.2 or newer).
@@ -85,6 +86,36 @@ impl RedisJournal {
             unsure: Mutex::default(),
             trimmed: Mutex::default(),
         })
+    }
+
+    /// Which journal it is: an id that the first one to ask writes there. `None` if nobody has, and `make` is false.
+    pub fn identity(&self, make: bool) -> Result<Option<JournalIdentity>, JournalError> {
+        let what = "read which journal Redis has";
+        let key = self.keys.identity();
+        let mut link = self.query_link.lock();
+        if make {
+            let id = random_id().map_err(|error| link::unavailable(what, error))?;
+            let mut write = cmd("SET");
+            write.arg(&key).arg(id).arg("NX");
+            or_error(what, link.attempt(|link| link.ask(what, &write))?)?;
+        }
+        let mut read = cmd("GET");
+        read.arg(&key);
+        match or_error(what, link.attempt(|link| link.ask(what, &read))?)? {
+            Value::BulkString(id) => {
+                let id = String::from_utf8_lossy(&id).into_owned();
+                Ok(Some(JournalIdentity::new(id, &self.place)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes the id down again, if Redis was flushed meanwhile: those who start later have the same journal, then.
+    pub fn keep_identity(&self, id: &str) -> Result<(), JournalError> {
+        let what = "write which journal Redis has";
+        let mut write = cmd("SET");
+        write.arg(self.keys.identity()).arg(id).arg("NX");
+        or_error(what, self.query_link.lock().attempt(|link| link.ask(what, &write))?).map(drop)
     }
 
     /// Why what this server confirms may not survive it, a sentence each; empty if it is set up well. As it was

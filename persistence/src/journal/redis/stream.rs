@@ -50,6 +50,11 @@ impl Keys {
         format!("{}:claims", self.prefix)
     }
 
+    /// The id of the journal, written once.
+    pub(super) fn identity(&self) -> String {
+        format!("{}:identity", self.prefix)
+    }
+
     /// Written only so that there is something to wait for.
     pub(super) fn waited(&self) -> String {
         format!("{}:waited", self.prefix)
