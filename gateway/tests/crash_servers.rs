@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use servers::{MariaDbServer, Proxy, RedisServer};
+use servers::{Proxy, RedisServer, SqlServer};
 use support::check::insist;
 use support::client::{Client, Request};
 use support::load::{Kind, Load, Until};
@@ -30,7 +30,7 @@ const ON_THEIR_WAY: Duration = Duration::from_millis(300);
 struct Stage {
     world: World,
     redis: RedisServer,
-    mariadb: MariaDbServer,
+    mariadb: SqlServer,
 }
 
 /// What is killed.
@@ -58,7 +58,7 @@ const ALL: Victims = Victims { gateway: true, redis: true, mariadb: true };
 
 impl Stage {
     fn new(name: &str) -> Self {
-        let (redis, mariadb) = (RedisServer::start(&[]), MariaDbServer::start(&[]));
+        let (redis, mariadb) = (RedisServer::start(&[]), SqlServer::start(&[]));
         let mut world = World::on_servers(name, &redis.url(), &mariadb.url());
         world.plan = world.plan.clone().with("request_timeout_ms", &REQUEST_TIMEOUT.as_millis().to_string());
         Self { world, redis, mariadb }
@@ -304,7 +304,7 @@ fn nothing_is_acknowledged_while_redis_is_away() {
 
 #[test]
 fn replies_of_redis_that_are_cut_delayed_or_lost_lose_nothing() {
-    let (redis, mariadb) = (RedisServer::start(&[]), MariaDbServer::start(&[]));
+    let (redis, mariadb) = (RedisServer::start(&[]), SqlServer::start(&[]));
     let proxy = Proxy::start(redis.address());
     let journal = format!("redis://{}/0", proxy.address());
     let mut world = World::on_servers("proxy", &journal, &mariadb.url());

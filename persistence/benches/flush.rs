@@ -23,7 +23,7 @@ use farerush_persistence::store::{Store, StoreOptions};
 use farerush_persistence::write_behind::{Hooks, WriteBehind, WriteBehindOptions};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
-use store_support::servers::MariaDbServer;
+use store_support::servers::SqlServer;
 use store_support::{Life, cabin, run_sql};
 
 /// Seats side by side, so that a flight of whole rows can have as many as it is to sell.
@@ -61,7 +61,7 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     let is_sqlite_only = std::env::var_os("FARERUSH_BENCH_SQLITE_ONLY").is_some();
     let server = (!is_sqlite_only)
-        .then(|| MariaDbServer::start(&["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"]));
+        .then(|| SqlServer::start(&["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"]));
     let folder = tempfile::tempdir().expect("a folder");
     for round in 1..=setting("FARERUSH_BENCH_ROUNDS", 3) {
         let sqlite = |name: &str| format!("sqlite:{}/{name}{round}.db", folder.path().display());
@@ -126,7 +126,7 @@ fn processor_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-async fn database(server: &MariaDbServer, name: &str) -> String {
+async fn database(server: &SqlServer, name: &str) -> String {
     run_sql(&server.url(), &format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}")).await;
     format!("{}/{name}", server.url().trim_end_matches("/farerush"))
 }
@@ -190,7 +190,7 @@ async fn write_behind(url: &str, lives: &[Life]) -> Cost {
 }
 
 /// The same rows, sent by the client into empty tables of the same shape.
-async fn client(server: &MariaDbServer, url: &str, lives: &[Life]) -> Cost {
+async fn client(server: &SqlServer, url: &str, lives: &[Life]) -> Cost {
     flush(url, lives).await;
     let mut script = String::new();
     let orders = rows(url, "orders", "TRUE").await;

@@ -5,7 +5,7 @@ mod servers;
 use std::io::Read;
 use std::net::TcpStream;
 
-use servers::{MariaDbServer, RedisServer};
+use servers::{Flavour, RedisServer, SqlServer};
 
 #[test]
 fn a_redis_server_comes_back_with_what_it_had() {
@@ -22,15 +22,18 @@ fn a_redis_server_comes_back_with_what_it_had() {
 }
 
 #[test]
-fn a_mariadb_server_comes_back_after_a_kill() {
-    let mut server = MariaDbServer::start(&["--wait_timeout=2"]);
-    server.kill();
-    assert!(TcpStream::connect(server.address()).is_err());
-    server.restart();
-    let mut greeting = [0; 64];
-    let length = TcpStream::connect(server.address()).unwrap().read(&mut greeting).unwrap();
-    assert!(String::from_utf8_lossy(&greeting[..length]).contains("MariaDB"));
-    let dir = server.dir().to_owned();
-    drop(server);
-    assert!(!dir.exists());
+fn a_sql_server_of_each_flavour_comes_back_after_a_kill() {
+    for (flavour, version) in [(Flavour::MySql, "9."), (Flavour::MariaDb, "MariaDB")] {
+        let mut server = SqlServer::start_one(flavour, &["--wait_timeout=2"]);
+        server.kill();
+        assert!(TcpStream::connect(server.address()).is_err());
+        server.restart();
+        let mut greeting = [0; 64];
+        let length = TcpStream::connect(server.address()).unwrap().read(&mut greeting).unwrap();
+        let greeting = String::from_utf8_lossy(&greeting[..length]);
+        assert!(greeting.contains(version), "{flavour:?}: {greeting}");
+        let dir = server.dir().to_owned();
+        drop(server);
+        assert!(!dir.exists());
+    }
 }

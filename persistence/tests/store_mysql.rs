@@ -10,7 +10,7 @@ use farerush_engine::journal::{Batch, Claim, Journal};
 use farerush_persistence::journal::MemoryJournal;
 use farerush_persistence::store::{Flushed, OrderFilter, Store, StoreError, StoreOptions};
 use farerush_persistence::verify::verify;
-use store_support::servers::{MariaDbServer, Proxy};
+use store_support::servers::{Flavour, Proxy, SqlServer};
 use store_support::{Chance, Life, database, id, life_of, run_sql};
 
 /// Nothing here takes so long unless it hangs.
@@ -135,7 +135,7 @@ impl Flushing {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_closed_for_idleness_are_never_noticed() {
-    let server = MariaDbServer::start(&["--wait_timeout=2"]);
+    let server = SqlServer::start(&["--wait_timeout=2"]);
     let store = migrated(&server.url(), &StoreOptions::default()).await;
     let mut life = Life::new("FR1");
     let mut stored = 0;
@@ -165,7 +165,7 @@ async fn connections_that_the_server_closed_for_idleness_are_never_noticed() {
 async fn a_server_killed_in_the_middle_of_flushes_has_all_or_nothing_of_each() {
     let rounds = std::env::var("FARERUSH_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let mut chance = Chance::new();
-    let mut server = MariaDbServer::start(&[]);
+    let mut server = SqlServer::start(&[]);
     let store = migrated(&server.url(), &impatient()).await;
     let mut interrupted = 0;
     for round in 0..rounds {
@@ -221,7 +221,7 @@ async fn whatever_happens_to_the_connection_each_event_is_stored_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_answers() {
-    let server = MariaDbServer::start(&[]);
+    let server = SqlServer::start(&[]);
     let store = migrated(&server.url(), &impatient()).await;
     let mut flushing = Flushing::new(store.clone(), "FR1", 1, 100);
     flushing.flush(5).await.unwrap();
@@ -268,7 +268,7 @@ async fn calls_dropped_half_way_leave_no_transaction_open_and_no_connection_in_d
 
 #[tokio::test]
 async fn a_primary_that_turned_read_only_is_away_until_it_is_one_again() {
-    let server = MariaDbServer::start(&[]);
+    let server = SqlServer::start(&[]);
     let url = server.url();
     run_sql(&as_root(&url), "CREATE USER plain IDENTIFIED BY 'plain'").await;
     run_sql(&as_root(&url), "GRANT ALL PRIVILEGES ON farerush.* TO plain").await;
@@ -285,8 +285,13 @@ async fn a_primary_that_turned_read_only_is_away_until_it_is_one_again() {
 
 #[tokio::test]
 async fn whoever_cannot_get_in_is_told_why_without_the_password() {
-    let (server, url) = database().await;
-    let port = server.port();
+    // MySQL has TLS from the start, with a certificate that it made itself; MariaDB does not.
+    let without_tls: &[&str] = match Flavour::of_the_run() {
+        Flavour::MySql => &["--tls-version="],
+        Flavour::MariaDb => &[],
+    };
+    let server = SqlServer::start(without_tls);
+    let (url, port) = (server.url(), server.port());
     let gone = store_support::servers::free_port();
     for (url, expected) in [
         (format!("mysql://farerush:s3cret@127.0.0.1:{port}/farerush"), "Access denied"),
@@ -310,6 +315,32 @@ async fn whoever_cannot_get_in_is_told_why_without_the_password() {
     assert!(text.contains("refused") && !text.contains("s3cret"), "{text}");
 }
 
+/// `caching_sha2_password`: the server asks for the whole password (sent over TLS, else sealed with the server's RSA key)
+/// until it has seen it once, and for a proof that it is known from then on.
+#[tokio::test]
+async fn mysqls_own_authentication_works_with_tls_and_without_with_a_password_it_has_seen_and_one_it_has_not()
+{
+    let server = SqlServer::start_one(Flavour::MySql, &[]);
+    run_sql(&server.url(), "CREATE USER sales IDENTIFIED WITH caching_sha2_password BY 's3cret'").await;
+    run_sql(&as_root(&server.url()), "GRANT ALL PRIVILEGES ON farerush.* TO sales").await;
+    let url = server.url().replace("farerush:farerush@", "sales:s3cret@");
+    for mode in ["DISABLED", "REQUIRED", "PREFERRED"] {
+        run_sql(&server.url(), "FLUSH PRIVILEGES").await; // forgets the passwords it has seen
+        for known in [false, true] {
+            let store = Store::open(&format!("{url}?ssl-mode={mode}"), &impatient()).await;
+            let store = store.unwrap_or_else(|error| panic!("{mode}, known: {known}: {error:?}"));
+            store.migrate().await.unwrap();
+            store.ping().await.unwrap();
+            store.close().await;
+        }
+    }
+    let wrong = url.replace("s3cret", "wrong");
+    for mode in ["DISABLED", "REQUIRED"] {
+        let error = Store::open(&format!("{wrong}?ssl-mode={mode}"), &impatient()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Setting { .. }), "{mode}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn tls_is_used_and_a_certificate_of_somebody_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -327,7 +358,7 @@ async fn tls_is_used_and_a_certificate_of_somebody_else_is_refused() {
             -days 2 -out server.pem",
     );
     let at = folder.path().display();
-    let server = MariaDbServer::start(&[
+    let server = SqlServer::start(&[
         &format!("--ssl-cert={at}/server.pem"),
         &format!("--ssl-key={at}/server.key"),
         &format!("--ssl-ca={at}/ca.pem"),
@@ -353,7 +384,7 @@ async fn tls_is_used_and_a_certificate_of_somebody_else_is_refused() {
 
 #[tokio::test]
 async fn a_server_with_no_connection_left_is_away() {
-    let server = MariaDbServer::start(&["--max-connections=10", "--extra-max-connections=1"]);
+    let server = SqlServer::start(&["--max-connections=10"]);
     let store = migrated(&server.url(), &impatient()).await;
     store.close().await;
     let mut held = Vec::new();
@@ -439,7 +470,7 @@ async fn lists_come_from_the_replica_and_everything_else_from_the_primary() {
 
 #[tokio::test]
 async fn a_lax_server_does_not_cut_values_silently() {
-    let server = MariaDbServer::start(&["--sql-mode=", "--innodb-flush-log-at-trx-commit=2"]);
+    let server = SqlServer::start(&["--sql-mode=", "--innodb-flush-log-at-trx-commit=2"]);
     let store = migrated(&server.url(), &StoreOptions::default()).await;
     let (mut odd, good) = (Life::new("ODD"), Life::new("GOOD"));
     let mut batch = odd.all(1);

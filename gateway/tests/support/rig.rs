@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::servers::{MariaDbServer, RedisServer};
+use crate::servers::{SqlServer, RedisServer};
 use crate::support::process::{Gateway, Plan, TOKEN};
 
 /// Longer than anything should take.
@@ -19,14 +19,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A Redis, a MariaDB, and a folder for gateways.
 pub(crate) struct Rig {
     pub(crate) redis: RedisServer,
-    pub(crate) mariadb: MariaDbServer,
+    pub(crate) mariadb: SqlServer,
     pub(crate) folder: TempDir,
 }
 
 impl Rig {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { redis: RedisServer::start(&[]), mariadb: MariaDbServer::start(&[]), folder }
+        Self { redis: RedisServer::start(&[]), mariadb: SqlServer::start(&[]), folder }
     }
 
     /// How the gateway of this name is started.

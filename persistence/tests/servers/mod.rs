@@ -2,16 +2,16 @@
 //! Never leaves one behind: it is killed when its owner is dropped, and by the kernel when the tests' process dies.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-pub(crate) mod mariadb;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod sql;
 
-#[allow(unused_imports, reason = "each test file uses some of them")]
-pub(crate) use mariadb::MariaDbServer;
 #[allow(unused_imports, reason = "each test file uses some of them")]
 pub(crate) use proxy::Proxy;
 #[allow(unused_imports, reason = "each test file uses some of them")]
 pub(crate) use redis::RedisServer;
+#[allow(unused_imports, reason = "each test file uses some of them")]
+pub(crate) use sql::{Flavour, SqlServer};
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Another process may take a free port before the server does.
 const PORT_TRIES: usize = 5;
+/// Where `scripts/servers` puts what it gets, unless `FARERUSH_SERVERS_DIR` says otherwise.
+const SERVERS_DIR: &str = "/var/cache/farerush/servers";
 
 /// Waits until `is_done`; `false` if that took longer than `patience`.
 pub(crate) fn wait_until(patience: Duration, mut is_done: impl FnMut() -> bool) -> bool {
@@ -51,6 +53,21 @@ fn program(name: &str, package: &str) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("{name} is missing: install it with `apt-get install {package}`"))
+}
+
+/// Where `scripts/servers` puts MySQL, Valkey and a newer Redis; panics if they are not there.
+fn tree() -> PathBuf {
+    let tree = std::env::var_os("FARERUSH_SERVERS_DIR").map_or_else(|| SERVERS_DIR.into(), PathBuf::from);
+    assert!(tree.is_dir(), "{} is not there: run scripts/servers once", tree.display());
+    tree
+}
+
+/// How to start a program of that folder: by the loader and with the libraries that it was built for.
+fn loaded(path: &str) -> (PathBuf, Vec<String>) {
+    let tree = tree();
+    let inside = |path: &str| tree.join(path).display().to_string();
+    let arguments = vec!["--library-path".to_owned(), inside("usr/lib/x86_64-linux-gnu"), inside(path)];
+    (tree.join("lib64/ld-linux-x86-64.so.2"), arguments)
 }
 
 /// A process that does not outlive this one.

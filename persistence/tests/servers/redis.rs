@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{PORT_TRIES, Process, START_PATIENCE, free_port, log_end, program, wait_until};
+use super::{PORT_TRIES, Process, START_PATIENCE, free_port, loaded, log_end, program, wait_until};
 
 /// Log every write and sync it before the answer; no snapshots beside it.
 const SETTINGS: [&str; 8] = [
@@ -114,7 +114,9 @@ impl RedisServer {
         }
         // The last one of a name counts.
         arguments.extend(self.options.iter().cloned());
-        let mut process = Process::start(program("redis-server", "redis-server"), &arguments, &self.log());
+        let (program, mut all) = program_of_the_run();
+        all.extend(arguments);
+        let mut process = Process::start(program, &all, &self.log());
         let answers = || {
             self.command(&["PING"])
                 .is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
@@ -133,5 +135,15 @@ impl RedisServer {
 
     fn log(&self) -> PathBuf {
         self.dir.path().join("redis-server.log")
+    }
+}
+
+/// What `FARERUSH_TEST_JOURNAL` says: `redis7` (the system's own, the default), `redis8` or `valkey9`.
+fn program_of_the_run() -> (PathBuf, Vec<String>) {
+    match std::env::var("FARERUSH_TEST_JOURNAL").as_deref() {
+        Err(_) | Ok("" | "redis7") => (program("redis-server", "redis-server"), Vec::new()),
+        Ok("redis8") => loaded("usr/bin/redis-server"),
+        Ok("valkey9") => loaded("usr/bin/valkey-server"),
+        Ok(other) => panic!("FARERUSH_TEST_JOURNAL is {other:?}, none of redis7, redis8 and valkey9"),
     }
 }

@@ -18,7 +18,7 @@ use farerush_engine::flight::{
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use servers::MariaDbServer;
+use servers::SqlServer;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
@@ -74,7 +74,7 @@ pub struct TestStore {
 /// What a store lives in.
 enum Home {
     Folder(#[allow(dead_code, reason = "held")] TempDir),
-    Server(#[allow(dead_code, reason = "held")] Arc<MariaDbServer>),
+    Server(#[allow(dead_code, reason = "held")] Arc<SqlServer>),
 }
 
 /// A connection beside the store's own.
@@ -101,13 +101,13 @@ pub async fn mysql() -> TestStore {
 }
 
 /// An empty database of its own on the server that tests share.
-pub async fn database() -> (Arc<MariaDbServer>, String) {
-    static SHARED: Mutex<Weak<MariaDbServer>> = Mutex::new(Weak::new());
+pub async fn database() -> (Arc<SqlServer>, String) {
+    static SHARED: Mutex<Weak<SqlServer>> = Mutex::new(Weak::new());
     static DATABASES: AtomicU32 = AtomicU32::new(0);
     let server = {
         let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(MariaDbServer::start(&["--max-connections=500"]));
+            let server = Arc::new(SqlServer::start(&["--max-connections=500"]));
             *shared = Arc::downgrade(&server);
             server
         })

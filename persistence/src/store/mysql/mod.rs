@@ -218,9 +218,17 @@ async fn migrate_alone(link: &mut Link, migrator: &Migrator, repeatable: &[i64])
 
 async fn lock_migrations(link: &mut Link) -> Result<(), StoreError> {
     let what = "waiting for another process that migrates";
+    let named = link.fetch(Statement::new("SELECT DATABASE()", Vec::new())).await;
+    let named = named.map_err(|error| classify(what, error))?;
+    let Some(Value::Text(database)) = named.into_iter().next().and_then(|row| row.into_iter().next()) else {
+        return Err(StoreError::Unavailable { what, source: None });
+    };
+    // A lock's name has at most 64 characters and is the whole server's. Hashed here: what a server can hash with
+    // differs between them.
+    let lock = format!("farerush:{:016x}", xxhash_rust::xxh3::xxh3_64(database.as_bytes()));
     for _ in 0..MIGRATION_LOCK_TRIES {
-        let sql = "SELECT CAST(GET_LOCK(CONCAT('farerush:', MD5(DATABASE())), ?) AS SIGNED)";
-        let asked = Statement::new(sql, vec![MIGRATION_LOCK_SECONDS.into()]);
+        let sql = "SELECT CAST(GET_LOCK(?, ?) AS SIGNED)";
+        let asked = Statement::new(sql, vec![lock.clone().into(), MIGRATION_LOCK_SECONDS.into()]);
         let rows = link.fetch(asked).await.map_err(|error| classify(what, error))?;
         if rows.first().and_then(|row| row.first()) == Some(&Value::Int(1)) {
             return Ok(());

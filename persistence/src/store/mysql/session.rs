@@ -37,7 +37,7 @@ pub(super) enum Role {
 
 /// A pool of connections to this place; none is made yet.
 pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPool {
-    let commands = commands(role, options.timeout);
+    let session = Session { role, timeout: options.timeout };
     let ping_limit = PING_LIMIT.min(options.timeout);
     let connect = place
         .connect
@@ -59,43 +59,56 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPo
         .before_acquire(move |connection, _| {
             Box::pin(async move { Ok(within(ping_limit, connection.ping()).await.is_ok()) })
         })
-        .after_connect(move |connection, _| {
-            let commands = commands.clone();
-            Box::pin(async move { prepare(connection, commands).await })
-        })
+        .after_connect(move |connection, _| Box::pin(async move { session.prepare(connection).await }))
         .connect_lazy_with(connect)
 }
 
-fn commands(role: Role, timeout: Duration) -> [String; 2] {
-    let (isolation, idle_seconds) = match role {
-        Role::Writer => ("READ COMMITTED", WRITER_IDLE_SECONDS_MAX),
-        Role::Reader => ("REPEATABLE READ", READER_IDLE_SECONDS_MAX),
-    };
-    // Whole seconds, at least one. Rows that are locked, then tables that somebody is altering.
-    let seconds = (timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0)).max(1);
-    [
-        format!(
-            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
-             SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
-             SESSION wait_timeout = LEAST(@@SESSION.wait_timeout, {idle_seconds})"
-        ),
-        format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
-    ]
+/// What every connection of a role is told first.
+#[derive(Clone, Copy)]
+struct Session {
+    role: Role,
+    timeout: Duration,
 }
 
-async fn prepare(connection: &mut MySqlConnection, commands: [String; 2]) -> Result<(), sqlx::Error> {
-    for command in commands {
-        // Safe: made of constants and a number.
-        connection.execute(AssertSqlSafe(command)).await?;
+impl Session {
+    /// `idle_seconds` is what the server allows an idle connection by itself.
+    fn commands(self, idle_seconds: u64) -> [String; 2] {
+        let (isolation, idle_max) = match self.role {
+            Role::Writer => ("READ COMMITTED", WRITER_IDLE_SECONDS_MAX),
+            Role::Reader => ("REPEATABLE READ", READER_IDLE_SECONDS_MAX),
+        };
+        let idle_seconds = idle_seconds.clamp(1, idle_max);
+        // Whole seconds, at least one. Rows that are locked, then tables that somebody is altering.
+        let seconds = (self.timeout.as_secs() + u64::from(self.timeout.subsec_nanos() > 0)).max(1);
+        [
+            format!(
+                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+                 SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}, \
+                 SESSION wait_timeout = {idle_seconds}"
+            ),
+            format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
+        ]
     }
-    Ok(())
+
+    async fn prepare(self, connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        // Asked for and compared here: what an expression over a variable may be differs between servers.
+        let allowed: i64 = sqlx::query("SELECT CAST(@@SESSION.wait_timeout AS SIGNED)")
+            .fetch_one(&mut *connection)
+            .await?
+            .try_get(0)?;
+        for command in self.commands(u64::try_from(allowed).unwrap_or(READER_IDLE_SECONDS_MAX)) {
+            // Safe: made of constants and numbers.
+            connection.execute(AssertSqlSafe(command)).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Connects once, says what is wrong, and warns of settings that weaken what the store promises.
 pub(super) async fn check(place: &Place, timeout: Duration) -> Result<(), sqlx::Error> {
     let mut connection = within(timeout, place.connect.connect()).await?;
     let looked = async {
-        prepare(&mut connection, commands(Role::Writer, timeout)).await?;
+        Session { role: Role::Writer, timeout }.prepare(&mut connection).await?;
         let sql = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED), CAST(@@log_bin AS SIGNED), \
                    CAST(@@sync_binlog AS SIGNED), CAST(@@read_only AS SIGNED), \
                    CAST(@@SESSION.sql_mode AS CHAR), CAST(@@binlog_format AS CHAR)";
@@ -205,8 +218,22 @@ mod tests {
 
     #[test]
     fn locks_are_waited_for_in_whole_seconds() {
-        let [first, second] = commands(Role::Writer, Duration::from_millis(10));
+        let session = Session { role: Role::Writer, timeout: Duration::from_millis(10) };
+        let [first, second] = session.commands(28_800);
         assert!(first.contains("innodb_lock_wait_timeout = 1,"), "{first}");
         assert!(second.ends_with("READ COMMITTED"));
+    }
+
+    #[test]
+    fn a_connection_is_closed_for_idleness_when_the_server_or_its_role_says_so_whichever_is_sooner() {
+        for (role, allowed, expected) in [
+            (Role::Writer, 28_800, 2),
+            (Role::Writer, 1, 1),
+            (Role::Reader, 28_800, 600),
+            (Role::Reader, 30, 30),
+        ] {
+            let [first, _] = Session { role, timeout: Duration::from_secs(1) }.commands(allowed);
+            assert!(first.ends_with(&format!("wait_timeout = {expected}")), "{first}");
+        }
     }
 }
