@@ -251,16 +251,18 @@ impl World {
     fn some_row_has(&self, size: usize, class: Option<CabinClass>) -> bool {
         self.flight.definition().cabins.iter().any(|cabin| {
             (cabin.first_row..=cabin.last_row).any(|row| {
-                let is_free = |letter: &u8| {
-                    self.flight.map().status(Seat::new(row, *letter).unwrap()) == Some(SeatStatus::Free)
+                let is_free = |letter| {
+                    self.flight.map().status(Seat::new(row, letter).unwrap()) == Some(SeatStatus::Free)
                 };
-                let mut run = 0;
-                let mut longest = 0;
-                for letter in cabin.layout.letters() {
-                    run = if is_free(letter) { run + 1 } else { 0 };
-                    longest = longest.max(run);
-                }
-                class.is_none_or(|class| class == cabin.cabin_class) && longest >= size
+                class.is_none_or(|class| class == cabin.cabin_class)
+                    // A space in the layout is an aisle, and nobody sits side by side across one.
+                    && cabin.layout.as_str().split(' ').any(|group| {
+                        let mut run = 0;
+                        group.bytes().any(|letter| {
+                            run = if is_free(letter) { run + 1 } else { 0 };
+                            run >= size
+                        })
+                    })
             })
         })
     }

@@ -9,7 +9,7 @@ use farerush_persistence::store::{JournalOwner, Store, StoreError};
 
 use crate::app::App;
 use crate::config::{JournalTarget, Settings, StoreTarget};
-use crate::storage::{StartError, in_full};
+use crate::storage::{StartError, in_full, note_journal};
 
 /// How often a living process shows itself in the store.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -46,8 +46,14 @@ impl Owning {
         }
     }
 
-    /// Makes the store this journal's, or fails if it is another's.
-    pub async fn claim(&self, store: &Store) -> Result<(), StartError> {
+    /// Makes the store this journal's, or fails if it is another's. Then this server knows its journal again, whatever
+    /// becomes of what is in it.
+    pub async fn claim(&self, store: &Store, settings: &Settings) -> Result<(), StartError> {
+        self.claim_store(store).await?;
+        note_journal(settings, &self.journal).map_err(StartError::Thread)
+    }
+
+    async fn claim_store(&self, store: &Store) -> Result<(), StartError> {
         let owner = self.claimed(store).await?;
         if owner.journal.id == self.journal.id {
             return Ok(());

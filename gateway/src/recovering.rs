@@ -128,7 +128,7 @@ pub async fn bring_up(
         let store = open_store(settings, true).await?;
         store.migrate().await?;
         if let Some(owning) = owning {
-            owning.claim(&store).await?;
+            owning.claim(&store, settings).await?;
         }
         let flights = recover_all(journal, &store).await?;
         Ok(BroughtUp { store, flights, without_store: None })

@@ -3,12 +3,14 @@
 
 use std::error::Error;
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::journal::{Journal, JournalError};
 use farerush_persistence::files;
+use farerush_persistence::journal::identity;
 use farerush_persistence::journal::{
     EmbeddedJournal, EmbeddedOptions, JournalIdentity, MemoryJournal, RedisJournal, RedisOptions,
 };
@@ -332,12 +334,57 @@ pub async fn open_journal(settings: &Settings, until: Instant) -> Result<OpenedJ
     open(settings, until, true).await
 }
 
+/// Which journal this server last had where it has its journal now.
+///
+/// A Redis that was emptied, or a folder that was, is the same journal to the server that had it: it lost what was in it,
+/// which the start says, and goes on from the store. To a server that never had it, it is another one.
+fn known_id(settings: &Settings) -> Option<String> {
+    let text = std::fs::read_to_string(settings.data_dir.join(KNOWN_JOURNAL)).ok()?;
+    let (place, id) = text.trim().rsplit_once(' ')?;
+    (place == place_of(settings) && identity::is_id(id)).then(|| id.to_owned())
+}
+
+/// Notes which journal this server has, once the store is known to be that journal's.
+pub fn note_journal(settings: &Settings, journal: &JournalIdentity) -> std::io::Result<()> {
+    let path = settings.data_dir.join(KNOWN_JOURNAL);
+    files::close_up(&path)?;
+    if journal.is_memory() || known_id(settings).as_deref() == Some(journal.id.as_str()) {
+        return Ok(());
+    }
+    let mut file = files::open_private(&path)?;
+    file.set_len(0)?;
+    writeln!(file, "{} {}", place_of(settings), journal.id)?;
+    file.sync_all()
+}
+
+/// Where the journal is, without a password.
+fn place_of(settings: &Settings) -> String {
+    match &settings.journal {
+        JournalTarget::File(directory) => format!("file:{}", directory.display()),
+        JournalTarget::Memory => "memory:".to_owned(),
+        JournalTarget::Redis(url) => {
+            let url = url.expose();
+            let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+            format!("{scheme}//{}", rest.rsplit_once('@').map_or(rest, |(_, place)| place))
+        }
+    }
+}
+
+/// Name of the file in the data directory that says which journal this server has.
+const KNOWN_JOURNAL: &str = "journal.known";
+
 /// `make`: whether a journal that does not say which it is gets an id.
 async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJournal, StartError> {
     match &settings.journal {
         // Reads all of it.
         JournalTarget::File(directory) => {
-            let open = || EmbeddedJournal::open(directory, EmbeddedOptions::default());
+            let open = || {
+                if let Some(id) = known_id(settings) {
+                    // It is the same journal, though it has lost what was in it.
+                    let _ = identity::bring_back(directory, &id);
+                }
+                EmbeddedJournal::open(directory, EmbeddedOptions::default())
+            };
             let journal = tokio::task::block_in_place(open)?;
             let identity = journal.identity().cloned();
             Ok(OpenedJournal { journal: Arc::new(journal), identity, redis: None, complaints: Vec::new() })
@@ -354,10 +401,14 @@ async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJ
         JournalTarget::Redis(url) => {
             let options =
                 RedisOptions { wait_replicas: settings.redis_wait_replicas, ..RedisOptions::default() };
+            let known = known_id(settings).filter(|_| make);
             let open = async || {
-                let (url, options) = (url.clone(), options.clone());
+                let (url, options, known) = (url.clone(), options.clone(), known.clone());
                 let opening = tokio::task::spawn_blocking(move || {
                     let journal = RedisJournal::open(url.expose(), options)?;
+                    if let Some(id) = known {
+                        journal.keep_identity(&id)?;
+                    }
                     let identity = journal.identity(make)?;
                     Ok::<_, JournalError>((journal, identity))
                 });

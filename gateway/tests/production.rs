@@ -68,9 +68,12 @@ fn with_redis_flushed_flights_come_up_as_the_store_has_them_and_say_so() {
     gateway.grab("FR1", "k2");
     assert_eq!(gateway.listed().len(), 2);
     gateway.kill();
-    // And while it does not: then nobody knows whether another Redis has what was sold since, unless that is said.
+    // And while it does not: it is the same Redis to whoever had it, and nobody else's.
     rig.redis.command(&["FLUSHALL"]).unwrap();
-    let gateway = start(&plan.adopting(PATIENCE));
+    let stranger = rig.plan("stranger");
+    assert!(stranger.adopting(PATIENCE).settings.iter().any(|(key, _)| key == "journal_adopt"));
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    let gateway = start(&plan);
     assert!(gateway.log_text().contains("the journal knew nothing of the flight"), "{}", gateway.log_text());
     let recovered = &gateway.status_of("FR1")["recovered"];
     assert_eq!((&recovered["from"], &recovered["journal_was_empty"]), (&json!("store"), &json!(true)));

@@ -620,7 +620,6 @@ fn webhooks_begin_where_flights_are_and_say_what_a_lost_journal_has_taken() {
     world.grab("WH1", "lost-2", 1);
     world.stop();
     std::fs::remove_dir_all(world.plan.data_dir.join("journal")).unwrap();
-    world.plan = world.plan.adopting(support::world::START_PATIENCE);
     receiver.set(Mode::Take);
     world.start();
     let next = world.grab("WH1", "next", 1);

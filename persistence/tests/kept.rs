@@ -20,8 +20,9 @@ const SALT: Salt = Salt(7);
 const CUSTOMERS: usize = 100;
 /// Seats that each may have, by default.
 const SEATS: u16 = 9;
-/// Memory may be this many times what is charged: allocators round up, and maps grow by doubling.
-const SLACK: f64 = 1.6;
+/// Memory may be this many times what is charged: allocators round up, maps grow by doubling, and keys stand in indexes, too
+/// (2.4 times was measured, of the longest orders there can be).
+const SLACK: f64 = 3.0;
 /// Most events of one record.
 const EVENTS_PER_RECORD: usize = 1_000;
 
@@ -146,7 +147,7 @@ fn keys(driven: &mut Driven, customer: &CustomerId, number: usize) -> Result<(),
         }
     };
     let passengers =
-        [PassengerName::new(if number % 2 == 0 { "Mei" } else { "An" }).ok()].into_iter().collect();
+        [PassengerName::new(if number.is_multiple_of(2) { "Mei" } else { "An" }).ok()].into_iter().collect();
     let order = driven.flight.order_id(no).order;
     let command = Command::Change { order, seats: None, passengers: Some(passengers) };
     driven.ask(&command, Some(&key(number)))

@@ -33,6 +33,10 @@ fn ended_after_confirmation(life: &Life) -> Vec<(Seq, OrderNo, i64)> {
             Event::CabinsChanged(change) => change.cancelled.clone(),
             _ => Vec::new(),
         };
+        // Money that came for nothing goes back as well.
+        if let Event::PaymentReturned { order, amount, .. } = &recorded.event {
+            found.push((recorded.seq, *order, *amount));
+        }
         let confirmed = ended.iter().filter_map(|no| flight.order(*no));
         let confirmed = confirmed.filter(|order| order.status == OrderStatus::Confirmed);
         found.extend(confirmed.map(|order| (recorded.seq, order.no, order.total)));
@@ -42,7 +46,7 @@ fn ended_after_confirmation(life: &Life) -> Vec<(Seq, OrderNo, i64)> {
 }
 
 #[tokio::test]
-async fn a_refund_stands_for_each_order_that_ended_after_it_was_confirmed() {
+async fn a_refund_stands_for_each_order_that_ended_after_it_was_confirmed_and_each_payment_for_nothing() {
     for test in stores().await {
         let mut life = life_of("FR1", 240);
         let no = life.grab("somebody", 1);

@@ -102,7 +102,7 @@ mod tests {
             anchor.read(began + Duration::from_millis(passed), || system)
         });
         let shown: Vec<i64> = shown.collect();
-        (shown, start + ahead_ms + 60_000)
+        (shown, start + ahead_ms + i64::try_from(steps * step_ms).unwrap())
     }
 
     #[test]

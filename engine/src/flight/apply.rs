@@ -214,12 +214,18 @@ impl Flight {
             self.break_with("a payment is for an order", format!("order {} is not known", no.0));
             return;
         };
-        let returned = &mut order.extras.get_or_insert_default().returned_payments;
+        let returned = order.returned_payments();
         if returned.len() >= RETURNED_PAYMENTS_MAX || returned.contains(payment) {
             self.break_with("a payment goes back once", format!("one of order {} does not", no.0));
             return;
         }
-        returned.push(payment.clone());
+        let (customer, at, before) = (order.customer.clone(), order.updated_at, order.bytes_kept());
+        order.extras.get_or_insert_default().returned_payments.push(payment.clone());
+        if !order.status.is_live() {
+            let after = order.bytes_kept();
+            self.ledger.release(&customer, at, before);
+            self.ledger.charge(&customer, at, after);
+        }
     }
 
     pub(super) fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {

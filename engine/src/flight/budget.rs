@@ -199,7 +199,9 @@ impl Order {
             let names = extras.passengers.iter().flat_map(|names| names.iter()).map(name);
             let client = extras.client_reference.as_ref().map_or(0, |text| text.as_str().len());
             let key = extras.idempotency.as_ref().map_or(0, |(key, _)| key.as_str().len());
-            size_of_val(&**extras) + names.sum::<usize>() + client + key
+            let returned = extras.returned_payments.iter();
+            let returned = returned.map(|payment| size_of_val(payment) + payment.as_str().len());
+            size_of_val(&**extras) + names.sum::<usize>() + client + key + returned.sum::<usize>()
         });
         counted(size_of::<Self>() + self.customer.as_str().len() + 4 * self.seats.len() + extras)
     }

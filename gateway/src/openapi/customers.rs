@@ -70,7 +70,7 @@ fn an_order(status: &str) -> Value {
                    "passenger": {"name": "Lin Mei"}},
                   {"seat": "1B", "cabin_class": "economy", "fare": {"amount": 99_900, "currency": "TWD"},
                    "passenger": null}],
-        "total": {"amount": 199_800, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
+        "total": {"amount": 79_900, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
         "created_at": "2026-12-03T08:00:00.000Z", "updated_at": "2026-12-03T08:00:00.000Z", "seq": 2,
         "durability": "journal"
     })
@@ -262,7 +262,7 @@ fn orders() -> Vec<Operation> {
     let paying = [(
         "payment",
         "What it was paid with",
-        json!({"payment_reference": "pay-1", "amount": 199_800, "currency": "TWD"}),
+        json!({"payment_reference": "pay-1", "amount": 79_900, "currency": "TWD"}),
     )];
     let cancelled = || vec![answer(200, "Order", "The order as it is now.", an_order("cancelled"))];
     let harmless = "Its seats go back on sale. Repeating it is harmless.";

@@ -45,6 +45,9 @@ pub struct Limits {
     pub header_bytes_max: usize,
 }
 
+/// How long a connection that had begun may take to be there, once no further one may begin.
+const LAST_COMERS: Duration = Duration::from_millis(20);
+
 /// Files that a process needs besides its connections: the journal's segments, the store's connections, threads' own.
 const OPEN_FILES_BESIDES: u64 = 256;
 
@@ -149,17 +152,32 @@ where
     let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
     let accepted = serving(service, express, limits, stop.clone());
     accept_until(&listener, &connections, &accepted, &stop).await;
-    // Whoever has connected already is served, too: closing the socket would break off requests that have been sent.
-    if let Ok(listener) = listener.into_std() {
-        while let Ok(permit) = connections.clone().try_acquire_owned()
-            && let Ok((stream, _)) = listener.accept()
-            && stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            accepted(stream, permit);
-        }
+    // Whoever has connected already is served, too: closing the socket would break off requests that have been sent. So
+    // nobody connects any more before it is looked who has.
+    if let Err(error) = turn_away_newcomers(&listener) {
+        tracing::debug!(%error, "who connects in the last moment may be broken off");
     }
+    while let Ok(permit) = connections.clone().try_acquire_owned()
+        && let Ok(Ok((stream, _))) = tokio::time::timeout(LAST_COMERS, listener.accept()).await
+    {
+        accepted(stream, permit);
+    }
+    drop(listener);
     let _all_gone = connections.acquire_many(limits.connections_max).await;
+}
+
+/// From now on the kernel drops whatever would begin a connection to this socket; what has begun is completed. Whoever is
+/// turned away asks again in a second, and finds nobody listening.
+fn turn_away_newcomers(listener: &TcpListener) -> std::io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+    // Of each segment that comes: the byte with the flags (13 in the TCP header), and nothing where it says SYN.
+    let drop_syn = [
+        SockFilter::new(0x30, 0, 0, 13),       // ldb [13]
+        SockFilter::new(0x45, 0, 1, 0x02),     // jset #SYN, next, one further
+        SockFilter::new(0x06, 0, 0, 0),        // ret #0: drop
+        SockFilter::new(0x06, 0, 0, u32::MAX), // ret #-1: keep
+    ];
+    SockRef::from(listener).attach_filter(&drop_syn)
 }
 
 /// The same for a while: takes connections until `until` begins and no more after that, so that whoever listens on the port

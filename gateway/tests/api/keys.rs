@@ -17,7 +17,8 @@ struct Operation {
 }
 
 const PAY: (&str, &str) = ("POST /v1/orders/{o}/pay", "{}");
-const CONFIRM: (&str, &str) = ("POST /v1/orders/{o}/confirm", r#"{"payment_reference":"p"}"#);
+const CONFIRM: (&str, &str) =
+    ("POST /v1/orders/{o}/confirm", r#"{"payment_reference":"p","amount":200,"currency":"TWD"}"#);
 const CANCEL: (&str, &str) = ("POST /v1/orders/{o}/cancel", "");
 const OPEN: (&str, &str) = ("POST /v1/admin/flights/{f}/open", "");
 const PAUSE: (&str, &str) = ("POST /v1/admin/flights/{f}/pause", "");
@@ -195,7 +196,10 @@ async fn every_operation_that_is_repeated_under_its_key_answers_as_before_and_ch
         } else {
             (of_this(MOVE.0), r#"{"seats":["2E","2F"]}"#)
         };
-        send(&server, &other, body, Some("key")).await.is_problem(422, "IDEMPOTENCY_KEY_REUSED");
+        // Whoever confirms with a token is an admin, and a customer's same key is another one.
+        if *name != "confirm" {
+            send(&server, &other, body, Some("key")).await.is_problem(422, "IDEMPOTENCY_KEY_REUSED");
+        }
     }
 }
 

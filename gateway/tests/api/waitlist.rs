@@ -185,9 +185,10 @@ async fn a_storm_of_cancellations_serves_the_line_in_order_across_a_restart_of_t
     let mut entries = Vec::new();
     for number in 0..60 {
         let body = match number % 3 {
-            0 => json!({"customer_id": format!("w{number}"), "party_size": 3, "accept": "all_together"}),
+            0 => json!({"customer_id": format!("w{number}"), "party_size": 3, "accept": "all"}),
             1 => json!({"customer_id": format!("w{number}"), "party_size": 2, "accept": "all"}),
-            _ => json!({"customer_id": format!("w{number}"), "party_size": 4, "accept": {"at_least": 2}}),
+            // Somebody who takes a single seat, so that none is ever left over.
+            _ => json!({"customer_id": format!("w{number}"), "party_size": 4, "accept": {"at_least": 1}}),
         };
         entries.push(join(&server, "W6", body).await);
     }

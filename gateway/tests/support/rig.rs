@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::servers::{SqlServer, RedisServer};
+use crate::servers::{RedisServer, SqlServer};
 use crate::support::process::{Gateway, Plan, TOKEN};
 
 /// Longer than anything should take.

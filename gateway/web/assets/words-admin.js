@@ -163,8 +163,8 @@ waitlist.expired|expired|已逾期|已过期
 refund.cancelled|cancelled|已取消
 refund.seats_lost|seats lost|失去座位
 refund.paid_too_late|paid too late|逾期付款
-refund.paid_already|paid twice|重複付款
-refund.paid_cancelled|paid after cancelling|取消後付款
+refund.paid_already|paid twice|重複付款|重复付款
+refund.paid_cancelled|paid after cancelling|取消後付款|取消后付款
 event.flight_created|Flight created|建立航班|创建航班
 event.sale_switched|Sale switched|切換販售狀態|切换销售状态
 event.policy_changed|Rules changed|變更規則|更改规则

@@ -142,7 +142,7 @@ impl<'a> RestRecord<'a> {
         let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
         let forgotten = forgotten.map(|through| Self::Forgotten { through });
         let zone = snapshot.definition.origin_time_zone.iter().map(|zone| Self::TimeZone(zone.as_str()));
-        payments.chain(requests).chain(waitlist).chain(forgotten).chain(zone).chain(returned)
+        payments.chain(requests).chain(waitlist).chain(returned).chain(forgotten).chain(zone)
     }
 
     fn of_request(request: &'a Request) -> Self {

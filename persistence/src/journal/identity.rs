@@ -64,6 +64,21 @@ impl JournalIdentity {
     }
 }
 
+/// Gives a journal's folder that was emptied, or is gone, the id that it had: does nothing where anything is left of a
+/// journal, or the folder says already which it has.
+pub fn bring_back(folder: &Path, id: &str) -> io::Result<()> {
+    let has_anything = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if has_anything || !is_id(id) {
+        return Ok(());
+    }
+    files::make_folder(folder)?;
+    write_file(&folder.join(FILE_NAME), id)
+}
+
 const MEMORY: &str = "memory:";
 
 /// Whether this is what ids look like.
@@ -86,14 +101,18 @@ pub(super) fn random_id() -> io::Result<String> {
 /// The file has its whole content, on disk, before it has its name: a power cut leaves it or none.
 fn make_file(path: &Path) -> io::Result<String> {
     let id = random_id()?;
+    write_file(path, &id)?;
+    Ok(id)
+}
+
+fn write_file(path: &Path, id: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = files::open_private(&temporary)?;
     file.set_len(0)?;
     writeln!(file, "{id}")?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    files::sync_name(path)?;
-    Ok(id)
+    files::sync_name(path)
 }
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ impl Limits {
     }
 }
 
+/// How long a stop waits for the first word of somebody who has connected just before it: a request that has been sent is
+/// answered, and not broken off.
+const FIRST_WORD: Duration = Duration::from_millis(200);
+
 /// A connection while its requests are plain.
 struct Connection<'c, 's> {
     stream: &'c mut TcpStream,
@@ -95,6 +99,11 @@ struct Connection<'c, 's> {
     id: Vec<u8>,
     timer: Pin<&'c mut Sleep>,
     timer_is_set: bool,
+    /// When the connection was accepted, and whether nothing was heard on it since.
+    accepted: Instant,
+    is_new: bool,
+    /// Whether the client was told that no further request is answered here.
+    is_told: bool,
     /// When it was begun to serve the request that is being served.
     began: Instant,
     /// When the request came that is being served: its time counts from then.
@@ -155,6 +164,9 @@ where
         out: Vec::with_capacity(1024),
         sent: 0,
         id: Vec::with_capacity(24),
+        accepted: Instant::now(),
+        is_new: true,
+        is_told: false,
         began: Instant::now(),
         came: Instant::now(),
         arrivals: Arrivals::default(),
@@ -205,7 +217,7 @@ impl Connection<'_, '_> {
             }
             (is_first, whole_by) = (false, None);
             self.come = 0;
-            if poll_fn(|context| self.poll_send(context)).await.is_err() || self.is_last() {
+            if poll_fn(|context| self.poll_send(context)).await.is_err() || self.is_told {
                 return Left::Ended;
             }
         }
@@ -288,9 +300,7 @@ impl Connection<'_, '_> {
     /// The last headers and the body.
     fn end(&mut self, body: &[u8]) {
         answer::header(&mut self.out, "x-request-id", &self.id);
-        if self.is_last() {
-            answer::header(&mut self.out, "connection", b"close");
-        }
+        self.tell_if_last();
         answer::end(&mut self.out, body);
     }
 
@@ -315,16 +325,18 @@ impl Connection<'_, '_> {
         let bytes = if whole.is_empty() { &first[..] } else { &whole[..] };
         answer::begin(&mut self.out, head.status, bytes.len());
         answer::headers(&mut self.out, &head.headers);
-        if self.is_last() {
-            answer::header(&mut self.out, "connection", b"close");
-        }
+        self.tell_if_last();
         answer::end(&mut self.out, bytes);
         Ok(())
     }
 
-    /// Whether the answer that is being written is this connection's last.
-    fn is_last(&self) -> bool {
-        self.stop.is_announced() || self.stop.has_begun()
+    /// Says in the answer that is being written that it is this connection's last, if it is. That is decided once: a stop
+    /// that is announced a moment later must not close what its client was told stays open.
+    fn tell_if_last(&mut self) {
+        self.is_told = self.stop.is_announced() || self.stop.has_begun();
+        if self.is_told {
+            answer::header(&mut self.out, "connection", b"close");
+        }
     }
 
     fn other(&mut self) -> Left {
@@ -338,6 +350,7 @@ impl Connection<'_, '_> {
         match Pin::new(&mut *self.stream).poll_read(context, &mut room) {
             Poll::Ready(Ok(())) if !room.filled().is_empty() => {
                 self.come += room.filled().len();
+                self.is_new = false;
                 return Poll::Ready(Heard::Bytes);
             }
             Poll::Ready(_) => return Poll::Ready(Heard::Gone),
@@ -349,7 +362,12 @@ impl Connection<'_, '_> {
             let _ = self.stopped.as_mut().poll(context);
         }
         if self.stop.has_begun() && self.come == 0 {
-            return Poll::Ready(Heard::Stop);
+            // The first request of somebody who has only just connected is on its way.
+            let first_word = self.accepted + FIRST_WORD;
+            if !self.is_new || Instant::now() >= first_word {
+                return Poll::Ready(Heard::Stop);
+            }
+            self.wait_until(first_word);
         }
         self.poll_too_late(context).map(|()| Heard::Silence)
     }
