@@ -179,9 +179,26 @@ impl Gateway {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Sends a signal.
+    /// Sends a signal. A process that is told to stop has stopped, every thread of it, when this returns.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the signal is sent");
+        if signal == Signal::STOP {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !self.has_stopped() {
+                assert!(Instant::now() < deadline, "it does not stop");
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Whether all its threads stand still.
+    fn has_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it has threads");
+        tasks.flatten().all(|task| {
+            // The state stands behind the name, which is in brackets.
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// SIGKILL, and waits until nothing is left of it.
