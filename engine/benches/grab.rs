@@ -11,7 +11,8 @@ use divan::{Bencher, black_box};
 use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits};
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
+    FlightId, FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq,
+    Timestamp, Together, Wanted,
 };
 use farerush_engine::journal::{Durability, Journal, WriterOptions};
 use farerush_persistence::journal::memory::MemoryJournal;
@@ -46,14 +47,14 @@ fn definition(id: &str, rows: u16) -> FlightDefinition {
             layout: Layout::new("ABC DEFG HJK").unwrap(),
             fare: Fare { amount: 100, currency: Currency::new("TWD").unwrap() },
         }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     }
 }
 
 fn flight(rows: u16) -> Flight {
     let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition("BENCH", rows)), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None, head: None }).unwrap()
 }
 
 fn grab(customer: u64, quantity: u16, with_key: bool) -> Command {
@@ -76,7 +77,13 @@ fn decide_and_apply(bencher: Bencher<'_, '_>, (rows, quantity): (u16, u16)) {
         |mut flight| {
             for command in &commands {
                 if let Ok(Decision::Record(event)) = flight.decide(command, NOW) {
-                    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
+                    flight.apply(&Recorded {
+                        seq: flight.seq().next(),
+                        at: NOW,
+                        event,
+                        cause: None,
+                        head: None,
+                    });
                 }
             }
             black_box(flight)
@@ -90,7 +97,7 @@ fn decide_sold_out(bencher: Bencher<'_, '_>) {
     let mut full = flight(1);
     for customer in 0..10 {
         if let Ok(Decision::Record(event)) = full.decide(&grab(customer, 1, false), NOW) {
-            full.apply(&Recorded { seq: full.seq().next(), at: NOW, event, cause: None });
+            full.apply(&Recorded { seq: full.seq().next(), at: NOW, event, cause: None, head: None });
         }
     }
     let command = grab(99, 1, false);
@@ -106,6 +113,7 @@ fn engine(runtime: &tokio::runtime::Runtime, journal: Arc<MemoryJournal>) -> Arc
         limits: Limits::default(),
         writer: WriterOptions::default(),
         arbiters: 1,
+        secrets: Arc::new(IdSecrets::new(IdSecret::new([7; 32]), [])),
         runtime: runtime.handle().clone(),
     })
     .unwrap()

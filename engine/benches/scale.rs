@@ -12,7 +12,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
+    FlightId, FlightIds, Grab, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
 use foldhash::quality::RandomState;
 
@@ -54,11 +54,11 @@ fn flight(number: usize, seats: usize) -> Flight {
             layout: Layout::new("ABC DEF").unwrap(),
             fare: Fare { amount: 100, currency: Currency::new("TWD").unwrap() },
         }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     };
     let policy = SalePolicy { opens_at: Some(Timestamp::from_millis(0)), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None, head: None }).unwrap()
 }
 
 fn grab(customer: usize) -> Command {
@@ -74,7 +74,7 @@ fn grab(customer: usize) -> Command {
 
 fn sell(flight: &mut Flight, command: &Command) {
     let Ok(Decision::Record(event)) = flight.decide(command, NOW) else { panic!("refused") };
-    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
+    flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None, head: None });
 }
 
 /// Which flight the `number`th grab goes to, in an order that no prefetcher foresees.

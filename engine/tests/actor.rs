@@ -8,9 +8,9 @@ use farerush_engine::actor::{
     Answer, CreateError, Engine, EngineParts, FlightHandle, Limits, Located, OutcomeUnknown, RecoveredFlight,
 };
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Epoch, Fare, Flight, FlightDefinition, FlightId, Grab,
-    IdempotencyKey, Layout, Order, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt, Seq, Timestamp,
-    Together, Wanted,
+    Cabin, CabinClass, Command, Currency, CustomerId, Epoch, Fare, Flight, FlightDefinition, FlightId,
+    FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Order, OrderStatus, PolicyChange, Refusal,
+    SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
 use farerush_engine::journal::{Claim, Condition, Durability, Journal, WriterOptions};
 use farerush_persistence::journal::faulty::{Fault, FaultyJournal};
@@ -40,7 +40,7 @@ fn definition(id: &str) -> FlightDefinition {
             layout: Layout::new("ABC DEF").unwrap(),
             fare: Fare { amount: 100, currency: Currency::new("TWD").unwrap() },
         }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     }
 }
 
@@ -72,6 +72,7 @@ fn world(limits: Limits, durability: Durability) -> World {
         limits,
         writer: WriterOptions::default(),
         arbiters: 2,
+        secrets: Arc::new(IdSecrets::new(IdSecret::new([7; 32]), [])),
         runtime: tokio::runtime::Handle::current(),
     })
     .unwrap();
@@ -278,7 +279,11 @@ async fn a_restart_in_the_middle_of_a_rush_loses_nothing_that_was_acknowledged()
     }
     restarts.await.unwrap();
     for placed in acknowledged {
-        let order_id = farerush_engine::flight::OrderId::of(flight.flight_id(), Salt(7), placed.no);
+        let order_id = farerush_engine::flight::OrderId::of(
+            flight.flight_id(),
+            &flight.view().definition.ids,
+            placed.no,
+        );
         let found = flight.look_up(order_id.order).unwrap().await.unwrap();
         assert_eq!(found, Answer::Order { order: placed, replayed: false });
     }

@@ -1,13 +1,17 @@
 //! A sale ends when its flight leaves, or as long before as its rules say: for grabs, the waitlist, late payments and
 //! whoever would open it again. Every moment is an argument, so nothing here waits.
 
+mod unlocked;
+
 use farerush_engine::flight::decide::{check_departure, check_policy};
 use farerush_engine::flight::sale::CLOSES_BEFORE_MINUTES_MAX;
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, Layout, OrderNo, OrderStatus, Payment, PolicyChange, Recorded,
-    Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistWish, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, Layout, OrderNo, OrderStatus, Payment, PolicyChange,
+    Recorded, Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistWish,
+    Wanted,
 };
+use unlocked::unlocked;
 
 const MINUTE_MS: i64 = 60_000;
 const DEPARTS_MIN: i64 = 100_000;
@@ -29,17 +33,17 @@ fn flight(policy: SalePolicy) -> Flight {
         origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 1, layout, fare }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    let first = Recorded { seq: Seq(1), at: at(DEPARTS_MIN - 60), event, cause: None };
-    let mut flight = Flight::create(&first).unwrap();
+    let first = Recorded { seq: Seq(1), at: at(DEPARTS_MIN - 60), event, cause: None, head: None };
+    let mut flight = unlocked(Flight::create(&first));
     decided(&mut flight, &Command::OpenSale, at(DEPARTS_MIN - 60)).unwrap();
     flight
 }
 
 fn happen(flight: &mut Flight, event: Event, now: Timestamp) {
-    flight.apply(&Recorded { seq: flight.seq().next(), at: now, event, cause: None });
+    flight.apply(&Recorded { seq: flight.seq().next(), at: now, event, cause: None, head: None });
     assert_eq!(flight.broken(), None);
     flight.check().unwrap();
 }

@@ -1,14 +1,17 @@
 //! An order's life at its edges: payment before, at and after the deadline, revival, and keys of requests. Every moment
 //! is an argument, so nothing here waits.
 
+mod unlocked;
+
 use farerush_engine::flight::payment::RETURNED_PAYMENTS_MAX;
 use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_creation};
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef, OrderStatus,
-    PassengerName, Passengers, Payment, PolicyChange, Recorded, Reference, Refusal, ReturnedBecause,
-    SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef,
+    OrderStatus, PassengerName, Passengers, Payment, PolicyChange, Recorded, Reference, Refusal,
+    ReturnedBecause, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
 };
+use unlocked::unlocked;
 
 const START: i64 = 1_800_000_000_000;
 const HOLD_MS: i64 = 60_000;
@@ -30,7 +33,7 @@ fn definition() -> FlightDefinition {
         origin_time_zone: None,
         aircraft: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 4, layout, fare }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     }
 }
 
@@ -47,13 +50,18 @@ struct Driven {
 impl Driven {
     fn new() -> Self {
         let event = Event::FlightCreated { definition: Box::new(definition()), policy: policy() };
-        let first = Recorded { seq: Seq(1), at: at(0), event, cause: None };
-        Self { flight: Flight::create(&first).unwrap(), history: vec![first] }
+        let first = Recorded { seq: Seq(1), at: at(0), event, cause: None, head: None };
+        Self { flight: unlocked(Flight::create(&first)), history: vec![first] }
     }
 
     fn record(&mut self, now: Timestamp, event: Event, cause: Option<Box<Cause>>) {
-        let recorded =
-            Recorded { seq: self.flight.seq().next(), at: now.max(self.flight.last_at()), event, cause };
+        let recorded = Recorded {
+            seq: self.flight.seq().next(),
+            at: now.max(self.flight.last_at()),
+            event,
+            cause,
+            head: None,
+        };
         self.flight.apply(&recorded);
         self.flight.check().unwrap();
         self.history.push(recorded);
@@ -512,7 +520,7 @@ fn fingerprints_tell_requests_apart() {
         }
     }
     let created = fingerprint_of_creation(&definition(), &policy(), false);
-    let salted = FlightDefinition { salt: Salt(8), ..definition() };
+    let salted = FlightDefinition { ids: FlightIds::new(Salt(8)), ..definition() };
     assert_eq!(created, fingerprint_of_creation(&salted, &policy(), false), "nobody asks for a salt");
     assert_ne!(created, fingerprint_of_creation(&definition(), &policy(), true));
     assert_ne!(created, fingerprint_of_creation(&definition(), &SalePolicy::default(), false));

@@ -4,6 +4,7 @@
 //! `FARERUSH_TEST_CASES` sets how many sequences (10,000), `FARERUSH_TEST_SEED` (64 hexadecimal digits) replays a run.
 
 mod seed;
+mod unlocked;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,12 +12,13 @@ use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus, Payment,
-    PolicyChange, Recorded, Reference, Refusal, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
-    Together, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, OrderNo, OrderRef, OrderStatus,
+    Payment, PolicyChange, Recorded, Reference, Refusal, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq,
+    Timestamp, Together, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use unlocked::unlocked;
 
 /// Whose keys are nobody's who orders.
 const ADMINS: u8 = u8::MAX;
@@ -129,12 +131,12 @@ fn created(hold_seconds: u32) -> Recorded {
             cabin(CabinClass::Economy, 2, 4, "ABC DEF", 100),
             cabin(CabinClass::Economy, 6, 7, "AB DE", 150),
         ],
-        salt: Salt(99),
+        ids: FlightIds::new(Salt(99)),
     };
     let policy =
         SalePolicy { opens_at: Some(Timestamp::from_millis(0)), hold_seconds, ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event, cause: None }
+    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event, cause: None, head: None }
 }
 
 /// What a simple mind would write down: who has which seat, seat by seat.
@@ -168,7 +170,7 @@ type Outcome = Result<(), TestCaseError>;
 impl World {
     fn new(hold_seconds: u32) -> Self {
         let first = created(hold_seconds);
-        let flight = Flight::create(&first).unwrap();
+        let flight = unlocked(Flight::create(&first));
         Self { flight, history: vec![first], oracle: Oracle::default(), now: Timestamp::from_millis(1_000) }
     }
 
@@ -186,7 +188,7 @@ impl World {
             let owner = self.owner(command).unwrap();
             self.oracle.requests.insert((owner, key), (format!("{command:?}"), self.now, event.order()));
         }
-        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause };
+        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause, head: None };
         self.flight.apply(&recorded);
         self.history.push(recorded);
         let oldest = self.now.plus_millis(-24 * 3600 * 1000);

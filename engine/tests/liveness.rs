@@ -4,17 +4,19 @@
 //! `FARERUSH_TEST_CASES` sets how many histories (2,000), `FARERUSH_TEST_SEED` (64 hexadecimal digits) replays a run.
 
 mod seed;
+mod unlocked;
 
 use farerush_engine::flight::budget::{THINGS_PER_CUSTOMER, THINGS_PER_SEAT};
 use farerush_engine::flight::waitlist::WAITING_MAX;
 use farerush_engine::flight::{
     Accept, AdminName, Budget, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision,
-    Event, Fare, Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, OrderRef,
-    PassengerName, Payment, PolicyChange, QuotaOf, Recorded, Reference, Refusal, SalePolicy, Salt, Seq,
-    Timestamp, Together, WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
+    Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, OrderNo,
+    OrderRef, PassengerName, Payment, PolicyChange, QuotaOf, Recorded, Reference, Refusal, SalePolicy, Salt,
+    Seq, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use unlocked::unlocked;
 
 const START: i64 = 1_800_000_000_000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -46,18 +48,18 @@ impl Driven {
                 layout,
                 fare,
             }],
-            salt: Salt(7),
+            ids: FlightIds::new(Salt(7)),
         };
         let now = Timestamp::from_millis(START);
         let policy = SalePolicy { opens_at: Some(now), ..policy };
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let first = Recorded { seq: Seq(1), at: now, event, cause: None };
-        Self { flight: Flight::create(&first).unwrap(), history: vec![first], now }
+        let first = Recorded { seq: Seq(1), at: now, event, cause: None, head: None };
+        Self { flight: unlocked(Flight::create(&first)), history: vec![first], now }
     }
 
     fn record(&mut self, event: Event, cause: Option<Box<Cause>>) {
         let at = self.now.max(self.flight.last_at());
-        let recorded = Recorded { seq: self.flight.seq().next(), at, event, cause };
+        let recorded = Recorded { seq: self.flight.seq().next(), at, event, cause, head: None };
         self.flight.apply(&recorded);
         self.flight.check_now().unwrap();
         self.history.push(recorded);
@@ -116,7 +118,7 @@ impl Driven {
 
     fn last_entry(&self) -> WaitlistRef {
         let definition = self.flight.definition();
-        WaitlistId::of(&definition.flight_id, definition.salt, WaitlistNo(self.flight.seq().0)).entry
+        WaitlistId::of(&definition.flight_id, &definition.ids, WaitlistNo(self.flight.seq().0)).entry
     }
 
     /// Grabs a seat and gives it up.
@@ -415,7 +417,7 @@ impl Driven {
         let numbers: Vec<WaitlistNo> = self.flight.waitlist().map(|entry| entry.no).collect();
         let no = numbers.iter().rev().nth(ago).copied().unwrap_or(WaitlistNo(1));
         let definition = self.flight.definition();
-        WaitlistId::of(&definition.flight_id, definition.salt, no).entry
+        WaitlistId::of(&definition.flight_id, &definition.ids, no).entry
     }
 
     fn take(&mut self, step: &Step) {

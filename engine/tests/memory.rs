@@ -8,7 +8,7 @@ use std::sync::Arc;
 use farerush_engine::actor::FlightView;
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, Grab, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
+    FlightId, FlightIds, Grab, Layout, Recorded, SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
 
 /// What the product runs with.
@@ -46,11 +46,11 @@ fn flight(number: usize) -> Flight {
             cabin(CabinClass::Business, [1, 5], "AC DF", 900_000),
             cabin(CabinClass::Economy, [10, 39], "ABC DEF", 99_900),
         ],
-        salt: Salt(number as u64),
+        ids: FlightIds::new(Salt(number as u64)),
     };
     let policy = SalePolicy { opens_at: Some(NOW), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None }).unwrap()
+    Flight::create(&Recorded { seq: Seq(1), at: NOW, event, cause: None, head: None }).unwrap()
 }
 
 /// Sells every seat, two an order; the number of orders.
@@ -67,7 +67,7 @@ fn sell_out(flight: &mut Flight, customers: &mut usize) -> usize {
             idempotency_key: None,
         });
         let Ok(Decision::Record(event)) = flight.decide(&command, NOW) else { panic!("refused") };
-        flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None });
+        flight.apply(&Recorded { seq: flight.seq().next(), at: NOW, event, cause: None, head: None });
         orders += 1;
     }
     orders

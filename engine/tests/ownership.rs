@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, Located, OutcomeUnknown, RestartError};
 use farerush_engine::flight::{
-    Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt, Timestamp,
+    Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Timestamp,
 };
 use farerush_engine::journal::{Batch, Claim, Condition, Durability, Journal};
 use farerush_persistence::journal::faulty::Fault;
@@ -75,7 +75,7 @@ async fn restarts_that_overlap_under_load_lose_no_acknowledged_order() {
                     continue;
                 };
                 if let Ok(Answer::Order { order, .. }) = pending.await {
-                    let id = OrderId::of(flight.flight_id(), Salt(7), order.no);
+                    let id = OrderId::of(flight.flight_id(), &flight.view().definition.ids, order.no);
                     placed.push((key, order));
                     // Given back, so that it never sells out.
                     let _ = flight.submit(Command::Cancel { order: id.order }).map(drop);
@@ -93,7 +93,7 @@ async fn restarts_that_overlap_under_load_lose_no_acknowledged_order() {
     let placed = customers.join_all().await.concat();
     assert!(!placed.is_empty());
     for (key, placed) in placed {
-        let id = OrderId::of(flight.flight_id(), Salt(7), placed.no);
+        let id = OrderId::of(flight.flight_id(), &flight.view().definition.ids, placed.no);
         let found = flight.look_up(id.order).unwrap().await.unwrap();
         let Answer::Order { order, .. } = found else { panic!("{placed:?} is {found:?}") };
         assert_eq!((&order.customer, &order.seats), (&placed.customer, &placed.seats), "somebody else's");
@@ -140,7 +140,7 @@ async fn a_restart_waits_for_what_is_being_appended() {
     rig.journal.release();
     let Ok(Answer::Order { order, .. }) = pending.await else { panic!("it had been handed over") };
     restart.await.unwrap().unwrap();
-    let id = OrderId::of(flight.flight_id(), Salt(7), order.no);
+    let id = OrderId::of(flight.flight_id(), &flight.view().definition.ids, order.no);
     let found = flight.look_up(id.order).unwrap().await.unwrap();
     assert_eq!(found, Answer::Order { order, replayed: false });
     rig.engine.stop();
@@ -286,13 +286,13 @@ async fn a_flight_from_a_server_whose_clock_is_ahead_sells_on() {
     let rig = Rig::new(Durability::Journal);
     let ahead = rig.engine.clock().now().plus_millis(3_600_000);
     let events = first_events("FR1", SalePolicy { hold_seconds: 60, ..SalePolicy::default() }, ahead);
-    let batch = Batch { flight_id: flight_id("FR1"), salt: Salt(7), epoch: Epoch(1), events };
+    let batch = Batch { flight_id: flight_id("FR1"), epoch: Epoch(1), events };
     rig.journal.append(&[batch]).unwrap();
     rig.engine.restart(&flight_id("FR1")).await.unwrap();
     let Located::Here(flight) = rig.engine.find(&flight_id("FR1")) else { panic!("it is not here") };
     let placed = order(&flight, grab("a", 1)).await;
     assert_eq!((placed.created_at, placed.hold_expires_at), (ahead, Some(ahead.plus_millis(60_000))));
-    let id = OrderId::of(flight.flight_id(), Salt(7), placed.no);
+    let id = OrderId::of(flight.flight_id(), &flight.view().definition.ids, placed.no);
     assert_eq!(order(&flight, Command::Cancel { order: id.order }).await.status, OrderStatus::Cancelled);
     rig.engine.stop();
 }

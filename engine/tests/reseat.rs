@@ -4,6 +4,7 @@
 //! `FARERUSH_TEST_CASES` sets how many random flights (2,000), `FARERUSH_TEST_SEED` (64 hexadecimal digits) replays a run.
 
 mod seed;
+mod unlocked;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +12,12 @@ use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, Layout, Order, OrderNo, OrderStatus, Payment, Recorded, Reference,
-    Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, Layout, Order, OrderNo, OrderStatus, Payment, Recorded,
+    Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use unlocked::unlocked;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
@@ -45,7 +47,7 @@ impl World {
             origin_time_zone: None,
             aircraft: Some("A320".into()),
             cabins,
-            salt: Salt(99),
+            ids: FlightIds::new(Salt(99)),
         };
         let opens_at = Some(Timestamp::from_millis(0));
         let limits = (10_000, 10_000);
@@ -57,8 +59,8 @@ impl World {
             ..SalePolicy::default()
         };
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let first = Recorded { seq: Seq(1), at: NOW, event, cause: None };
-        Self { flight: Flight::create(&first).unwrap(), history: vec![first] }
+        let first = Recorded { seq: Seq(1), at: NOW, event, cause: None, head: None };
+        Self { flight: unlocked(Flight::create(&first)), history: vec![first] }
     }
 
     /// The payment of what an order costs.
@@ -72,7 +74,7 @@ impl World {
         let decision = self.flight.decide(command, NOW)?;
         if let Decision::Record(event) = &decision {
             let seq = self.flight.seq().next();
-            let recorded = Recorded { seq, at: NOW, event: event.clone(), cause: None };
+            let recorded = Recorded { seq, at: NOW, event: event.clone(), cause: None, head: None };
             self.flight.apply(&recorded);
             self.flight.check().unwrap();
             self.history.push(recorded);

@@ -4,6 +4,7 @@
 //! `FARERUSH_TEST_CASES` sets how many sequences (3,000), `FARERUSH_TEST_SEED` (64 hexadecimal digits) replays a run.
 
 mod seed;
+mod unlocked;
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,13 @@ use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, Layout, OrderNo, Payment, PolicyChange, Recorded, Reference,
+    FlightDefinition, FlightId, FlightIds, Grab, Layout, OrderNo, Payment, PolicyChange, Recorded, Reference,
     SalePolicy, SaleState, Salt, Seat, Seats, Seq, Timestamp, Together, WaitlistId, WaitlistNo,
     WaitlistStatus, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use unlocked::unlocked;
 
 /// Something that happens; orders and entries are named by how many ago they came.
 #[derive(Debug, Clone)]
@@ -93,12 +95,12 @@ fn created(hold_seconds: u32) -> Recorded {
             cabin(CabinClass::Economy, 2, 3, "ABC DEF", 100),
             cabin(CabinClass::Economy, 5, 6, "AB DE", 150),
         ],
-        salt: Salt(99),
+        ids: FlightIds::new(Salt(99)),
     };
     let opens_at = Some(Timestamp::from_millis(0));
     let policy = SalePolicy { opens_at, hold_seconds, ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event, cause: None }
+    Recorded { seq: Seq(1), at: Timestamp::from_millis(1_000), event, cause: None, head: None }
 }
 
 type Outcome = Result<(), TestCaseError>;
@@ -124,7 +126,7 @@ struct World {
 impl World {
     fn new(hold_seconds: u32) -> Self {
         let first = created(hold_seconds);
-        let flight = Flight::create(&first).unwrap();
+        let flight = unlocked(Flight::create(&first));
         Self {
             flight,
             history: vec![first],
@@ -141,7 +143,8 @@ impl World {
     }
 
     fn record(&mut self, event: Event) -> Outcome {
-        let recorded = Recorded { seq: self.flight.seq().next(), at: self.now, event, cause: None };
+        let recorded =
+            Recorded { seq: self.flight.seq().next(), at: self.now, event, cause: None, head: None };
         match &recorded.event {
             Event::OrderPlaced(_) => self.placed.push(OrderNo(recorded.seq.0)),
             Event::WaitlistServed { entry, .. } => {
@@ -302,7 +305,7 @@ impl World {
             Step::Leave { ago } => {
                 let no = WaitlistNo(self.joined.iter().rev().nth(*ago).copied().unwrap_or(1));
                 let definition = self.flight.definition();
-                let id = WaitlistId::of(&definition.flight_id, definition.salt, no);
+                let id = WaitlistId::of(&definition.flight_id, &definition.ids, no);
                 Command::LeaveWaitlist { entry: id.entry }
             }
             Step::Block(seats) => Command::Block(distinct(seats)),

@@ -144,7 +144,7 @@ pub(crate) fn flight(body: &[u8]) {
     };
     let flight_id = new.definition.flight_id.clone();
     let event = Event::FlightCreated { definition: Box::new(new.definition), policy: new.policy };
-    let created = Recorded { seq: Seq(1), at: Timestamp::from_millis(0), event, cause: None };
+    let created = Recorded { seq: Seq(1), at: Timestamp::from_millis(0), event, cause: None, head: None };
     let flight = Flight::create(&created).expect("a flight that is taken can be created");
     let view = FlightView::of(&flight);
     let mut json = Json::default();
@@ -154,8 +154,7 @@ pub(crate) fn flight(body: &[u8]) {
     json.close_list();
     let _: serde_json::Value = serde_json::from_slice(&json.into_bytes()).expect("a flight is shown as JSON");
     let events = vec![created];
-    let batch =
-        Batch { flight_id: flight_id.clone(), salt: Salt(1), epoch: Epoch(1), events: events.clone() };
+    let batch = Batch { flight_id: flight_id.clone(), epoch: Epoch(1), events: events.clone() };
     let mut bytes = Vec::new();
     encode_events_into(&mut bytes, &batch).expect("a flight that is taken can be written");
     let record = decode(&bytes).expect("what was written can be read");

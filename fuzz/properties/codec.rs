@@ -1,7 +1,7 @@
 //! What holds of any bytes that are read as a record: nothing panics, and what can be read can be written again, to
 //! bytes that are read as the same. Never touches a file.
 
-use farerush_engine::flight::{Flight, Salt};
+use farerush_engine::flight::Flight;
 use farerush_engine::journal::Batch;
 use farerush_persistence::codec::{
     Record, decode, encode_events_into, encode_fence_into, encode_snapshot_into, peek,
@@ -54,7 +54,7 @@ fn write(record: &Record) -> Vec<u8> {
     match record {
         Record::Events { flight_id, epoch, events } => {
             let (flight_id, events) = (flight_id.clone(), events.clone());
-            encode_events_into(&mut out, &Batch { flight_id, salt: Salt(0), epoch: *epoch, events })
+            encode_events_into(&mut out, &Batch { flight_id, epoch: *epoch, events })
         }
         Record::Fence { flight_id, epoch, last } => encode_fence_into(&mut out, flight_id, *epoch, *last),
         Record::Snapshot { epoch, snapshot } => encode_snapshot_into(&mut out, *epoch, snapshot),

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use farerush_engine::flight::{
-    CustomerId, Epoch, Event, FlightId, OrderPlaced, Recorded, Salt, Seat, Seq, Timestamp,
+    CustomerId, Epoch, Event, FlightId, OrderPlaced, Recorded, Seat, Seq, Timestamp,
 };
 use farerush_engine::journal::{Batch, Claim, Journal};
 use farerush_persistence::journal::embedded::disk::{Disk, File};
@@ -103,7 +103,7 @@ fn written() -> &'static Written {
             let (flight_id, so_far) = &mut events[usize::try_from(round).unwrap() % FLIGHTS];
             let new: Vec<_> = (0..1 + round % 4).map(|no| event(so_far.len() as u64 + 1 + no)).collect();
             so_far.extend(new.clone());
-            let batch = Batch { flight_id: flight_id.clone(), salt: Salt(1), epoch: Epoch(1), events: new };
+            let batch = Batch { flight_id: flight_id.clone(), epoch: Epoch(1), events: new };
             let _ = journal.append(&[batch]).expect("memory takes it");
         }
         drop(journal);
@@ -128,6 +128,7 @@ fn event(seq: u64) -> Recorded {
         at: Timestamp::from_millis(0),
         event: Event::OrderPlaced(Box::new(order)),
         cause: None,
+        head: None,
     }
 }
 

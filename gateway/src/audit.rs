@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use farerush_engine::flight::waitlist::{Accept, LeftBecause, WaitlistId, WaitlistNo};
 use farerush_engine::flight::{
-    Cabin, Event, FlightId, OrderId, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded, Reference,
-    ReturnedBecause, SalePolicy, SaleSwitch, Salt, Seats, Seq, TimeZoneName, Timestamp,
+    Cabin, Event, FlightId, FlightIds, OrderId, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded,
+    Reference, ReturnedBecause, SalePolicy, SaleSwitch, Seats, Seq, TimeZoneName, Timestamp,
 };
 use farerush_engine::journal::JournalError;
 use farerush_persistence::store::{StoredChange, StoredOrder};
@@ -68,17 +68,17 @@ pub struct Told {
 pub struct Naming<'f> {
     /// The flight.
     pub flight_id: &'f FlightId,
-    /// Its secret.
-    pub salt: Salt,
+    /// What its ids are made of.
+    pub ids: &'f FlightIds,
 }
 
 impl Naming<'_> {
     fn order(&self, json: &mut Json, no: OrderNo) {
-        json.key("order_id").plain(OrderId::of(self.flight_id, self.salt, no));
+        json.key("order_id").plain(OrderId::of(self.flight_id, self.ids, no));
     }
 
     fn waiting(&self, json: &mut Json, no: WaitlistNo) {
-        json.key("waitlist_id").plain(WaitlistId::of(self.flight_id, self.salt, no));
+        json.key("waitlist_id").plain(WaitlistId::of(self.flight_id, self.ids, no));
     }
 }
 
@@ -96,10 +96,10 @@ pub async fn show(
     let after = query.cursor(|text| query::cursor_number(text).map(Seq)).unwrap_or_default();
     query.finish()?;
     let flight = app.flight(&name).await?;
-    let (flight_id, salt) = (flight.flight_id().clone(), flight.view().definition.salt);
+    let (flight_id, definition) = (flight.flight_id().clone(), flight.view().definition.clone());
     // One more than the page shows whether there is a next one.
     let (complete_from, mut told) =
-        page(&app, Naming { flight_id: &flight_id, salt }, after, limit + 1).await?;
+        page(&app, Naming { flight_id: &flight_id, ids: &definition.ids }, after, limit + 1).await?;
     let more = told.len() > limit;
     told.truncate(limit);
     let next = told.last().filter(|_| more).map(|last| query::cursor(&last.seq.0.to_string()));
@@ -253,6 +253,7 @@ fn actor_of(event: &Event) -> Actor {
         | Event::WaitlistLeft { reason: LeftBecause::GivenUp, .. } => Actor::Customer,
         Event::OrderExpired { .. }
         | Event::Forgotten { .. }
+        | Event::TakenOver { .. }
         | Event::WaitlistLeft { reason: LeftBecause::Expired, .. }
         | Event::WaitlistServed { .. } => Actor::Flight,
     }
@@ -302,7 +303,7 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             json.key("orders_seated").number(change.seated.len() as u64);
             json.key("cancelled").open_list();
             for no in &change.cancelled {
-                json.plain(OrderId::of(naming.flight_id, naming.salt, *no));
+                json.plain(OrderId::of(naming.flight_id, naming.ids, *no));
             }
             json.close_list();
             "cabins_changed"
@@ -376,7 +377,7 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             write_policy(json, &closed.policy);
             json.key("cancelled").open_list();
             for (no, _) in &closed.cancelled {
-                json.plain(OrderId::of(naming.flight_id, naming.salt, *no));
+                json.plain(OrderId::of(naming.flight_id, naming.ids, *no));
             }
             json.close_list();
             "closed_for_good"
@@ -385,6 +386,10 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             order.iter().for_each(|no| naming.order(json, *no));
             entry.iter().for_each(|no| naming.waiting(json, *no));
             "nothing_changed"
+        }
+        Event::TakenOver { epoch, secret, .. } => {
+            json.key("epoch").number(epoch.0).key("id_secret").plain(secret);
+            "taken_over"
         }
         Event::Forgotten { through } => {
             json.key("through_seq").number(through.0);

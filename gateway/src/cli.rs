@@ -2,6 +2,7 @@
 //! Never says what a setting means, and starts nothing.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -19,7 +20,10 @@ pub enum Command {
     /// Bring the store's tables up to date.
     Migrate,
     /// Compare journal and store and check every invariant.
-    Verify,
+    Verify {
+        /// A file with answers that named orders, which must still be in their flights' histories.
+        receipts: Option<PathBuf>,
+    },
     /// Print the OpenAPI document.
     OpenApi,
     /// Make, list or revoke admins' tokens.
@@ -38,7 +42,9 @@ where
     let matches = grammar().try_get_matches_from(with_values(arguments))?;
     let (command, inner) = match matches.subcommand() {
         Some(("migrate", inner)) => (Command::Migrate, inner),
-        Some(("verify", inner)) => (Command::Verify, inner),
+        Some(("verify", inner)) => {
+            (Command::Verify { receipts: inner.get_one::<PathBuf>("receipts").cloned() }, inner)
+        }
         Some(("openapi", inner)) => (Command::OpenApi, inner),
         Some(("token", inner)) => match inner.subcommand() {
             Some((what, inner)) => (Command::Token(token_command(what, inner)?), inner),
@@ -164,9 +170,19 @@ fn grammar() -> clap::Command {
         .args(settings)
         .subcommand(clap::Command::new("serve").about("Run the server"))
         .subcommand(clap::Command::new("migrate").about("Bring the store's tables up to date and say what was done"))
-        .subcommand(clap::Command::new("verify").about(
-            "Rebuild every flight from journal and store, compare, check every invariant; exits 1 on any difference",
-        ))
+        .subcommand(
+            clap::Command::new("verify")
+                .about(
+                    "Rebuild every flight from journal and store, compare, check every invariant; exits 1 on any difference",
+                )
+                .arg(
+                    Arg::new("receipts")
+                        .long("receipts")
+                        .value_name("FILE")
+                        .help("Also check that these orders, kept as the API answered them, are still in the history")
+                        .value_parser(clap::value_parser!(PathBuf)),
+                ),
+        )
         // Only listed here: it has a command line of its own.
         .subcommand(
             clap::Command::new("load").about("Put load on a server and check its answers; see `farerush load --help`"),
@@ -190,7 +206,9 @@ mod tests {
     fn without_a_command_it_serves() {
         assert_eq!(parsed("farerush"), (Command::Serve, vec![]));
         assert_eq!(parsed("farerush serve").0, Command::Serve);
-        assert_eq!(parsed("farerush verify").0, Command::Verify);
+        assert_eq!(parsed("farerush verify").0, Command::Verify { receipts: None });
+        let receipts = Some(PathBuf::from("orders.json"));
+        assert_eq!(parsed("farerush verify --receipts orders.json").0, Command::Verify { receipts });
     }
 
     #[test]

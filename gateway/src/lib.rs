@@ -20,6 +20,7 @@ pub mod flights;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grab;
+pub mod id_secrets;
 pub mod import_command;
 pub mod input;
 pub mod json;
@@ -37,6 +38,7 @@ pub mod pages;
 pub mod problem;
 pub mod query;
 pub mod rate;
+pub mod receipts;
 pub mod recovering;
 pub mod rehearsal;
 pub mod render;

@@ -2,6 +2,7 @@
 //! Never thinks: everything it does stands in the library.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
@@ -13,7 +14,7 @@ use farerush::storage::{
     OpenedJournal, StartError, existing_data_dir, in_full, look_into_journal, look_into_store, open_store,
     wait_for,
 };
-use farerush::{allocator, logging, serve};
+use farerush::{allocator, id_secrets, logging, receipts, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         match command {
             Command::Serve => run_server(settings).await,
             Command::Migrate => migrate(&settings).await,
-            Command::Verify => verify(&settings).await,
+            Command::Verify { receipts } => verify(&settings, receipts.as_deref()).await,
             Command::OpenApi => Ok(print_document()),
             Command::Token(command) => token(command, &settings),
         }
@@ -132,7 +133,7 @@ fn until(settings: &Settings) -> Instant {
 }
 
 async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
-    let store = wait_for(settings, until(settings), async || open_store(settings, true).await).await?;
+    let store = wait_for(settings, until(settings), async || open_store(settings, None, true).await).await?;
     let before = store.migration_status().await?;
     store.migrate().await?;
     println!("{}", store.describe());
@@ -145,15 +146,28 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(settings: &Settings) -> Result<ExitCode, StartError> {
+async fn verify(settings: &Settings, receipts: Option<&Path>) -> Result<ExitCode, StartError> {
+    let receipts = receipts.map(receipts::read).transpose()?;
+    let secrets = id_secrets::obtain(settings, false)?;
     let until = until(settings);
     let OpenedJournal { journal, identity, .. } = look_into_journal(settings, until).await?;
-    let store = wait_for(settings, until, async || look_into_store(settings).await).await?;
+    let store = wait_for(settings, until, async || look_into_store(settings, secrets.as_ref()).await).await?;
     if let Some(identity) = identity.filter(|_| settings.journal != JournalTarget::Memory) {
         Owning::check(&identity, &store).await?;
     }
     let report = farerush_persistence::verify::verify(&journal, &store).await?;
+    let checked = match receipts {
+        Some(receipts) => Some(receipts.check(&journal, &store).await?),
+        None => None,
+    };
     store.close().await;
     print!("{report}");
-    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if secrets.is_none() {
+        println!("ids were not checked: there is no id secret at hand (`id_secret`, `id_secret_file`)");
+    }
+    let all_kept = checked.as_ref().is_none_or(receipts::Checked::all_kept);
+    if let Some(checked) = checked {
+        print!("{checked}");
+    }
+    Ok(if report.is_ok() && all_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -284,7 +284,7 @@ impl Outside {
         }
         let mut durable = status.durable_seq;
         for _ in 0..REGISTER_TRIES {
-            write_behind.register(id, flight.view().definition.salt, status.epoch, stored, durable);
+            write_behind.register(id, status.epoch, stored, durable);
             let now = flight.status().durable_seq;
             if now == durable {
                 break;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
-use farerush_engine::flight::{FlightId, Seq};
+use farerush_engine::flight::{FlightId, IdSecrets, Seq};
 use farerush_engine::journal::{Durability, Journal, JournalError};
 use farerush_persistence::recovery::{
     AllRecovered, Basis, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
@@ -123,12 +123,16 @@ pub async fn bring_up(
     journal: &Arc<dyn Journal>,
     until: Instant,
     owning: Option<&Owning>,
+    secrets: &Arc<IdSecrets>,
 ) -> Result<BroughtUp, StartError> {
     let attempt = async || {
-        let store = open_store(settings, true).await?;
+        let store = open_store(settings, Some(secrets), true).await?;
         store.migrate().await?;
         if let Some(owning) = owning {
             owning.claim(&store, settings).await?;
+        }
+        if let Some(secret) = store.settle_ids(secrets).await? {
+            return Err(StartError::OtherIdSecret { store: store.describe(), secret });
         }
         let flights = recover_all(journal, &store).await?;
         Ok(BroughtUp { store, flights, without_store: None })
@@ -154,7 +158,7 @@ pub async fn bring_up(
         "the store is away: the flights come up from the journal alone and sell. Lists and flights that only the store \
          knows are missing until it is back, and an old copy of a journal would not be noticed"
     );
-    let store = open_store(settings, false).await?;
+    let store = open_store(settings, Some(secrets), false).await?;
     let recover = async || Ok(recover_all_from_journal(journal).await?);
     let flights = wait_for(settings, until, recover).await?;
     Ok(BroughtUp { store, flights, without_store: Some(why) })
@@ -253,7 +257,7 @@ impl Surroundings {
         if !met_store || (store_has_hole && stored == Seq(0)) {
             self.outside.came_up_alone(flight_id);
         } else {
-            self.write_behind.register(flight_id, flight.definition().salt, epoch, stored, flight.seq());
+            self.write_behind.register(flight_id, epoch, stored, flight.seq());
             if journal_was_empty {
                 self.write_behind.want_snapshot(flight_id);
             }

@@ -58,8 +58,8 @@ pub fn order_of(
     definition: &FlightDefinition,
     durability: Durability,
 ) -> String {
-    let order_id = OrderId::of(&definition.flight_id, definition.salt, order.no).to_string();
-    let locator = definition.salt.record_locator(order.no);
+    let order_id = OrderId::of(&definition.flight_id, &definition.ids, order.no).to_string();
+    let locator = definition.ids.record_locator(order.no);
     let frame = OrderFrame {
         order_id: &order_id,
         record_locator: locator.as_str(),
@@ -111,6 +111,9 @@ pub fn write_order(json: &mut Json, order: &Order, frame: &OrderFrame<'_>) {
         json.key("payment_reference").text(reference.as_str());
     }
     json.key("seq").number(order.changed_by.0);
+    if let Some(proof) = order.proof {
+        json.key("proof").plain(proof);
+    }
     json.key("durability").text(frame.durability.as_str());
     json.close();
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, EngineParts, Limits};
+use farerush_engine::flight::IdSecrets;
 use farerush_engine::journal::{Durability, Journal, WriterOptions};
 use farerush_persistence::write_behind::{WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
@@ -31,7 +32,7 @@ use crate::starting::Starting;
 use crate::storage::{DataDir, StartError, StoreLock, open_journal};
 use crate::traces::Observer;
 use crate::webhooks::Webhooks;
-use crate::{demo, rate, recovering, routes, server};
+use crate::{demo, id_secrets, rate, recovering, routes, server};
 
 /// A server that runs.
 pub struct Running {
@@ -81,19 +82,24 @@ pub async fn start_with(
     let starting = Starting::serve(&listener, limits(&settings)).map_err(listen_failed)?;
     // Before recovery, which may take its time: the server is alive all the while.
     let ops = start_ops(&settings)?;
+    let secrets = id_secrets::obtain(&settings, true)?.ok_or_else(|| StartError::Missing {
+        what: "id secret",
+        path: settings.data_dir.join("id.secret"),
+    })?;
     let until = Instant::now() + settings.start_timeout;
     let opened = open_journal(&settings, until).await?;
     refuse_unsafe(&settings, opened.complaints)?;
     let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
     let began = Instant::now();
-    let brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref()).await?;
+    let brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
     let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
     let webhooks_too = webhooks.as_deref();
-    let (engine, around) = metrics.within(|| start_engine(&settings, &journal, brought_up, webhooks_too))?;
+    let (engine, around) =
+        metrics.within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets))?;
     tracing::info!(
         flights,
         replayed_events = replayed,
@@ -228,6 +234,7 @@ fn start_engine(
     journal: &Arc<dyn Journal>,
     brought_up: BroughtUp,
     webhooks: Option<&Webhooks>,
+    secrets: Arc<IdSecrets>,
 ) -> Result<(Arc<Engine>, Surroundings), StartError> {
     let BroughtUp { store, flights, without_store } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
@@ -266,6 +273,7 @@ fn start_engine(
         arbiters: settings
             .actor_threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        secrets,
         runtime: tokio::runtime::Handle::current(),
     })
     .map_err(StartError::Thread)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use farerush_engine::flight::{IdSecrets, SecretId};
 use farerush_engine::journal::{Journal, JournalError};
 use farerush_persistence::files;
 use farerush_persistence::journal::identity;
@@ -19,6 +20,8 @@ use farerush_persistence::store::{Store, StoreError, StoreOptions};
 
 use crate::auth::JwtError;
 use crate::config::{JournalTarget, Settings, StoreTarget};
+use crate::id_secrets::IdSecretsError;
+use crate::receipts::ReceiptsError;
 use crate::traces::TracesError;
 use crate::webhooks::WebhookError;
 
@@ -93,6 +96,24 @@ pub enum StartError {
         /// Where this one is.
         ours: String,
     },
+    /// There is nothing of which ids could be made.
+    #[error(transparent)]
+    IdSecrets(#[from] IdSecretsError),
+    /// The store's ids were made with a secret that is not known here.
+    #[error(
+        "ids in the store {store} were made with the secret {secret}, which this server does not have: it would make other \
+         ids for the same orders. Give all servers of a store the same id_secret or id_secret_file (a server that runs has \
+         it in id.secret of its data_dir); if that secret is lost, read docs/running.md, \"Secrets of ids\""
+    )]
+    OtherIdSecret {
+        /// Which store.
+        store: String,
+        /// What the secret is called.
+        secret: SecretId,
+    },
+    /// There are no receipts to check.
+    #[error(transparent)]
+    Receipts(#[from] ReceiptsError),
     /// The admin's token cannot be read or made.
     #[error("cannot obtain the admin token in {path}", path = .path.display())]
     AdminToken {
@@ -437,12 +458,15 @@ pub async fn look_into_journal(settings: &Settings, until: Instant) -> Result<Op
 }
 
 /// Opens a store that is there, for those who only look; makes nothing.
-pub async fn look_into_store(settings: &Settings) -> Result<Store, StartError> {
-    let StoreTarget::Sqlite(path) = &settings.store else { return open_store(settings, true).await };
+pub async fn look_into_store(
+    settings: &Settings,
+    secrets: Option<&Arc<IdSecrets>>,
+) -> Result<Store, StartError> {
+    let StoreTarget::Sqlite(path) = &settings.store else { return open_store(settings, secrets, true).await };
     if !path.is_file() {
         return Err(StartError::Missing { what: "store", path: path.clone() });
     }
-    let options = StoreOptions { create: false, ..store_options(settings, true) };
+    let options = StoreOptions { create: false, ..store_options(settings, secrets, true) };
     Ok(Store::open(&format!("sqlite:{}", path.display()), &options).await?)
 }
 
@@ -457,8 +481,12 @@ pub fn existing_data_dir(path: &Path) -> Result<(), StartError> {
 
 /// Opens the store; its tables may still have to be made. Fails at once if a MySQL server does not answer, unless it
 /// need not.
-pub async fn open_store(settings: &Settings, must_answer: bool) -> Result<Store, StartError> {
-    let options = store_options(settings, must_answer);
+pub async fn open_store(
+    settings: &Settings,
+    secrets: Option<&Arc<IdSecrets>>,
+    must_answer: bool,
+) -> Result<Store, StartError> {
+    let options = store_options(settings, secrets, must_answer);
     let path = match &settings.store {
         StoreTarget::Sqlite(path) => path,
         StoreTarget::MySql(url) => {
@@ -469,11 +497,12 @@ pub async fn open_store(settings: &Settings, must_answer: bool) -> Result<Store,
     Ok(Store::open(&format!("sqlite:{}", path.display()), &options).await?)
 }
 
-fn store_options(settings: &Settings, must_answer: bool) -> StoreOptions {
+fn store_options(settings: &Settings, secrets: Option<&Arc<IdSecrets>>, must_answer: bool) -> StoreOptions {
     StoreOptions {
         connections_max: settings.store_connections,
         timeout: STORE_ATTEMPT.min(settings.start_timeout).max(Duration::from_millis(100)),
         must_answer,
+        secrets: secrets.cloned(),
         ..StoreOptions::default()
     }
 }

@@ -75,7 +75,7 @@ pub async fn join(
         shares.count(flight.flight_id(), address, Instant::now());
     }
     let mut response = shown(&app, &flight, status, &entry, place);
-    let id = WaitlistId::of(flight.flight_id(), flight.view().definition.salt, entry.no);
+    let id = WaitlistId::of(flight.flight_id(), &flight.view().definition.ids, entry.no);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/waitlist/{id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -256,9 +256,9 @@ fn write_entry(
     entry: &WaitlistEntry,
     place: Option<WaitlistPlace>,
 ) {
-    let (flight_id, salt, wish) = (&definition.flight_id, definition.salt, &entry.wish);
+    let (flight_id, ids, wish) = (&definition.flight_id, &definition.ids, &entry.wish);
     json.open();
-    json.key("waitlist_id").text(&WaitlistId::of(flight_id, salt, entry.no).to_string());
+    json.key("waitlist_id").text(&WaitlistId::of(flight_id, ids, entry.no).to_string());
     json.key("flight_id").text(flight_id.as_str());
     json.key("customer_id").text(wish.customer.as_str());
     json.key("party_size").number(wish.party_size);
@@ -284,7 +284,7 @@ fn write_entry(
         None => json.null(),
     };
     let order_id = match entry.status {
-        WaitlistStatus::Served(order) => Some(OrderId::of(flight_id, salt, order).to_string()),
+        WaitlistStatus::Served(order) => Some(OrderId::of(flight_id, ids, order).to_string()),
         WaitlistStatus::Waiting | WaitlistStatus::Left | WaitlistStatus::Expired => None,
     };
     json.key("order_id").text_or_null(order_id.as_deref());

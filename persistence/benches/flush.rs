@@ -175,7 +175,7 @@ async fn write_behind(url: &str, lives: &[Life]) -> Cost {
     let behind = WriteBehind::start(store, journal, options, hooks);
     for life in lives {
         let seq = farerush_engine::flight::Seq(2);
-        behind.register(&life.id(), store_support::SALT, farerush_engine::flight::Epoch(1), seq, seq);
+        behind.register(&life.id(), farerush_engine::flight::Epoch(1), seq, seq);
     }
     let intake = behind.intake();
     let started = Started::now();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use farerush_engine::flight::{
-    CustomerId, Epoch, Event, FlightId, OrderPlaced, Recorded, Salt, Seat, Seq, Timestamp,
+    CustomerId, Epoch, Event, FlightId, OrderPlaced, Recorded, Seat, Seq, Timestamp,
 };
 use farerush_engine::journal::{Batch, Journal};
 use farerush_persistence::codec::{decode, encode_events_into};
@@ -28,12 +28,13 @@ fn batch(events: usize) -> Batch {
     }));
     let events = (1..=events as u64).map(|seq| Recorded {
         cause: None,
+        head: None,
         seq: Seq(seq),
         at: Timestamp::from_millis(1_800_000_000_000),
         event: event.clone(),
     });
     let flight_id = FlightId::new("FR101-20261224").expect("an id");
-    Batch { flight_id, salt: Salt(1), epoch: Epoch(1), events: events.collect() }
+    Batch { flight_id, epoch: Epoch(1), events: events.collect() }
 }
 
 /// Makes the batch the one that follows itself.

@@ -30,11 +30,11 @@ use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::{
-    Epoch, Event, FlightDefinition, FlightId, FlightSnapshot, Recorded, Seq, Timestamp,
+    Epoch, Event, FlightDefinition, FlightId, FlightSnapshot, Head, Recorded, Seq, Timestamp,
 };
 use farerush_engine::journal::Batch;
 
-use records::{CauseRecord, EventRecord, OrderRecord, RestRecord, SnapshotRecord};
+use records::{CauseRecord, EventRecord, OrderRecord, RestRecord, SnapshotRecord, TailRecord};
 
 const MAGIC: u8 = 0xF7;
 const VERSION: u8 = 1;
@@ -218,6 +218,11 @@ pub fn encode_events_into(out: &mut Vec<u8>, batch: &Batch) -> Result<usize, Cod
             before = at;
             expected = expected.next();
         }
+        for (place, recorded) in (0..).zip(&batch.events) {
+            if let Some(head) = &recorded.head {
+                put(out, TailRecord::Head { place, head: *head.as_bytes() })?;
+            }
+        }
         Ok(())
     })
 }
@@ -341,8 +346,17 @@ fn decode_events(head: &RecordHead, body: &mut &[u8], capacity: usize) -> Result
             record => (record, None),
         };
         let event = record.restore(&head.flight_id).map_err(|e| bad_value(index, e))?;
-        events.push(Recorded { seq, at: Timestamp::from_millis(at), event, cause });
+        events.push(Recorded { seq, at: Timestamp::from_millis(at), event, cause, head: None });
         seq = seq.next();
+    }
+    for index in head.count as usize.. {
+        if body.is_empty() {
+            break;
+        }
+        let TailRecord::Head { place, head } = take(body, index)?;
+        let event = events.get_mut(place as usize).filter(|event| event.head.is_none());
+        let event = event.ok_or_else(|| bad_value(index, "the head of no event".into()))?;
+        event.head = Some(Head::from_bytes(head));
     }
     Ok(events)
 }

@@ -4,6 +4,7 @@
 pub mod codec;
 pub mod files;
 pub mod journal;
+pub mod receipts;
 pub mod recovery;
 pub mod store;
 pub mod verify;

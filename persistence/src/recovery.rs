@@ -430,12 +430,12 @@ fn from_start(
         },
     };
     let basis = if start.is_some() { Basis::JournalSnapshot } else { Basis::Journal };
-    let at_cursor = |flight: &Flight| (flight.seq() == cursor.seq).then(|| flight.last_at());
+    let at_cursor = |flight: &Flight| (flight.seq() == cursor.seq).then(|| (flight.last_at(), flight.head()));
     let mut cursor_at = start.as_ref().and_then(at_cursor);
     let (flight, replayed) = replay(journal, flight_id, start, last, |flight| {
         cursor_at = cursor_at.or_else(|| at_cursor(flight));
     })?;
-    if cursor.seq > Seq(0) && cursor_at != Some(cursor.last_at) {
+    if cursor.seq > Seq(0) && cursor_at != Some((cursor.last_at, cursor.head)) {
         tracing::warn!(%flight_id, stored_seq = cursor.seq.0, "the store's cursor is not from the journal's history");
         return Ok(None);
     }

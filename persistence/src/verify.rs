@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use farerush_engine::flight::{
-    Epoch, Flight, FlightId, FlightSnapshot, Order, OrderId, OrderStatus, Seat, Seq, Timestamp, WaitlistId,
-    WaitlistStatus,
+    Epoch, Flight, FlightId, FlightSnapshot, IdSecrets, Order, OrderId, OrderStatus, Seat, Seq, Timestamp,
+    WaitlistId, WaitlistStatus,
 };
 use farerush_engine::journal::{Extent, Journal};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -135,8 +135,8 @@ async fn verify_flight(
         }
         Err(error) => return Err(error),
     };
-    let journal = Arc::clone(journal);
-    let line = spawn_blocking(move || compare(&*journal, known)).await;
+    let (journal, secrets) = (Arc::clone(journal), store.secrets().cloned());
+    let line = spawn_blocking(move || compare(&*journal, known, secrets.as_ref())).await;
     Ok(line.unwrap_or_else(|_| {
         let mut line = VerifiedFlight::unknown(flight_id);
         line.verdict = Verdict::Difference("rebuilding it panicked".to_owned());
@@ -168,7 +168,7 @@ async fn read(
     }
 }
 
-fn compare(journal: &dyn Journal, known: Known) -> VerifiedFlight {
+fn compare(journal: &dyn Journal, known: Known, secrets: Option<&Arc<IdSecrets>>) -> VerifiedFlight {
     let mut line = VerifiedFlight::unknown(known.flight_id.clone());
     let last = known.extent.as_ref().map_or(Seq(0), |extent| extent.last);
     let first = known.extent.as_ref().map_or(Seq(0), |extent| extent.first);
@@ -180,7 +180,7 @@ fn compare(journal: &dyn Journal, known: Known) -> VerifiedFlight {
     if last == Seq(0) && stored == Seq(0) {
         return line; // claimed, but never created
     }
-    line.verdict = match find_differences(journal, known, first, last, &mut line) {
+    line.verdict = match find_differences(journal, known, secrets, (first, last), &mut line) {
         Ok(true) => Verdict::Ok,
         Ok(false) => Verdict::OkFromCursor,
         Err(difference) => Verdict::Difference(difference),
@@ -192,14 +192,17 @@ fn compare(journal: &dyn Journal, known: Known) -> VerifiedFlight {
 fn find_differences(
     journal: &dyn Journal,
     known: Known,
-    first: Seq,
-    last: Seq,
+    secrets: Option<&Arc<IdSecrets>>,
+    (first, last): (Seq, Seq),
     line: &mut VerifiedFlight,
 ) -> Result<bool, String> {
     let Known { flight_id, snapshot, tables, .. } = known;
     let stored = line.stored_seq;
     let from_store = snapshot.map(Flight::restore).transpose();
-    let from_store = from_store.map_err(|error| format!("the store's flight, at {stored}: {error}"))?;
+    let mut from_store = from_store.map_err(|error| format!("the store's flight, at {stored}: {error}"))?;
+    if let (Some(flight), Some(secrets)) = (&mut from_store, secrets) {
+        flight.unlock(secrets).map_err(|unknown| unknown.to_string())?;
+    }
     if let Some(flight) = &from_store {
         line.count(flight);
     }
@@ -273,7 +276,9 @@ fn same(journal: &Flight, store: &Flight, when: &str) -> Result<(), String> {
         return Ok(());
     }
     let (one, other) = (journal.snapshot(), store.snapshot());
-    let what = if one.definition != other.definition {
+    let what = if one.head != other.head && one.orders == other.orders {
+        "the history, though it comes to the same orders: an event of one is not in the other".to_owned()
+    } else if one.definition != other.definition {
         "the flight's definition".to_owned()
     } else if one.sale != other.sale {
         "the sale".to_owned()
@@ -298,8 +303,10 @@ fn check_tables(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
     for stored in &tables.orders {
         let order = &stored.order;
         let no = order.no;
-        if stored.order_id != OrderId::of(&definition.flight_id, definition.salt, no)
-            || stored.record_locator != definition.salt.record_locator(no).as_str()
+        let ids = &definition.ids;
+        if ids.is_unlocked()
+            && (stored.order_id != OrderId::of(&definition.flight_id, ids, no)
+                || stored.record_locator != ids.record_locator(no).as_str())
         {
             return Err(format!("orders: id or locator of order {} is not the one it must have", no.0));
         }
@@ -327,7 +334,8 @@ fn check_waitlist(flight: &Flight, tables: &StoredFlight) -> Result<(), String> 
     let mut known: HashMap<_, _> = flight.waitlist().map(|entry| (entry.no, entry)).collect();
     for stored in &tables.waitlist {
         let no = stored.entry.no;
-        if stored.id != WaitlistId::of(&definition.flight_id, definition.salt, no) {
+        let ids = &definition.ids;
+        if ids.is_unlocked() && stored.id != WaitlistId::of(&definition.flight_id, ids, no) {
             return Err(format!("waitlist: the id of entry {} is not the one it must have", no.0));
         }
         match known.remove(&no) {

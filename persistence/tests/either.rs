@@ -104,8 +104,8 @@ async fn a_journal_that_begins_in_the_middle_gets_a_snapshot_as_soon_as_somethin
     let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
     assert_eq!((recovered.basis, recovered.journal_was_empty), (Basis::Store, true));
     let behind = write_behind(&test, &journal);
-    let (stored, salt) = (recovered.stored, store_support::SALT);
-    behind.register(&life.id(), salt, recovered.epoch, stored, stored);
+    let stored = recovered.stored;
+    behind.register(&life.id(), recovered.epoch, stored, stored);
     behind.want_snapshot(&life.id());
     life.grab("u", 1);
     let last = life.flight.seq();

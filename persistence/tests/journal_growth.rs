@@ -15,7 +15,7 @@ use farerush_persistence::store::Store;
 use farerush_persistence::write_behind::{Hooks, WriteBehind, WriteBehindOptions};
 use journal_support::sim_disk::SimDisk;
 use journal_support::{batch, flight_id, small_events};
-use store_support::{Life, SALT, life_of};
+use store_support::{Life, life_of};
 
 const LONG: Duration = Duration::from_secs(30);
 const SEGMENT_BYTES: u64 = 4096;
@@ -91,9 +91,9 @@ async fn flights_that_never_change_again_do_not_keep_the_journal_from_shrinking_
         let second = write_behind(&test.store, &journal);
         for life in &idle {
             let seq = life.flight.seq();
-            second.register(&life.id(), SALT, Epoch(1), seq, seq);
+            second.register(&life.id(), Epoch(1), seq, seq);
         }
-        second.register(&busy.id(), SALT, Epoch(1), Seq(300), Seq(300));
+        second.register(&busy.id(), Epoch(1), Seq(300), Seq(300));
         sell(&second, &journal, &busy, 301, busy.flight.seq().0).await;
         until_small(&disk, "after the restart").await;
     }
@@ -113,7 +113,7 @@ async fn restarts_alone_do_not_make_the_journal_grow() {
         claims.extend((0..20).map(|number| Claim { flight_id: flight_id(number), epoch: Epoch(start) }));
         journal.fence(&claims).unwrap();
         let write_behind = write_behind(&test.store, &journal);
-        write_behind.register(&life.id(), SALT, Epoch(start), last, last);
+        write_behind.register(&life.id(), Epoch(start), last, last);
         // Now and then it runs for a while, nothing is sold, and it crashes.
         if start % 10 == 0 {
             until_small(&disk, "nothing was sold").await;

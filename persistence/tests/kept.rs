@@ -2,13 +2,16 @@
 //! at once so that the figures stand out. Prints the table of `docs/limits.md`; `cargo test -p farerush-persistence --test
 //! kept -- --nocapture`. Never shares its process with another test, because what is asked is how large the process is.
 
+use std::sync::Arc;
+
 use farerush_engine::flight::budget::{
     BYTES_PER_CUSTOMER, BYTES_PER_SEAT, THINGS_PER_CUSTOMER, THINGS_PER_SEAT,
 };
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Cause, Command, Currency, CustomerId, Decision, Epoch, Event, Fare, Flight,
-    FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, OrderNo, PassengerName, Recorded, Reference,
-    Refusal, SalePolicy, Salt, Seq, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, OrderNo,
+    PassengerName, Recorded, Reference, Refusal, SalePolicy, Salt, Seq, Timestamp, Together, WaitlistId,
+    WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::{Batch, Claim};
 use farerush_persistence::codec::encode_events_into;
@@ -16,6 +19,15 @@ use farerush_persistence::store::{Store, StoreOptions};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const SALT: Salt = Salt(7);
+
+fn secrets() -> Arc<IdSecrets> {
+    Arc::new(IdSecrets::new(IdSecret::new([7; 32]), []))
+}
+
+fn options() -> StoreOptions {
+    StoreOptions { secrets: Some(secrets()), ..StoreOptions::default() }
+}
+
 /// So many do the same; few enough that together they do not fill half of what is kept.
 const CUSTOMERS: usize = 100;
 /// Seats that each may have, by default.
@@ -43,11 +55,11 @@ fn created() -> Recorded {
         aircraft: None,
         origin_time_zone: None,
         cabins: vec![Cabin { cabin_class: CabinClass::Economy, first_row: 1, last_row: 300, layout, fare }],
-        salt: SALT,
+        ids: FlightIds::new(SALT),
     };
     let policy = SalePolicy { opens_at: Some(NOW), ..SalePolicy::default() };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    Recorded { seq: Seq(1), at: NOW, event, cause: None }
+    Recorded { seq: Seq(1), at: NOW, event, cause: None, head: None }
 }
 
 /// The longest text of so many characters: four bytes each.
@@ -79,7 +91,7 @@ impl Driven {
         };
         if let Decision::Record(event) = decision {
             let cause = key.map(|key| Box::new(Cause { by: None, idempotency: Some((key, print)) }));
-            let recorded = Recorded { seq: self.flight.seq().next(), at: NOW, event, cause };
+            let recorded = Recorded { seq: self.flight.seq().next(), at: NOW, event, cause, head: None };
             self.flight.apply(&recorded);
             self.fresh.push(recorded);
         }
@@ -96,7 +108,7 @@ impl Driven {
         }
         let events = std::mem::take(&mut self.fresh);
         let flight_id = self.flight.definition().flight_id.clone();
-        let batch = Batch { flight_id, salt: SALT, epoch: Epoch(1), events };
+        let batch = Batch { flight_id, epoch: Epoch(1), events };
         self.written.journal_bytes += encode_events_into(&mut Vec::new(), &batch).unwrap();
         store.flush(&[batch]).await.unwrap();
     }
@@ -164,7 +176,7 @@ fn waits(driven: &mut Driven, customer: &CustomerId, _: usize) -> Result<(), Ref
     };
     driven.ask(&Command::JoinWaitlist(Box::new(wish)), None)?;
     let definition = driven.flight.definition().clone();
-    let id = WaitlistId::of(&definition.flight_id, definition.salt, WaitlistNo(driven.seq()));
+    let id = WaitlistId::of(&definition.flight_id, &definition.ids, WaitlistNo(driven.seq()));
     driven.ask(&Command::LeaveWaitlist { entry: id.entry }, None)
 }
 
@@ -182,13 +194,13 @@ async fn what_one_customer_can_make_a_flight_keep_is_bounded() {
     for (name, cause, is_long) in kinds {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("farerush.db");
-        let store =
-            Store::open(&format!("sqlite:{}", file.display()), &StoreOptions::default()).await.unwrap();
+        let store = Store::open(&format!("sqlite:{}", file.display()), &options()).await.unwrap();
         store.migrate().await.unwrap();
         let first = created();
         let flight_id = FlightId::new("FR1-20261224").unwrap();
         store.claim(&[Claim { flight_id, epoch: Epoch(1) }]).await.unwrap();
-        let flight = Flight::create(&first).unwrap();
+        let mut flight = Flight::create(&first).unwrap();
+        flight.unlock(&secrets()).unwrap();
         let mut driven = Driven { flight, fresh: vec![first], written: Written::default() };
         driven.write(&store, true).await;
         let on_disk = || {

@@ -39,6 +39,32 @@ changes whichever row it hits).
 /// What tables (`orders`) and columns (`orders.status`) mean: the one place where it is written.
 const MEANINGS: &[(&str, &str)] = &[
     ("flights", "What is sold: a flight, its cabins and the rules of its sale."),
+    (
+        "flights.eras",
+        "Its owners so far, as `from:epoch:secret:nonce` with spaces between: the owner's first event, its epoch, what the \
+         secret is called that its ids are made with, and what tells it from any other owner.",
+    ),
+    (
+        "orders.proof",
+        "The chain's head after the event that last changed it (`proof` of the order in answers).",
+    ),
+    (
+        "flight_cursor.head",
+        "The chain's head after the event `seq`: it stands for all that happened up to there.",
+    ),
+    (
+        "flight_heads",
+        "The chain's heads, event by event, by which receipts are checked (`farerush verify --receipts`).",
+    ),
+    ("flight_heads.flight_id", "The flight."),
+    ("flight_heads.first_seq", "The event that the first of these heads stands for; the others follow."),
+    ("flight_heads.heads", "Heads of the events of one flush, 32 hexadecimal digits each."),
+    (
+        "id_secrets",
+        "What the secrets are called that ids in these tables were made with; the secrets are the servers' alone.",
+    ),
+    ("id_secrets.secret", "16 hexadecimal digits of a hash."),
+    ("id_secrets.settled", "1: all rows have the ids they shall have."),
     ("flights.flight_id", "The flight, such as `FR101-20261224`."),
     ("flights.flight_number", "As airlines write it, such as `FR101`."),
     ("flights.origin", "Where it starts, an IATA code."),
@@ -52,8 +78,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "flights.salt",
-        "The secret that order ids and record locators are derived from: 64 bits, as a signed number. Who knows it can \
-         guess order ids.",
+        "What tells it from another flight that is made under the same id: 64 bits, as a signed number. It goes into what ids \
+         are made of, and is no secret.",
     ),
     (
         "flights.sale_switch",

@@ -18,7 +18,7 @@ use farerush_persistence::store::{
     TicketStatus,
 };
 use proptest::prelude::*;
-use store_support::{Chance, Life, SALT, cabin, id, life_of, stores};
+use store_support::{Chance, Life, cabin, id, life_of, options, stores};
 
 async fn restored(store: &Store, life: &Life) -> Flight {
     let (snapshot, cursor) = store.snapshot(&life.id()).await.unwrap().expect("a snapshot");
@@ -50,7 +50,7 @@ async fn a_store_without_tables_says_that_migrations_are_missing() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, mysql) = store_support::database().await;
     for url in [format!("sqlite:{}/empty.db", folder.path().display()), mysql] {
-        let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+        let store = Store::open(&url, &options()).await.unwrap();
         let status = store.migration_status().await.unwrap();
         assert!(status.iter().all(|migration| !migration.applied));
         assert!(matches!(store.cursors().await, Err(StoreError::Schema { .. })));
@@ -62,11 +62,11 @@ async fn a_store_without_tables_says_that_migrations_are_missing() {
 #[tokio::test]
 async fn a_setting_that_names_no_store_is_refused_without_its_secrets() {
     for url in ["", "nonsense", "postgres://user:secret@host/db", "sqlite:", "sqlite::memory:"] {
-        let error = Store::open(url, &StoreOptions::default()).await.unwrap_err();
+        let error = Store::open(url, &options()).await.unwrap_err();
         assert!(matches!(error, StoreError::Setting { .. }), "{url}: {error}");
         assert!(!error.to_string().contains("secret"));
     }
-    let options = StoreOptions { create: false, ..StoreOptions::default() };
+    let options = StoreOptions { create: false, ..options() };
     let missing = Store::open("sqlite:/nowhere/at/all.db", &options).await.unwrap_err();
     assert!(missing.is_transient(), "{missing}");
 }
@@ -142,6 +142,7 @@ async fn events_that_cannot_have_happened_keep_only_their_own_flight_out() {
         odd.command(&Command::Cancel { order });
         let mut batch = odd.batch(1, 4..=4);
         batch.events[0].seq = Seq(3); // the order was never placed
+        batch.events[0].head = None;
         let outcomes = store.flush(&[batch, good.all(1)]).await.unwrap();
         assert!(
             matches!(&outcomes[0], Flushed::Misfit { stored: Seq(2), what } if what.contains("order 3")),
@@ -274,11 +275,11 @@ async fn an_order_is_found_by_its_id_and_not_by_a_guessed_one() {
         let (store, mut life) = (&test.store, Life::new("FR1"));
         let no = life.grab("u1", 2);
         store.flush(&[life.all(1)]).await.unwrap();
-        let order_id = OrderId::of(&life.id(), SALT, no);
+        let order_id = life.flight.order_id(no);
         let found = store.order(&order_id).await.unwrap().unwrap();
         assert_eq!(Some(&found.order), life.flight.order(no));
         assert_eq!(found.currency.as_str(), "TWD");
-        assert_eq!(found.record_locator, SALT.record_locator(no).as_str());
+        assert_eq!(found.record_locator, life.flight.definition().ids.record_locator(no).as_str());
         let guessed = OrderId { order: OrderRef { no, tag: order_id.order.tag ^ 1 }, ..order_id };
         assert_eq!(store.order(&guessed).await.unwrap(), None);
     }

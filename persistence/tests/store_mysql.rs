@@ -11,7 +11,7 @@ use farerush_persistence::journal::MemoryJournal;
 use farerush_persistence::store::{Flushed, OrderFilter, Store, StoreError, StoreOptions};
 use farerush_persistence::verify::verify;
 use store_support::servers::{Flavour, Proxy, SqlServer};
-use store_support::{Chance, Life, database, id, life_of, run_sql};
+use store_support::{Chance, Life, database, id, life_of, options, run_sql};
 
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ fn impatient() -> StoreOptions {
     StoreOptions {
         timeout: Duration::from_secs(1),
         statement_timeout: Duration::from_millis(500),
-        ..StoreOptions::default()
+        ..options()
     }
 }
 
@@ -136,7 +136,7 @@ impl Flushing {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_closed_for_idleness_are_never_noticed() {
     let server = SqlServer::start(&["--wait_timeout=2"]);
-    let store = migrated(&server.url(), &StoreOptions::default()).await;
+    let store = migrated(&server.url(), &options()).await;
     let mut life = Life::new("FR1");
     let mut stored = 0;
     for _ in 0..2 {
@@ -242,7 +242,7 @@ async fn a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_answers(
 async fn calls_dropped_half_way_leave_no_transaction_open_and_no_connection_in_doubt() {
     let mut chance = Chance::new();
     let (_server, url) = database().await;
-    let store = migrated(&url, &StoreOptions { connections_max: 2, ..StoreOptions::default() }).await;
+    let store = migrated(&url, &StoreOptions { connections_max: 2, ..options() }).await;
     let mut flushing = Flushing::new(store.clone(), "FR", 3, 300);
     let claims: Vec<Claim> =
         (0..9).map(|number| Claim { flight_id: id(&format!("C{number}")), epoch: Epoch(0) }).collect();
@@ -408,9 +408,7 @@ async fn processes_that_migrate_at_the_same_time_wait_for_one_another() {
         let (_server, url) = database().await;
         let migrations = (0..6).map(|_| {
             let url = url.clone();
-            tokio::spawn(
-                async move { migrated(&url, &StoreOptions::default()).await.migration_status().await },
-            )
+            tokio::spawn(async move { migrated(&url, &options()).await.migration_status().await })
         });
         for migration in migrations.collect::<Vec<_>>() {
             assert!(migration.await.unwrap().unwrap().iter().all(|migration| migration.applied));
@@ -421,7 +419,7 @@ async fn processes_that_migrate_at_the_same_time_wait_for_one_another() {
 #[tokio::test]
 async fn a_migration_that_was_cut_off_half_way_is_finished() {
     let (_server, url) = database().await;
-    let store = migrated(&url, &StoreOptions::default()).await;
+    let store = migrated(&url, &options()).await;
     run_sql(&url, "DROP TABLE flight_cursor").await;
     run_sql(&url, "UPDATE _sqlx_migrations SET success = 0").await;
     assert!(store.migration_status().await.unwrap().iter().all(|migration| !migration.applied));
@@ -433,12 +431,12 @@ async fn a_migration_that_was_cut_off_half_way_is_finished() {
 #[tokio::test]
 async fn a_user_who_may_only_read_and_write_rows_can_run_on_tables_that_are_there() {
     let (_server, url) = database().await;
-    migrated(&url, &StoreOptions::default()).await.close().await;
+    migrated(&url, &options()).await.close().await;
     let (_, name) = url.rsplit_once('/').unwrap();
     run_sql(&as_root(&url), &format!("CREATE USER u_{name} IDENTIFIED BY 'plain'")).await;
     run_sql(&as_root(&url), &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO u_{name}")).await;
     let plain = url.replace("farerush:farerush@", &format!("u_{name}:plain@"));
-    let mut flushing = Flushing::new(migrated(&plain, &StoreOptions::default()).await, "FR1", 1, 50);
+    let mut flushing = Flushing::new(migrated(&plain, &options()).await, "FR1", 1, 50);
     flushing.finish().await;
     assert!(flushing.store.sync().await.unwrap());
     run_sql(&url, "DELETE FROM _sqlx_migrations").await;
@@ -449,8 +447,8 @@ async fn a_user_who_may_only_read_and_write_rows_can_run_on_tables_that_are_ther
 #[tokio::test]
 async fn lists_come_from_the_replica_and_everything_else_from_the_primary() {
     let ((_server, primary), (_same, replica)) = (database().await, database().await);
-    let behind = migrated(&replica, &StoreOptions::default()).await;
-    let both = Store::open_with_read(&primary, Some(&replica), &StoreOptions::default()).await.unwrap();
+    let behind = migrated(&replica, &options()).await;
+    let both = Store::open_with_read(&primary, Some(&replica), &options()).await.unwrap();
     both.migrate().await.unwrap();
     let mut life = Life::new("FR1");
     let first = life.grab("u1", 1);
@@ -464,19 +462,20 @@ async fn lists_come_from_the_replica_and_everything_else_from_the_primary() {
     assert_eq!(both.order(&tables.orders[1].order_id).await.unwrap(), None, "{second:?} is not there yet");
     assert_eq!(both.cursor(&life.id()).await.unwrap().unwrap().seq, Seq(4));
     assert!(both.describe().contains(&replica[replica.len() - 5..]), "{}", both.describe());
-    let wrong = Store::open_with_read("sqlite:/tmp/x.db", Some(&replica), &StoreOptions::default()).await;
+    let wrong = Store::open_with_read("sqlite:/tmp/x.db", Some(&replica), &options()).await;
     assert!(matches!(wrong, Err(StoreError::Setting { .. })));
 }
 
 #[tokio::test]
 async fn a_lax_server_does_not_cut_values_silently() {
     let server = SqlServer::start(&["--sql-mode=", "--innodb-flush-log-at-trx-commit=2"]);
-    let store = migrated(&server.url(), &StoreOptions::default()).await;
+    let store = migrated(&server.url(), &options()).await;
     let (mut odd, good) = (Life::new("ODD"), Life::new("GOOD"));
     let mut batch = odd.all(1);
     if let farerush_engine::flight::Event::FlightCreated { definition, .. } = &mut batch.events[0].event {
         definition.flight_number = "F".repeat(65).into();
     }
+    batch.events.iter_mut().for_each(|event| event.head = None);
     let error = store.flush(&[batch]).await.unwrap_err();
     assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
     assert_eq!(store.cursors().await.unwrap(), []);

@@ -11,7 +11,7 @@ use farerush_engine::journal::{Batch, Claim, DurableRound, Journal, OnDurable, R
 use farerush_persistence::journal::MemoryJournal;
 use farerush_persistence::store::{Store, StoreOptions};
 use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind, WriteBehindOptions};
-use store_support::{Life, SALT, TestStore, id, life_of, stores};
+use store_support::{Life, TestStore, id, life_of, options as store_options, stores};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(200);
@@ -46,8 +46,8 @@ impl Rig {
         };
         // A locked file is noticed soon; a server needs a moment for each connection.
         let timeout = Duration::from_millis(if test.name == "sqlite" { 300 } else { 2_000 });
-        let store_options = StoreOptions { timeout, ..StoreOptions::default() };
-        let store = Store::open(&test.url, &store_options).await.unwrap();
+        let with_secrets = StoreOptions { timeout, ..store_options() };
+        let store = Store::open(&test.url, &with_secrets).await.unwrap();
         let write_behind = WriteBehind::start(store, journal.clone(), options, hooks);
         let intake = write_behind.intake();
         Self { test, journal, write_behind, intake, stored, fenced }
@@ -211,7 +211,7 @@ async fn a_flight_the_store_gave_to_a_later_owner_is_dropped_and_the_others_go_o
         assert_eq!(rig.stored_flight(&lost.id()).await.digest(), lost.flight_at(10).digest());
         assert_eq!(rig.stored_flight(&kept.id()).await.digest(), kept.flight_at(30).digest());
         // It comes back under a new epoch, with what the journal has.
-        rig.write_behind.register(&lost.id(), SALT, Epoch(3), Seq(10), Seq(30));
+        rig.write_behind.register(&lost.id(), Epoch(3), Seq(10), Seq(30));
         assert!(rig.write_behind.caught_up(LONG).await);
         assert_eq!(rig.stored_flight(&lost.id()).await.digest(), lost.flight_at(30).digest());
     }
@@ -223,7 +223,7 @@ async fn a_recovered_flight_catches_up_from_the_journal_while_new_events_come() 
         let life = life_of("FR1", 600);
         rig.test.store.flush(&[life.batch(1, 1..=7)]).await.unwrap();
         rig.journal.append(&[life.batch(1, 1..=200)]).unwrap();
-        rig.write_behind.register(&life.id(), SALT, Epoch(1), Seq(7), Seq(200));
+        rig.write_behind.register(&life.id(), Epoch(1), Seq(7), Seq(200));
         for from in (201..=life.flight.seq().0).step_by(5) {
             rig.hand_in(vec![life.batch(1, from..=from + 4)]);
         }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::admission::{Gauge, Limits, Overloaded, Permit};
 use super::census::Census;
 use super::clock::Clock;
+use super::flight_actor::fresh_nonce;
 use super::handle::{FlightHandle, FlightShared, Standing};
 use super::message::{Answer, PendingReply};
 use super::recoveries::{Recoveries, Turn};
@@ -22,8 +23,8 @@ use super::supervisor::{Recover, RecoveredFlight, Supervisor};
 use super::view::FlightView;
 use crate::flight::decide::{check_departure, check_policy};
 use crate::flight::{
-    Cause, Decision, Epoch, Event, Flight, FlightDefinition, FlightId, IdempotencyKey, Recorded, Refusal,
-    SalePolicy, SaleSwitch, Seq,
+    Cause, Decision, Epoch, Era, Event, Flight, FlightDefinition, FlightId, FlightIds, IdSecrets,
+    IdempotencyKey, Recorded, Refusal, SalePolicy, SaleSwitch, Seq,
 };
 use crate::journal::{
     Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
@@ -32,6 +33,8 @@ use crate::journal::{
 
 /// So many flights are made without letting other tasks of the thread have their turn.
 const CREATED_WITHOUT_YIELD: usize = 16;
+/// Of whoever creates a flight.
+const FIRST_EPOCH: Epoch = Epoch(1);
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -49,6 +52,8 @@ pub struct EngineParts {
     pub writer: WriterOptions,
     /// Threads for actors, at least 1.
     pub arbiters: usize,
+    /// What ids are made of.
+    pub secrets: Arc<IdSecrets>,
     /// The runtime on which answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -150,8 +155,17 @@ struct Threads {
 impl Engine {
     /// Starts the threads; the flights come by [`Engine::adopt`] and [`Engine::create`].
     pub fn start(parts: EngineParts) -> std::io::Result<Arc<Self>> {
-        let EngineParts { journal, on_durable, recover, durability, limits, writer, arbiters, runtime } =
-            parts;
+        let EngineParts {
+            journal,
+            on_durable,
+            recover,
+            durability,
+            limits,
+            writer,
+            arbiters,
+            secrets,
+            runtime,
+        } = parts;
         let (system, arbiters, system_thread) = start_system(arbiters.max(1))?;
         let delivery = Delivery::on(&runtime);
         let (writer, writer_thread) = start(journal, on_durable, durability, delivery, writer);
@@ -165,6 +179,7 @@ impl Engine {
             clock: clock.clone(),
             durability,
             recoveries: Recoveries::default(),
+            secrets,
             panics: Mutex::new(Vec::new()),
         });
         Ok(Arc::new(Self {
@@ -183,7 +198,8 @@ impl Engine {
 
     /// Serves a flight that was recovered, unless it is served here under a newer epoch by now.
     pub fn adopt(&self, recovered: RecoveredFlight) -> FlightHandle {
-        let RecoveredFlight { flight, epoch, stored } = recovered;
+        let RecoveredFlight { mut flight, epoch, stored } = recovered;
+        let unlocked = flight.unlock(&self.supervisor.secrets);
         let shared = self.share(&flight, epoch, Standing::Recovering);
         shared.stored_seq.store(stored.0, Ordering::Release);
         match self.registry.enter_newer(&shared) {
@@ -194,7 +210,10 @@ impl Engine {
                 older.was_fenced(older.epoch());
             }
         }
-        self.supervisor.start_actor(flight, epoch, &shared);
+        match unlocked {
+            Ok(()) => self.supervisor.start_actor(flight, epoch, &shared),
+            Err(unknown) => shared.quarantine(unknown.to_string()),
+        }
         FlightHandle(shared)
     }
 
@@ -249,7 +268,7 @@ impl Engine {
         check_policy(&policy).map_err(CreateError::Refused)?;
         self.check_departure(&definition)?;
         let (flight, events) = self.first_events(definition, policy, open, &cause)?;
-        let epoch = Epoch(1);
+        let epoch = FIRST_EPOCH;
         let shared = self.share(&flight, epoch, Standing::Creating);
         let permit = Permit::take(&shared.overall, &shared.gauge)?;
         if !self.registry.enter(shared.clone()) {
@@ -313,7 +332,7 @@ impl Engine {
         entered: &mut Vec<Arc<FlightShared>>,
     ) -> Result<Vec<FlightHandle>, CreateAllError> {
         self.writer.state().admit()?;
-        let epoch = Epoch(1);
+        let epoch = FIRST_EPOCH;
         let mut flights = Vec::with_capacity(wanted.len());
         let mut submissions = Vec::with_capacity(wanted.len());
         for (place, (definition, policy, open, cause)) in wanted.into_iter().enumerate() {
@@ -370,7 +389,7 @@ impl Engine {
 
     fn first_events(
         &self,
-        definition: FlightDefinition,
+        mut definition: FlightDefinition,
         policy: SalePolicy,
         open: bool,
         cause: &Cause,
@@ -378,20 +397,30 @@ impl Engine {
         let at = self.clock.now();
         let by = Cause { by: cause.by.clone(), idempotency: None };
         let caused = |cause: &Cause| (*cause != Cause::default()).then(|| Box::new(cause.clone()));
+        let secrets = &self.supervisor.secrets;
+        let no_randomness =
+            |_| Overloaded { retry_after_seconds: 1, reason: "there is no randomness to make ids of" };
+        let nonce = fresh_nonce().map_err(no_randomness)?;
+        let era = Era { from: Seq(0), epoch: FIRST_EPOCH, secret: secrets.current(), nonce };
+        definition.ids = FlightIds::with_eras(definition.ids.salt(), vec![era]);
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
-        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: caused(cause) }];
+        let mut events = vec![Recorded { seq: Seq(1), at, event, cause: caused(cause), head: None }];
         let mut flight = Flight::create(&events[0]).map_err(|broken| {
             CreateError::Refused(Refusal::Invalid { field: "cabins", message: broken.detail })
         })?;
+        flight.unlock(secrets).map_err(|_| CreateError::OutcomeUnknown)?; // they know their own
         if open {
             let event = match flight.decide(&crate::flight::Command::OpenSale, at) {
                 Ok(Decision::Record(event)) => event,
                 // By its rules it is over already, which they may be changed about.
                 _ => Event::SaleSwitched { switch: SaleSwitch::Open, policy },
             };
-            let opened = Recorded { seq: Seq(2), at, event, cause: caused(&by) };
+            let opened = Recorded { seq: Seq(2), at, event, cause: caused(&by), head: None };
             flight.apply(&opened);
             events.push(opened);
+        }
+        if let Some(last) = events.last_mut() {
+            last.head = flight.head();
         }
         Ok((flight, events))
     }

@@ -15,8 +15,8 @@ use super::stamps::{Step, Traced};
 use super::supervisor::Supervisor;
 use super::view::FlightView;
 use crate::flight::{
-    BrokenInvariant, Cause, Command, Decision, Epoch, Event, Fingerprint, Flight, IdempotencyKey, KeyOwner,
-    Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+    BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Fingerprint, Flight, IdempotencyKey,
+    KeyOwner, Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
 };
 use crate::journal::{Durability, Submission, Writer};
 
@@ -179,6 +179,9 @@ impl FlightActor {
         cause: Option<Box<Cause>>,
         now: Timestamp,
     ) -> Result<Answer, BrokenInvariant> {
+        if matches!(decision, Ok(Decision::Record(_) | Decision::RecordRefused(..))) {
+            self.own(turn, now)?; // before anything is numbered
+        }
         let next = self.flight.seq().next();
         let outcome = match &decision {
             Ok(Decision::Record(event)) => Outcome::of(event),
@@ -297,8 +300,31 @@ impl FlightActor {
         cause: Option<Box<Cause>>,
         now: Timestamp,
     ) -> Result<(), BrokenInvariant> {
-        let recorded =
-            Recorded { seq: self.flight.seq().next(), at: now.max(self.flight.last_at()), event, cause };
+        self.own(turn, now)?;
+        self.push(turn, event, cause, now)
+    }
+
+    /// The first event under an epoch says whose it is from then on, and what ids are made of.
+    fn own(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
+        let epoch = self.epoch;
+        if self.flight.definition().ids.newest().is_some_and(|newest| newest.epoch == epoch) {
+            return Ok(());
+        }
+        let secret = self.parts.supervisor.secrets.current();
+        let nonce =
+            fresh_nonce().map_err(|error| BrokenInvariant::new("owners differ", error.to_string()))?;
+        self.push(turn, Event::TakenOver { epoch, secret, nonce }, None, now)
+    }
+
+    fn push(
+        &mut self,
+        turn: &mut Turn,
+        event: Event,
+        cause: Option<Box<Cause>>,
+        now: Timestamp,
+    ) -> Result<(), BrokenInvariant> {
+        let (seq, at) = (self.flight.seq().next(), now.max(self.flight.last_at()));
+        let recorded = Recorded { seq, at, event, cause, head: None };
         self.flight.apply(&recorded);
         self.flight.check_now()?;
         turn.events.push(recorded);
@@ -306,7 +332,10 @@ impl FlightActor {
     }
 
     fn hand_on(&mut self, turn: Turn) {
-        let Turn { events, replies, too_late, traced } = turn;
+        let Turn { mut events, replies, too_late, traced } = turn;
+        if let Some(last) = events.last_mut() {
+            last.head = self.flight.head();
+        }
         self.parts.writer.deliver(too_late);
         let shared = &self.shared;
         shared.seq.store(self.flight.seq().0, Ordering::Release);
@@ -381,6 +410,11 @@ impl FlightActor {
             }
         }
     }
+}
+
+/// What no other owner has.
+pub(crate) fn fresh_nonce() -> Result<EraNonce, getrandom::Error> {
+    getrandom::u64().map(EraNonce)
 }
 
 impl Actor for FlightActor {

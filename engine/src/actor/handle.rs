@@ -17,8 +17,8 @@ use super::message::{Ask, AskedAs, Drain, PendingAnswer, Request};
 use super::stamps::{Stamps, Step};
 use super::view::FlightView;
 use crate::flight::{
-    AdminName, Command, Epoch, Fingerprint, FlightId, IdempotencyKey, OrderRef, Salt, SeatPlan, Seq,
-    WaitlistNo, WaitlistRef,
+    AdminName, Command, Epoch, Fingerprint, FlightId, IdempotencyKey, OrderRef, SeatPlan, Seq, WaitlistNo,
+    WaitlistRef,
 };
 use crate::journal::WriterState;
 
@@ -53,7 +53,6 @@ impl Standing {
 /// What the handle, the actor and the writer share of a flight.
 pub(crate) struct FlightShared {
     pub(crate) flight_id: FlightId,
-    pub(crate) salt: Salt,
     pub(crate) view: ArcSwap<FlightView>,
     /// Under which epoch the view was decided, and up to which event.
     published: Mutex<(Epoch, Seq)>,
@@ -212,7 +211,6 @@ impl FlightShared {
         let (overall, gauge) = gauges;
         Self {
             flight_id: view.definition.flight_id.clone(),
-            salt: view.definition.salt,
             view: ArcSwap::from_pointee(view),
             published,
             changed: Notify::new(),

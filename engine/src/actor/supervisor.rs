@@ -16,7 +16,7 @@ use super::handle::{FlightShared, Standing};
 use super::message::Retire;
 use super::recoveries::{Recoveries, Turn};
 use super::view::FlightView;
-use crate::flight::{Epoch, Flight, FlightId, Seq};
+use crate::flight::{Epoch, Flight, FlightId, IdSecrets, Seq};
 use crate::journal::{Durability, Writer};
 
 /// So many panics of one flight ...
@@ -51,6 +51,7 @@ pub(crate) struct Supervisor {
     pub(crate) clock: Arc<Clock>,
     pub(crate) durability: Durability,
     pub(crate) recoveries: Recoveries,
+    pub(crate) secrets: Arc<IdSecrets>,
     pub(crate) panics: Mutex<Vec<(FlightId, VecDeque<Instant>)>>,
 }
 
@@ -108,7 +109,13 @@ impl Supervisor {
         }
         self.writer.barrier().await;
         let lost = || Err("neither the journal nor the store knows it any more".to_owned());
-        match (self.recover)(shared.flight_id.clone()).await.and_then(|found| found.map_or_else(lost, Ok)) {
+        let found =
+            (self.recover)(shared.flight_id.clone()).await.and_then(|found| found.map_or_else(lost, Ok));
+        let unlocked = found.and_then(|mut found| match found.flight.unlock(&self.secrets) {
+            Ok(()) => Ok(found),
+            Err(unknown) => Err(unknown.to_string()),
+        });
+        match unlocked {
             Ok(RecoveredFlight { flight, epoch, stored }) => {
                 let seq = flight.seq();
                 shared.publish(Arc::new(FlightView::of(&flight)), epoch);

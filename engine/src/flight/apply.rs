@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cabin::{Seats, check_cabins};
+use super::chain::Head;
 use super::event::{ClosedForGood, Event, OrderPlaced, Recorded};
 use super::ids::{OrderNo, Reference, Timestamp};
 use super::invariants::BrokenInvariant;
@@ -12,6 +13,7 @@ use super::order::{Order, OrderExtras, OrderStatus, Passengers};
 use super::payment::RETURNED_PAYMENTS_MAX;
 use super::sale::{Sale, SaleSwitch};
 use super::seat_map::SeatStatus;
+use super::secrets::Era;
 use super::waitlist::{LeftBecause, WaitlistStatus};
 
 impl Flight {
@@ -30,6 +32,7 @@ impl Flight {
         }
         self.seq = recorded.seq;
         self.last_at = recorded.at.max(self.last_at);
+        self.move_head(recorded);
         match &recorded.event {
             Event::FlightCreated { .. } => self.break_with("first event", "a flight is created only once"),
             Event::SaleSwitched { switch, policy } => {
@@ -92,6 +95,10 @@ impl Flight {
             }
             Event::ClosedForGood(closed) => self.apply_closed_for_good(closed),
             Event::NothingChanged { .. } => {}
+            Event::TakenOver { epoch, secret, nonce } => {
+                let era = Era { from: self.seq, epoch: *epoch, secret: *secret, nonce: *nonce };
+                self.apply_taken_over(era);
+            }
             Event::Forgotten { through } => {
                 self.forgotten_through = self.forgotten_through.max(*through);
                 for request in self.requests.forget_through(*through) {
@@ -101,6 +108,47 @@ impl Flight {
         }
         self.remember_request(recorded);
         self.forget_ended();
+        self.check_head(recorded);
+    }
+
+    /// Before anything else of an event, so that whatever it changes can note the head.
+    fn move_head(&mut self, recorded: &Recorded) {
+        let before = match (self.head, &recorded.event) {
+            // A flight of before there were chains gets one with its next owner.
+            (None, Event::TakenOver { .. }) => {
+                Some(Head::start(&self.definition.flight_id, self.definition.ids.salt(), recorded.seq.0))
+            }
+            (head, _) => head,
+        };
+        self.head = before.map(|head| head.next(recorded));
+    }
+
+    /// Whoever recorded the event and this flight must have the same history.
+    pub(super) fn check_head(&mut self, recorded: &Recorded) {
+        if let Some(head) = recorded.head
+            && self.head != Some(head)
+        {
+            let here = self.head.map_or_else(|| "none".to_owned(), |head| head.to_string());
+            self.break_with(
+                "one history",
+                format!(
+                    "event {} was decided on top of another history: its head is {head}, not {here}, so that events in \
+                     front of it, or it itself, are not what they were when somebody was told of them",
+                    recorded.seq
+                ),
+            );
+        }
+    }
+
+    fn apply_taken_over(&mut self, era: Era) {
+        if self.definition.ids.newest().is_some_and(|newest| newest.epoch >= era.epoch) {
+            self.break_with("epochs rise", format!("epoch {} begins after a later one", era.epoch));
+            return;
+        }
+        let definition = Arc::make_mut(&mut self.definition);
+        if let Err(error) = definition.ids.begin(era) {
+            self.break_with("the secret is known", error.to_string());
+        }
     }
 
     /// What `apply` found impossible, if anything: such a flight must not go on.
@@ -131,6 +179,7 @@ impl Flight {
             created_at: self.last_at,
             updated_at: self.last_at,
             changed_by: self.seq,
+            proof: self.head,
             extras: has_extras.then(|| {
                 Box::new(OrderExtras {
                     passengers: placed.passengers.clone(),
@@ -147,7 +196,7 @@ impl Flight {
     }
 
     fn apply_confirmed(&mut self, no: OrderNo, payment: Option<&Reference>) {
-        let (seq, at) = (self.seq, self.last_at);
+        let (seq, at, proof) = (self.seq, self.last_at, self.head);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Held) else {
             self.break_with("only a held order is confirmed", format!("order {} is not held", no.0));
             return;
@@ -155,6 +204,7 @@ impl Flight {
         order.status = OrderStatus::Confirmed;
         order.updated_at = at;
         order.changed_by = seq;
+        order.proof = proof;
         if let Some(deadline) = order.hold_expires_at.take() {
             self.holds.remove(&(deadline, no));
         }
@@ -166,13 +216,14 @@ impl Flight {
     }
 
     fn apply_payment_begun(&mut self, no: OrderNo, hold_expires_at: Timestamp) {
-        let (seq, at) = (self.seq, self.last_at);
+        let (seq, at, proof) = (self.seq, self.last_at, self.head);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Held) else {
             self.break_with("only a held order is about to be paid", format!("order {} is not held", no.0));
             return;
         };
         order.updated_at = at;
         order.changed_by = seq;
+        order.proof = proof;
         order.extras.get_or_insert_default().payment_begun_at = Some(at);
         if let Some(before) = order.hold_expires_at.replace(hold_expires_at) {
             self.holds.remove(&(before, no));
@@ -181,7 +232,7 @@ impl Flight {
     }
 
     fn apply_revived(&mut self, no: OrderNo, payment: Option<&Reference>) {
-        let (seq, at) = (self.seq, self.last_at);
+        let (seq, at, proof) = (self.seq, self.last_at, self.head);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Expired)
         else {
             self.break_with("only an expired order is revived", format!("order {} is not expired", no.0));
@@ -192,6 +243,7 @@ impl Flight {
         order.status = OrderStatus::Confirmed;
         order.updated_at = at;
         order.changed_by = seq;
+        order.proof = proof;
         if let Some(payment) = payment {
             order.extras.get_or_insert_default().payment_reference = Some(payment.clone());
         }
@@ -229,7 +281,7 @@ impl Flight {
     }
 
     pub(super) fn apply_ended(&mut self, no: OrderNo, status: OrderStatus) {
-        let (seq, at) = (self.seq, self.last_at);
+        let (seq, at, proof) = (self.seq, self.last_at, self.head);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status.is_live()) else {
             self.break_with("only a live order ends", format!("order {} is not live", no.0));
             return;
@@ -238,6 +290,7 @@ impl Flight {
         order.status = status;
         order.updated_at = at;
         order.changed_by = seq;
+        order.proof = proof;
         if let Some(deadline) = order.hold_expires_at.take() {
             self.holds.remove(&(deadline, no));
         }
@@ -256,7 +309,7 @@ impl Flight {
     }
 
     fn apply_changed(&mut self, no: OrderNo, seats: &Seats, total: i64, passengers: Option<&Passengers>) {
-        let (seq, at) = (self.seq, self.last_at);
+        let (seq, at, proof) = (self.seq, self.last_at, self.head);
         let Some(order) = self.orders.get_mut(&no).filter(|order| order.status.is_live()) else {
             self.break_with("only a live order changes", format!("order {} is not live", no.0));
             return;
@@ -266,6 +319,7 @@ impl Flight {
         order.total = total;
         order.updated_at = at;
         order.changed_by = seq;
+        order.proof = proof;
         if passengers.is_some() || order.extras.is_some() {
             order.extras.get_or_insert_default().passengers = passengers.cloned();
         }

@@ -2,13 +2,15 @@
 //! Never holds anything that a later version could compute differently.
 
 use super::cabin::{Cabin, Currency, Seats};
+use super::chain::Head;
 use super::ids::{
-    AdminName, CustomerId, FlightId, IdempotencyKey, OrderNo, Reference, Salt, Seq, TimeZoneName, Timestamp,
+    AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderNo, Reference, Seq, TimeZoneName, Timestamp,
 };
 use super::order::{Fingerprint, Passengers};
 use super::payment::ReturnedBecause;
 use super::reseat::Reseated;
 use super::sale::{SalePolicy, SaleSwitch};
+use super::secrets::{EraNonce, FlightIds, SecretId};
 use super::waitlist::{LeftBecause, WaitlistNo, WaitlistWish};
 use compact_str::CompactString;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ pub struct FlightDefinition {
     pub aircraft: Option<CompactString>,
     /// Its cabins; checked by `check_cabins`.
     pub cabins: Vec<Cabin>,
-    /// The secret its order ids are derived from.
-    pub salt: Salt,
+    /// What its ids are made of, and whom it has belonged to.
+    pub ids: FlightIds,
 }
 
 /// An order was placed.
@@ -220,6 +222,15 @@ pub enum Event {
         /// The entry of the waitlist it was about, if it was about one.
         entry: Option<WaitlistNo>,
     },
+    /// A new owner begins: the first event under its epoch, in front of whatever else it decides.
+    TakenOver {
+        /// Its epoch.
+        epoch: Epoch,
+        /// With which secret it makes ids.
+        secret: SecretId,
+        /// What tells it from any other owner.
+        nonce: EraNonce,
+    },
 }
 
 /// An event with its place in the flight's history.
@@ -233,6 +244,8 @@ pub struct Recorded {
     pub event: Event,
     /// Who asked for it, if that has to be remembered: mostly nobody, and then this takes eight bytes.
     pub cause: Option<Box<Cause>>,
+    /// The chain's head after it, where whoever recorded it said so: the last event of each turn has one.
+    pub head: Option<Head>,
 }
 
 /// What is remembered of the request that an event followed from. A grab's key stands in [`OrderPlaced`] instead.

@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use compact_str::CompactString;
 
-/// Longest flight id, in characters. An order id (flight id, number, tag) then stays within 64.
+use super::secrets::FlightIds;
+
+/// Longest flight id, in characters. An order id (flight id, number, tag) then stays within 64 up to
+/// number 2^50.
 pub const FLIGHT_ID_CHARS_MAX: usize = 40;
 /// Longest name of an admin, in characters.
 pub const ADMIN_NAME_CHARS_MAX: usize = 64;
@@ -23,7 +26,8 @@ pub const PASSENGER_NAME_BYTES_MAX: usize = 200;
 const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// The alphabet of record locators: letters and digits that are not mistaken for one another.
 const LOCATOR: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-const TAG_CHARS: usize = 8;
+/// 65 bits, of which a tag has 64.
+const TAG_CHARS: usize = 13;
 
 /// Why a text cannot be the id (or name, or reference) it was offered as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -280,43 +284,25 @@ impl Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderNo(pub u64);
 
-/// A flight's secret, from which the tags of its order ids and its record locators are derived. Given by the
-/// shell when the flight is created and kept in its first event, so that replay gives the same ids.
+/// What tells a flight from another one that is made under the same id: drawn by the shell when the flight is created and
+/// kept in its first event. It goes into what ids are made of, and is no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Salt(pub u64);
-
-impl Salt {
-    /// The 40-bit tag that makes an order's id unguessable: XXH3 of the order's number, seeded with the salt.
-    pub fn order_tag(self, no: OrderNo) -> u64 {
-        xxhash_rust::xxh3::xxh3_64_with_seed(&no.0.to_le_bytes(), self.0) & ((1 << (5 * TAG_CHARS)) - 1)
-    }
-
-    /// The record locator of an order: a permutation of 30 bits (a Feistel network of four rounds, keyed by the
-    /// salt), so that no two of the first 2^30 events of a flight share one.
-    pub fn record_locator(self, no: OrderNo) -> RecordLocator {
-        const HALF: u64 = (1 << 15) - 1;
-        let (mut left, mut right) = ((no.0 >> 15) & HALF, no.0 & HALF);
-        for round in 0..4_u8 {
-            let mut input = [0_u8; 9];
-            input[..8].copy_from_slice(&right.to_le_bytes());
-            input[8] = round;
-            let mixed = xxhash_rust::xxh3::xxh3_64_with_seed(&input, self.0 ^ 0x6c6f_6361_746f_7221) & HALF;
-            (left, right) = (right, left ^ mixed);
-        }
-        let number = (left << 15) | right;
-        let mut letters = [0_u8; 6];
-        for (place, letter) in letters.iter_mut().rev().enumerate() {
-            *letter = LOCATOR[((number >> (5 * place)) & 31) as usize];
-        }
-        RecordLocator(letters)
-    }
-}
 
 /// The six characters a traveller reads out, unique within a flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordLocator([u8; 6]);
 
 impl RecordLocator {
+    /// The locator with this number, of which the 30 lower bits count.
+    pub(super) fn from_number(number: u64) -> Self {
+        let mut letters = [0_u8; 6];
+        for (place, letter) in letters.iter_mut().rev().enumerate() {
+            *letter = LOCATOR[((number >> (5 * place)) & 31) as usize];
+        }
+        Self(letters)
+    }
+
     /// The locator as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("??????")
@@ -338,7 +324,7 @@ pub struct OrderRef {
     pub tag: u64,
 }
 
-/// An order's public name: `<flight_id>-<number><tag>`, the number and the 8-character tag in base 32. It leads
+/// An order's public name: `<flight_id>-<number><tag>`, the number and the 13-character tag in base 32. It leads
 /// to its flight without a look-up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OrderId {
@@ -354,9 +340,9 @@ pub struct OrderId {
 pub struct NotAnOrderId;
 
 impl OrderId {
-    /// The id of order `no` of a flight with this salt.
-    pub fn of(flight_id: &FlightId, salt: Salt, no: OrderNo) -> Self {
-        Self { flight_id: flight_id.clone(), order: OrderRef { no, tag: salt.order_tag(no) } }
+    /// The id of order `no` of a flight whose ids are made of this.
+    pub fn of(flight_id: &FlightId, ids: &FlightIds, no: OrderNo) -> Self {
+        Self { flight_id: flight_id.clone(), order: OrderRef { no, tag: ids.order_tag(no) } }
     }
 }
 
@@ -386,7 +372,7 @@ pub(super) mod tagged {
     use super::{BASE32, TAG_CHARS};
 
     pub(in crate::flight) fn write(f: &mut fmt::Formatter<'_>, mut number: u64, tag: u64) -> fmt::Result {
-        // 13 characters hold the number's 64 bits, 8 more the tag.
+        // 13 characters hold the number's 64 bits, as many more the tag.
         let mut text = [0_u8; 13 + TAG_CHARS];
         let mut start = 13;
         loop {
@@ -423,14 +409,23 @@ pub(super) mod tagged {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use super::super::secrets::{IdSecret, IdSecrets};
     use super::*;
+
+    pub(in crate::flight) fn ids(flight_id: &FlightId) -> FlightIds {
+        let mut ids = FlightIds::new(Salt(7));
+        ids.unlock(flight_id, &Arc::new(IdSecrets::new(IdSecret::new([7; 32]), []))).unwrap();
+        ids
+    }
 
     #[test]
     fn an_order_id_leads_back_to_its_flight_and_number() {
         let flight_id = FlightId::new("FR101-20261224").unwrap();
         for no in [1, 31, 32, 33, 1 << 20, u64::MAX] {
-            let id = OrderId::of(&flight_id, Salt(7), OrderNo(no));
+            let id = OrderId::of(&flight_id, &ids(&flight_id), OrderNo(no));
             assert_eq!(id.to_string().parse::<OrderId>(), Ok(id.clone()), "{id}");
             assert!(id.to_string().len() <= 64);
         }
@@ -439,22 +434,27 @@ mod tests {
     #[test]
     fn the_longest_order_id_has_at_most_64_characters() {
         let flight_id = FlightId::new(&"X".repeat(FLIGHT_ID_CHARS_MAX)).unwrap();
-        assert!(OrderId::of(&flight_id, Salt(1), OrderNo(u64::MAX)).to_string().len() <= 64);
+        let ids = ids(&flight_id);
+        assert!(OrderId::of(&flight_id, &ids, OrderNo((1 << 50) - 1)).to_string().len() <= 64);
     }
 
     #[test]
     fn nonsense_is_no_order_id() {
-        for text in ["", "-", "x", "FR-1", "FR-00000000000", "FR-i23456789", "FR-é2345678", "-123456789"] {
+        for text in [
+            "",
+            "-",
+            "x",
+            "FR-1",
+            "FR-1abcdefgh",
+            "FR-00000000000000000",
+            "FR-1i0000000000000",
+            "FR-é000000000000",
+        ] {
             assert_eq!(text.parse::<OrderId>(), Err(NotAnOrderId), "{text}");
         }
-    }
-
-    #[test]
-    fn record_locators_of_a_flight_are_all_different() {
-        let mut seen = std::collections::HashSet::new();
-        for no in 0..200_000 {
-            assert!(seen.insert(Salt(42).record_locator(OrderNo(no))), "{no}");
-        }
+        // One tag, one text: 65 bits have room for two.
+        assert!("FR-1f000000000000".parse::<OrderId>().is_ok());
+        assert!("FR-1g000000000000".parse::<OrderId>().is_err());
     }
 
     #[test]

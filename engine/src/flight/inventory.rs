@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::budget::{Budget, Ledger};
 use super::cabin::check_cabins;
+use super::chain::Head;
 use super::event::{Event, FlightDefinition, Recorded};
 use super::ids::{CustomerId, IdempotencyKey, OrderId, OrderNo, OrderRef, Seq, Timestamp};
 use super::invariants::BrokenInvariant;
@@ -18,6 +19,7 @@ use super::order::{Order, OrderStatus};
 use super::requests::{REQUEST_RETENTION_MS, Requests};
 use super::sale::{Sale, SaleState, SaleSwitch};
 use super::seat_map::{SeatMap, SeatStatus};
+use super::secrets::{IdSecrets, UnknownSecret};
 use super::snapshot::FlightSnapshot;
 use super::waitlist::Waitlist;
 
@@ -32,6 +34,8 @@ pub struct Flight {
     pub(super) sale: Sale,
     pub(super) seq: Seq,
     pub(super) last_at: Timestamp,
+    /// The chain's head after the last event; none where no event was in a chain yet.
+    pub(super) head: Option<Head>,
     /// What ended by this event or before was forgotten before its day was over.
     pub(super) forgotten_through: Seq,
     pub(super) map: SeatMap,
@@ -70,8 +74,13 @@ impl Flight {
         }
         let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
         let mut flight = Self::empty(definition, sale, first.seq, first.at)?;
+        if !definition.ids.eras().is_empty() {
+            let start = Head::start(&definition.flight_id, definition.ids.salt(), first.seq.0);
+            flight.head = Some(start.next(first));
+        }
         flight.remember_request(first);
-        Ok(flight)
+        flight.check_head(first);
+        flight.broken.take().map_or(Ok(flight), Err)
     }
 
     fn empty(
@@ -88,6 +97,7 @@ impl Flight {
             sale,
             seq,
             last_at,
+            head: None,
             forgotten_through: Seq(0),
             orders: HashMap::default(),
             holdings: HashMap::default(),
@@ -109,6 +119,7 @@ impl Flight {
             sale,
             seq,
             last_at,
+            head,
             forgotten_through,
             blocked,
             orders,
@@ -117,6 +128,7 @@ impl Flight {
         } = snapshot;
         let mut flight = Self::empty(&definition, sale, seq, last_at)?;
         flight.forgotten_through = forgotten_through;
+        flight.head = head;
         if !flight.map.change(&blocked, SeatStatus::Free, SeatStatus::Blocked) {
             return Err(BrokenInvariant::new("blocked seats", "a blocked seat does not exist"));
         }
@@ -163,6 +175,7 @@ impl Flight {
             sale: self.sale,
             seq: self.seq,
             last_at: self.last_at,
+            head: self.head,
             forgotten_through: self.forgotten_through,
             blocked: self.map.seats_with(SeatStatus::Blocked),
             orders,
@@ -175,7 +188,7 @@ impl Flight {
     pub fn digest(&self) -> u64 {
         let mut hash = Xxh3Default::new();
         self.definition.hash(&mut hash);
-        (self.sale, self.seq, self.last_at, self.forgotten_through).hash(&mut hash);
+        (self.sale, self.seq, self.last_at, self.forgotten_through, self.head).hash(&mut hash);
         self.map.rows().for_each(|row| row.hash(&mut hash));
         let mut orders: Vec<&Order> = self.orders.values().collect();
         orders.sort_unstable_by_key(|order| order.no);
@@ -218,6 +231,17 @@ impl Flight {
         self.last_at
     }
 
+    /// The chain's head after that event; none where no event was in a chain yet.
+    pub fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Puts the server's secrets to it: before that, no id opens anything of it.
+    pub fn unlock(&mut self, secrets: &Arc<IdSecrets>) -> Result<(), UnknownSecret> {
+        let definition = Arc::make_mut(&mut self.definition);
+        definition.ids.unlock(&definition.flight_id, secrets)
+    }
+
     /// Its seats.
     pub fn map(&self) -> &SeatMap {
         &self.map
@@ -230,7 +254,8 @@ impl Flight {
 
     /// The order somebody refers to, if the flight still knows it and the tag is right.
     pub fn find(&self, order: OrderRef) -> Option<&Order> {
-        if self.definition.salt.order_tag(order.no) != order.tag {
+        let ids = &self.definition.ids;
+        if !ids.is_unlocked() || ids.order_tag(order.no) != order.tag {
             return None;
         }
         self.orders.get(&order.no)
@@ -275,7 +300,7 @@ impl Flight {
 
     /// The public id of one of its orders.
     pub fn order_id(&self, no: OrderNo) -> OrderId {
-        OrderId::of(&self.definition.flight_id, self.definition.salt, no)
+        OrderId::of(&self.definition.flight_id, &self.definition.ids, no)
     }
 
     /// When something happens by itself: a hold or a wait runs out, or the sale opens while somebody waits.

@@ -5,6 +5,7 @@ pub mod aircraft;
 mod apply;
 pub mod budget;
 pub mod cabin;
+pub mod chain;
 pub mod command;
 pub mod decide;
 pub mod event;
@@ -21,11 +22,13 @@ mod run_index;
 pub mod sale;
 pub mod seat_map;
 pub mod seating;
+pub mod secrets;
 pub mod snapshot;
 pub mod waitlist;
 
 pub use budget::Budget;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
+pub use chain::Head;
 pub use command::{Command, Grab, Payment, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
 pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
@@ -42,6 +45,7 @@ pub use refusal::{LimitScope, QuotaOf, Refusal};
 pub use requests::{Outcome, Request};
 pub use reseat::Reseated;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
+pub use secrets::{Era, EraNonce, FlightIds, IdSecret, IdSecrets, SecretId, UnknownSecret};
 pub use snapshot::FlightSnapshot;
 pub use waitlist::{
     Accept, LeftBecause, WaitlistEntry, WaitlistId, WaitlistNo, WaitlistPlace, WaitlistRef, WaitlistStatus,

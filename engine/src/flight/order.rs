@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cabin::Seats;
+use super::chain::Head;
 use super::ids::{CustomerId, IdempotencyKey, OrderNo, PassengerName, Reference, Seq, Timestamp};
 
 /// Where an order stands.
@@ -89,6 +90,9 @@ pub struct Order {
     pub updated_at: Timestamp,
     /// The event that last changed it.
     pub changed_by: Seq,
+    /// The chain's head after that event: a receipt by which it can be shown later that the event was there. None in orders
+    /// that last changed before there were chains.
+    pub proof: Option<Head>,
     /// What only some orders have.
     pub extras: Option<Box<OrderExtras>>,
 }

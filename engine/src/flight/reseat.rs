@@ -296,7 +296,7 @@ impl Flight {
         self.map = SeatMap::new(&change.cabins);
         self.waitlist.may_let_in();
         self.change(&change.blocked, SeatStatus::Free, SeatStatus::Blocked);
-        let seq = self.seq;
+        let (seq, proof) = (self.seq, self.head);
         for (no, seats) in &change.seated {
             let Some(order) = self.orders.get_mut(no).filter(|order| order.status.is_live()) else {
                 self.break_with("only a live order is seated", format!("order {} is not live", no.0));
@@ -306,6 +306,7 @@ impl Flight {
                 order.seats = seats.clone();
                 order.updated_at = at;
                 order.changed_by = seq;
+                order.proof = proof;
             }
             let status = order.seat_status();
             self.change(seats, SeatStatus::Free, status);

@@ -2,6 +2,7 @@
 //! Never holds anything that can be derived from the rest.
 
 use super::cabin::Seats;
+use super::chain::Head;
 use super::event::FlightDefinition;
 use super::ids::{Seq, Timestamp};
 use super::order::Order;
@@ -20,6 +21,8 @@ pub struct FlightSnapshot {
     pub seq: Seq,
     /// When that was decided.
     pub last_at: Timestamp,
+    /// The chain's head after it; none in flights that have had no event since there were chains.
+    pub head: Option<Head>,
     /// Seats taken off sale, in any order.
     pub blocked: Seats,
     /// What ended by this event or before was forgotten before its day was over; 0: nothing was.

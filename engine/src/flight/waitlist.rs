@@ -13,12 +13,13 @@ use super::cabin::{CabinClass, Seats};
 use super::command::Together;
 use super::decide::Decision;
 use super::event::{Event, OrderPlaced};
-use super::ids::{CustomerId, FlightId, OrderNo, Reference, Salt, Seq, Timestamp, tagged};
+use super::ids::{CustomerId, FlightId, OrderNo, Reference, Seq, Timestamp, tagged};
 use super::invariants::BrokenInvariant;
 use super::inventory::Flight;
 use super::refusal::{LimitScope, Refusal};
 use super::sale::SaleState;
 use super::seating;
+use super::secrets::FlightIds;
 
 /// Most parties that wait for one flight at the same time.
 pub const WAITING_MAX: usize = 10_000;
@@ -58,16 +59,9 @@ pub struct WaitlistId {
 pub struct NotAWaitlistId;
 
 impl WaitlistId {
-    /// The id of entry `no` of a flight with this salt.
-    pub fn of(flight_id: &FlightId, salt: Salt, no: WaitlistNo) -> Self {
-        Self { flight_id: flight_id.clone(), entry: WaitlistRef { no, tag: salt.waitlist_tag(no) } }
-    }
-}
-
-impl Salt {
-    /// The 40-bit tag that makes an entry's id unguessable; that of an order with the same number is another one.
-    pub fn waitlist_tag(self, no: WaitlistNo) -> u64 {
-        Self(self.0 ^ 0x7761_6974_6c69_7374).order_tag(OrderNo(no.0))
+    /// The id of entry `no` of a flight whose ids are made of this.
+    pub fn of(flight_id: &FlightId, ids: &FlightIds, no: WaitlistNo) -> Self {
+        Self { flight_id: flight_id.clone(), entry: WaitlistRef { no, tag: ids.waitlist_tag(no) } }
     }
 }
 
@@ -497,7 +491,8 @@ impl Flight {
 
     /// The entry somebody refers to, if the flight still knows it and the tag is right.
     pub fn find_waitlisted(&self, entry: WaitlistRef) -> Option<&WaitlistEntry> {
-        if self.definition.salt.waitlist_tag(entry.no) != entry.tag {
+        let ids = &self.definition.ids;
+        if !ids.is_unlocked() || ids.waitlist_tag(entry.no) != entry.tag {
             return None;
         }
         self.waitlisted(entry.no)

@@ -3,15 +3,13 @@
 
 use std::error::Error;
 
-use crate::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Salt, Seq};
+use crate::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 
 /// Some events of one flight that follow one another without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Whose events.
     pub flight_id: FlightId,
-    /// The flight's secret, for those who derive ids from events; a journal need not keep it.
-    pub salt: Salt,
     /// Under which ownership they were decided.
     pub epoch: Epoch,
     /// The events, at least one, by rising seq.

@@ -396,7 +396,7 @@ impl Round {
         }
         self.events += events.len();
         self.places.insert(flight.flight_id.clone(), self.batches.len());
-        self.batches.push(Batch { flight_id: flight.flight_id.clone(), salt: flight.salt, epoch, events });
+        self.batches.push(Batch { flight_id: flight.flight_id.clone(), epoch, events });
         self.waiting.push(Waiting { flight, epoch, after, view, replies });
     }
 

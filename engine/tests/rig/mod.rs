@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits, RecoveredFlight};
 use farerush_engine::flight::{
-    Cabin, CabinClass, Command, Currency, CustomerId, Event, Fare, Flight, FlightDefinition, FlightId, Grab,
-    IdempotencyKey, Layout, Order, PolicyChange, Recorded, SalePolicy, Salt, Seq, Timestamp, Together,
-    Wanted,
+    Cabin, CabinClass, Command, Currency, CustomerId, Event, Fare, Flight, FlightDefinition, FlightId,
+    FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Order, PolicyChange, Recorded, SalePolicy,
+    Salt, Seq, Timestamp, Together, Wanted,
 };
 use farerush_engine::journal::{Claim, Durability, Journal, OnDurable, Release, WriterOptions};
 use farerush_persistence::journal::{FaultyJournal, MemoryJournal};
@@ -86,6 +86,7 @@ impl Rig {
             limits: Limits::default(),
             writer: WriterOptions::default(),
             arbiters: 2,
+            secrets: Arc::new(IdSecrets::new(IdSecret::new([7; 32]), [])),
             runtime: tokio::runtime::Handle::current(),
         })
         .unwrap();
@@ -133,7 +134,7 @@ pub(crate) fn definition(id: &str) -> FlightDefinition {
             layout: Layout::new("ABC DEF").unwrap(),
             fare: Fare { amount: 100, currency: Currency::new("TWD").unwrap() },
         }],
-        salt: Salt(7),
+        ids: FlightIds::new(Salt(7)),
     }
 }
 
@@ -141,7 +142,7 @@ pub(crate) fn definition(id: &str) -> FlightDefinition {
 pub(crate) fn first_events(id: &str, policy: SalePolicy, at: Timestamp) -> Vec<Recorded> {
     let policy = SalePolicy { opens_at: Some(at), ..policy };
     let event = Event::FlightCreated { definition: Box::new(definition(id)), policy };
-    vec![Recorded { seq: Seq(1), at, event, cause: None }]
+    vec![Recorded { seq: Seq(1), at, event, cause: None, head: None }]
 }
 
 pub(crate) fn grab_with(customer: &str, quantity: u16, key: Option<&str>) -> Command {

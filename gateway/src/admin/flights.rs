@@ -9,8 +9,8 @@ use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
 use farerush_engine::flight::decide::{DEPARTED, check_policy};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, IdempotencyKey, Layout,
-    PolicyChange, Refusal, SalePolicy, Salt, TimeZoneName, Timestamp,
+    Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, FlightIds,
+    IdempotencyKey, Layout, PolicyChange, Refusal, SalePolicy, Salt, TimeZoneName, Timestamp,
 };
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
@@ -145,7 +145,7 @@ pub fn new_flight(value: &Value, salt: Salt, now: Timestamp) -> Result<NewFlight
         origin_time_zone,
         aircraft: template.map(|template| template.name.into()),
         cabins,
-        salt,
+        ids: FlightIds::new(salt),
     };
     Ok(NewFlight { definition, policy, open })
 }

@@ -225,11 +225,11 @@ fn exists(line: &Line, mistakes: &mut Mistakes) {
 /// Whether a flight is the one described: rows that were added since do not matter, nor whether its zone was said or is
 /// that of the airport.
 fn is_same(flight: &FlightDefinition, wanted: &FlightDefinition) -> bool {
-    let (salt, cabins) = (flight.salt, flight.cabins.clone());
+    let (ids, cabins) = (flight.ids.clone(), flight.cabins.clone());
     let origin_time_zone = flight.origin_time_zone.clone();
     flight.cabins.starts_with(&wanted.cabins)
         && zones::of_flight(flight) == zones::of_flight(wanted)
-        && *flight == FlightDefinition { salt, cabins, origin_time_zone, ..wanted.clone() }
+        && *flight == FlightDefinition { ids, cabins, origin_time_zone, ..wanted.clone() }
 }
 
 async fn create(app: &App, by: &AdminName, asked: Option<&Asked>, new: Vec<Line>) -> Result<(), Problem> {

@@ -75,8 +75,8 @@ fn as_json(live: &LiveOrders, seats: &[(Seat, usize, &Order)]) -> Response {
         json.open().key("seat").plain(seat);
         json.key("cabin_class").text_or_null(cabin.map(|cabin| cabin.cabin_class.as_str()));
         json.key("status").text(order.status.as_str());
-        json.key("order_id").plain(OrderId::of(&definition.flight_id, definition.salt, order.no));
-        json.key("record_locator").text(definition.salt.record_locator(order.no).as_str());
+        json.key("order_id").plain(OrderId::of(&definition.flight_id, &definition.ids, order.no));
+        json.key("record_locator").text(definition.ids.record_locator(order.no).as_str());
         json.key("customer_id").text(order.customer.as_str());
         json.key("passenger").text_or_null(order.passenger(*place).map(|name| name.as_str()));
         json.key("fare");
@@ -100,8 +100,8 @@ fn as_table(live: &LiveOrders, seats: &[(Seat, usize, &Order)]) -> Response {
         let cabin = definition.cabins.iter().find(|cabin| cabin.has(*seat));
         table.plain(seat).plain(cabin.map_or("", |cabin| cabin.cabin_class.as_str()));
         table.plain(order.status.as_str());
-        table.plain(OrderId::of(&definition.flight_id, definition.salt, order.no));
-        table.plain(definition.salt.record_locator(order.no).as_str());
+        table.plain(OrderId::of(&definition.flight_id, &definition.ids, order.no));
+        table.plain(definition.ids.record_locator(order.no).as_str());
         table.text(order.customer.as_str());
         table.text_or_empty(order.passenger(*place).map(|name| name.as_str()));
         table.plain(cabin.map(|cabin| cabin.fare.amount.to_string()).unwrap_or_default());

@@ -125,7 +125,7 @@ fn write_plan(
     seq: Seq,
     dry_run: bool,
 ) -> Json {
-    let id_of = |no: OrderNo| OrderId::of(&before.flight_id, before.salt, no).to_string();
+    let id_of = |no: OrderNo| OrderId::of(&before.flight_id, &before.ids, no).to_string();
     let write_seats = |json: &mut Json, seats: &Seats| {
         json.open_list();
         seats.iter().for_each(|seat| {
@@ -149,7 +149,7 @@ fn write_plan(
     json.close_list().key("stranded").open_list();
     for order in stranded {
         json.open().key("order_id").text(&id_of(order.no));
-        json.key("record_locator").text(before.salt.record_locator(order.no).as_str());
+        json.key("record_locator").text(before.ids.record_locator(order.no).as_str());
         json.key("customer_id").text(order.customer.as_str());
         let place = told.stranded.binary_search_by_key(&order.no, |(no, _)| *no).ok();
         let was_confirmed = place.is_some_and(|place| told.stranded[place].1);

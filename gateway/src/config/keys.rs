@@ -87,6 +87,20 @@ pub const KEYS: &[Key] = &[
         "10000",
         "how long a start waits for MySQL before it comes up from the journal alone, if that has flights",
     ),
+    Key {
+        secret: true,
+        ..key(
+            "id_secret",
+            "none",
+            "what order ids are made of: 64 hexadecimal digits, the same for all servers that share flights; behind it, with \
+             commas between, those that were in use before",
+        )
+    },
+    key(
+        "id_secret_file",
+        "made at first start, in <data_dir>/id.secret",
+        "a file with what order ids are made of, for its owner alone: a secret a line, the one in use first",
+    ),
     key("durability", "journal", "when a reply may leave: memory, journal or store"),
     Key {
         secret: true,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use farerush_engine::journal::Durability;
 
 use crate::cors::Origins;
+use crate::id_secrets::IdSecretsSource;
 use crate::rate::{Proxies, RateLimits};
 use crate::webhooks::WebhookSettings;
 
@@ -156,6 +157,8 @@ pub struct Settings {
     pub journal: JournalTarget,
     /// The id of a journal that is lost, whose store this one's becomes.
     pub journal_adopt: Option<String>,
+    /// Where that stands of which ids are made.
+    pub id_secrets: IdSecretsSource,
     /// The SQL side.
     pub store: StoreTarget,
     /// A replica of the store for the lists.
@@ -267,6 +270,7 @@ impl Settings {
                 _ if farerush_persistence::journal::identity::is_id(text) => Ok(Some(text.to_owned())),
                 _ => Err("must be 32 hexadecimal digits, as the refusal names them, or none".to_owned()),
             })?,
+            id_secrets: id_secrets(values, &data_dir)?,
             store_connections: values.parse("store_connections", |text| whole(text, 1, 1_000))?,
             redis_wait_replicas: values.parse("redis_wait_replicas", |text| whole(text, 0, 100))?,
             redis_allow_unsafe: values.parse("redis_allow_unsafe", yes_or_no)?,
@@ -398,6 +402,25 @@ fn mysql_url(text: &str) -> Result<Secret, String> {
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
+fn id_secrets(values: &Values, data_dir: &Path) -> Result<IdSecretsSource, ConfigError> {
+    let given = values.text("id_secret").is_some_and(|text| text != "none");
+    if given {
+        let secret = values.parse("id_secret", |text| {
+            if !values.is_default("id_secret_file") {
+                return Err("must not be given together with id_secret_file".to_owned());
+            }
+            crate::id_secrets::parse(text).map(|_| Secret::new(text))
+        })?;
+        return Ok(IdSecretsSource::Given(secret));
+    }
+    let made = values.is_default("id_secret_file");
+    let path = match values.text("id_secret_file") {
+        None => data_dir.join("id.secret"),
+        Some(text) => expand(text, data_dir),
+    };
+    Ok(IdSecretsSource::File { path, made })
 }
 
 fn expand(path: &str, data_dir: &Path) -> PathBuf {

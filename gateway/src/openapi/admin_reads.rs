@@ -161,13 +161,13 @@ fn paged(place: &str) -> Vec<Parameter> {
 }
 
 fn reads() -> Vec<Operation> {
-    let refund = json!({"order_id": "DEMO1-3nx034gtc", "record_locator": "K7M2QX", "customer_id": "mei",
+    let refund = json!({"order_id": "DEMO1-3nx034gtc5w8k2d", "record_locator": "K7M2QX", "customer_id": "mei",
                         "seats": ["12A", "12B"], "amount": 199_800, "currency": "TWD", "payment_reference": "pay-1",
                         "reason": "cancelled", "cancelled_at": "2026-12-01T08:00:00.000Z", "seq": 17});
     let refunds = json!({"flight_id": "DEMO1", "refunds": [refund], "next_cursor": null, "up_to_date": true});
     let manifest = json!({"flight_id": "DEMO1", "seq": 9, "at": "2026-12-01T08:00:00.000Z",
                           "seats": [{"seat": "12A", "cabin_class": "economy", "status": "confirmed",
-                                     "order_id": "DEMO1-3nx034gtc", "record_locator": "K7M2QX", "customer_id": "mei",
+                                     "order_id": "DEMO1-3nx034gtc5w8k2d", "record_locator": "K7M2QX", "customer_id": "mei",
                                      "passenger": "Lin Mei", "fare": {"amount": 99_900, "currency": "TWD"}}]});
     let event = json!({"seq": 2, "at": "2026-12-01T08:00:00.000Z", "kind": "sale_switched", "actor": "admin",
                        "by": "admin", "idempotency_key": null, "details": {"state": "open"}});

@@ -195,6 +195,13 @@ fn orders() -> Vec<(&'static str, Shape)> {
             ("client_reference", May, string().into(), "The client's own reference, if it gave one."),
             ("payment_reference", May, string().into(), "What it was paid with, if it was confirmed."),
             ("seq", Must, count().into(), "The event that last changed it."),
+            (
+                "proof",
+                May,
+                string().into(),
+                "What stands for the flight's history up to that event, 32 hexadecimal digits: with `order_id` and `seq` a \
+                 receipt, which `farerush verify --receipts` checks. Orders of before there were proofs have none.",
+            ),
             ("durability", Must, durability(), "Where what this says was durable before the answer left."),
         ],
     );

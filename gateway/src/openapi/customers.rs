@@ -64,7 +64,7 @@ pub(super) fn a_seat_map() -> Value {
 
 fn an_order(status: &str) -> Value {
     json!({
-        "order_id": "DEMO1-27sq5y1a9", "record_locator": "K7XW3M", "flight_id": "DEMO1", "customer_id": "mei",
+        "order_id": "DEMO1-27sq5y1a9k4m0v", "record_locator": "K7XW3M", "flight_id": "DEMO1", "customer_id": "mei",
         "status": status,
         "seats": [{"seat": "1A", "cabin_class": "economy", "fare": {"amount": 99_900, "currency": "TWD"},
                    "passenger": {"name": "Lin Mei"}},
@@ -72,7 +72,7 @@ fn an_order(status: &str) -> Value {
                    "passenger": null}],
         "total": {"amount": 79_900, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
         "created_at": "2026-12-03T08:00:00.000Z", "updated_at": "2026-12-03T08:00:00.000Z", "seq": 2,
-        "durability": "journal"
+        "proof": "c76c377d4371def0ceccf9d156a75e1f", "durability": "journal"
     })
 }
 

@@ -107,7 +107,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
 fn changed() -> Vec<Answer> {
     let plan = json!({
         "flight_id": "DEMO4", "dry_run": true, "seq": 40, "capacity": 180, "kept": 11,
-        "moved": [{"order_id": "DEMO4-3nx034gtc", "from": ["31A", "31B"], "to": ["12A", "12B"], "kept_together": true}],
+        "moved": [{"order_id": "DEMO4-3nx034gtc5w8k2d", "from": ["31A", "31B"], "to": ["12A", "12B"], "kept_together": true}],
         "stranded": []
     });
     vec![Answer {

@@ -59,8 +59,8 @@ fn sold_out(view: &Arc<FlightView>, told: &Told) -> bool {
 }
 
 async fn readable(shadow: &Shadow, told: &Told) -> bool {
-    let salt = shadow.flight.view().definition.salt;
-    let ask = |no: OrderNo| shadow.flight.look_up(OrderRef { no, tag: salt.order_tag(no) });
+    let definition = shadow.flight.view().definition.clone();
+    let ask = |no: OrderNo| shadow.flight.look_up(OrderRef { no, tag: definition.ids.order_tag(no) });
     // A flight has no more orders than seats, and takes more requests than that at once.
     let asked: Vec<Option<PendingAnswer>> = told.orders.iter().map(|(no, _)| ask(*no).ok()).collect();
     let mut are_there = true;

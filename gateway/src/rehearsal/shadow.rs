@@ -6,15 +6,15 @@ use std::sync::Arc;
 use farerush_engine::actor::{Engine, EngineParts, FlightHandle, FlightView, Limits, RecoveredFlight};
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::{
-    CustomerId, Epoch, Flight, FlightDefinition, FlightSnapshot, Order, OrderNo, OrderStatus, Sale,
-    SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
+    CustomerId, Epoch, Flight, FlightDefinition, FlightIds, FlightSnapshot, IdSecret, IdSecrets, Order,
+    OrderNo, OrderStatus, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
 };
 use farerush_engine::journal::{Durability, Journal, WriterOptions};
 use farerush_persistence::journal::memory::MemoryJournal;
 
 use super::StartFrom;
 
-/// Of the shadow's order ids, which nobody gets to see. The real flight's secret stays where it is.
+/// Of the shadow's order ids, which nobody gets to see.
 const SALT: Salt = Salt(1);
 /// When a shadow leaves: at the end of the year 9999, so that its sale does not end in the middle of a rehearsal.
 const NEVER: Timestamp = Timestamp::from_millis(253_402_300_799_999);
@@ -48,6 +48,8 @@ impl Shadow {
             limits: Limits::default(),
             writer: WriterOptions::default(),
             arbiters: 1,
+            // Nobody gets to see its ids.
+            secrets: Arc::new(IdSecrets::new(IdSecret::new([0; 32]), [])),
             runtime,
         })?;
         let flight = engine.adopt(RecoveredFlight { flight: began.clone(), epoch: Epoch(1), stored: BEGUN });
@@ -99,10 +101,15 @@ pub(super) fn copy(view: &FlightView, start_from: StartFrom, now: Timestamp) -> 
     let taken = [(OrderStatus::Confirmed, sold), (OrderStatus::Held, held)];
     let orders = (1..).zip(taken).filter(|(_, (_, seats))| !seats.is_empty());
     let snapshot = FlightSnapshot {
-        definition: FlightDefinition { salt: SALT, departs_at: NEVER, ..(*view.definition).clone() },
+        definition: FlightDefinition {
+            ids: FlightIds::new(SALT),
+            departs_at: NEVER,
+            ..(*view.definition).clone()
+        },
         sale: Sale { policy: policy(view.sale.policy), switch: SaleSwitch::Open },
         seq: BEGUN,
         last_at: now,
+        head: None,
         forgotten_through: Seq(0),
         blocked,
         orders: orders.map(|(no, (status, seats))| taken_before(view, no, status, seats, now)).collect(),
@@ -132,6 +139,7 @@ fn taken_before(view: &FlightView, no: u64, status: OrderStatus, seats: Seats, n
         created_at: now,
         updated_at: now,
         changed_by: Seq(no),
+        proof: None,
         extras: None,
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn placed(recorded: &Recorded) -> Option<Order> {
         created_at: recorded.at,
         updated_at: recorded.at,
         changed_by: recorded.seq,
+        proof: recorded.head,
         extras: Some(Box::new(OrderExtras {
             passengers: placed.passengers.clone(),
             client_reference: placed.client_reference.clone(),
@@ -70,6 +71,7 @@ pub(super) fn as_of(recorded: &Recorded, now: Order, definition: &FlightDefiniti
     }
     let mut order = now;
     order.changed_by = recorded.seq;
+    order.proof = recorded.head;
     order.updated_at = recorded.at;
     match &recorded.event {
         Event::OrderConfirmed { seats, payment_reference, .. }
@@ -143,9 +145,9 @@ pub(super) fn write_unknown_order(
     no: OrderNo,
     definition: &FlightDefinition,
 ) {
-    let order_id = farerush_engine::flight::OrderId::of(&definition.flight_id, definition.salt, no);
+    let order_id = farerush_engine::flight::OrderId::of(&definition.flight_id, &definition.ids, no);
     json.open().key("order_id").plain(order_id);
-    json.key("record_locator").text(definition.salt.record_locator(no).as_str());
+    json.key("record_locator").text(definition.ids.record_locator(no).as_str());
     json.key("flight_id").plain(&definition.flight_id).key("seq").number(recorded.seq.0);
     json.key("updated_at").time(recorded.at).key("incomplete").boolean(true).close();
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use farerush_engine::actor::{Answer, Engine, FlightHandle, Located};
+use farerush_engine::actor::{Answer, Engine, FlightHandle, FlightView, Located};
 use farerush_engine::flight::{
     Event, FlightDefinition, FlightId, Order, OrderId, OrderNo, OrderRef, Recorded, Refusal, Seq, Timestamp,
 };
@@ -166,8 +166,8 @@ impl Ways {
         let (before, after) = (turn.place.free, meaning.free.after(turn.place.free));
         let is_sold_out = before.is_some_and(|free| free > 0) && after == Some(0);
         if is_sold_out && self.kinds.has(Kind::FlightSoldOut) {
-            let id = id_of(flight.flight_id(), recorded.seq, meaning.orders.len().max(1));
             let view = flight.view();
+            let id = id_of(&view, recorded.seq, meaning.orders.len().max(1))?;
             let body = envelope(&id, Kind::FlightSoldOut, flight.flight_id(), recorded)
                 .body(|json| body::write_sold_out(json, &view));
             self.post(turn, &id, &body).await?;
@@ -193,7 +193,7 @@ impl Ways {
         if is_older && matches!(recorded.event, Event::CabinsChanged(_)) {
             return Ok(()); // another aircraft, the same seats
         }
-        let id = id_of(flight.flight_id(), recorded.seq, place);
+        let id = id_of(&view, recorded.seq, place)?;
         let body = envelope(&id, kind, flight.flight_id(), recorded).body(|json| match order {
             Some(order) => {
                 let order = body::as_of(recorded, order, definition);
@@ -213,7 +213,7 @@ impl Ways {
         no: OrderNo,
     ) -> Result<Option<Order>, Trouble> {
         let here = |what: String| Trouble::Here(what);
-        let order = OrderRef { no, tag: definition.salt.order_tag(no) };
+        let order = OrderRef { no, tag: definition.ids.order_tag(no) };
         let deadline = std::time::Instant::now() + LOOK_UP_TIMEOUT;
         let pending = flight.look_up_by(order, deadline).map_err(|busy| here(busy.reason.to_owned()))?;
         match tokio::time::timeout_at(deadline.into(), pending).await {
@@ -221,7 +221,7 @@ impl Ways {
             Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => {}
             _ => return Err(here("the flight did not answer in time".to_owned())),
         }
-        let id = OrderId::of(&definition.flight_id, definition.salt, no);
+        let id = OrderId::of(&definition.flight_id, &definition.ids, no);
         match self.store.order(&id).await {
             Ok(stored) => Ok(stored.map(|stored| stored.order)),
             Err(error) => Err(here(in_full(&error))),
@@ -232,7 +232,7 @@ impl Ways {
     async fn tell_gap(&self, turn: &mut Turn, last: Seq) -> Result<(), Trouble> {
         let first = turn.place.seq.next();
         let flight_id = turn.taken.flight_id.clone();
-        let id = format!("{flight_id}-{}-gap", last.0);
+        let id = format!("{}-gap", id_of(&self.flight(&flight_id)?.view(), last, 0)?);
         let at = self.engine.upgrade().ok_or(Trouble::Stopping)?.clock().now();
         let envelope = Envelope { id: &id, kind: Kind::Gap, at, flight_id: &flight_id, seq: last };
         let body = envelope.body(|json| body::write_gap(json, first, last));
@@ -268,12 +268,18 @@ impl Ways {
     }
 }
 
-/// The id of one of the deliveries that follow from an event: the same at every attempt, in every process.
-fn id_of(flight_id: &FlightId, seq: Seq, place: usize) -> String {
-    match place {
-        0 => format!("{flight_id}-{}", seq.0),
-        _ => format!("{flight_id}-{}-{}", seq.0, place + 1),
+/// The id of one of the deliveries that follow from an event: the same at every attempt, in every process. What tells the
+/// owner that decided the event is in it, so that an event that takes the number of one that was lost is not taken for that.
+fn id_of(view: &FlightView, seq: Seq, place: usize) -> Result<String, Trouble> {
+    if view.seq < seq {
+        return Err(Trouble::Here("the flight does not show the event yet".to_owned()));
     }
+    let owner = view.definition.ids.era_at(seq).map_or(0, |era| era.nonce.0 >> 32);
+    let flight_id = &view.definition.flight_id;
+    Ok(match place {
+        0 => format!("{flight_id}-{owner:08x}.{seq}"),
+        _ => format!("{flight_id}-{owner:08x}.{seq}-{}", place + 1),
+    })
 }
 
 fn envelope<'a>(id: &'a str, kind: Kind, flight_id: &'a FlightId, recorded: &Recorded) -> Envelope<'a> {

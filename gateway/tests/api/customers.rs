@@ -78,6 +78,7 @@ async fn a_grab_gives_an_order_that_can_be_read_and_listed() {
         "{id}"
     );
     assert_eq!(order["record_locator"].as_str().unwrap().len(), 6);
+    assert_eq!(order["proof"].as_str().unwrap().len(), 32);
     assert_eq!(
         order,
         json!({
@@ -91,7 +92,7 @@ async fn a_grab_gives_an_order_that_can_be_read_and_listed() {
             ],
             "total": {"amount": 199800, "currency": "TWD"}, "hold_expires_at": null, "payment_begun_at": null,
             "created_at": order["created_at"], "updated_at": order["created_at"],
-            "client_reference": "cart-7", "seq": 3, "durability": "journal"
+            "client_reference": "cart-7", "seq": 3, "proof": order["proof"], "durability": "journal"
         })
     );
     assert_eq!(server.get(&format!("/v1/orders/{id}")).await.json(), order);

@@ -19,6 +19,9 @@ pub(crate) const POLL: Duration = Duration::from_millis(3);
 /// What stands before the port in the line that says where the server listens.
 const LISTENS: &str = "http://127.0.0.1:";
 
+/// What ids are made of, the same for all gateways of a system.
+const ID_SECRET: &str = "3f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94";
+
 /// How gateways are started.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -35,7 +38,10 @@ impl Plan {
     pub(crate) fn embedded(folder: &Path) -> Self {
         let plan =
             Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
-        plan.with("listen", "127.0.0.1:0").with("demo", "false").with("test_payment", "true")
+        plan.with("id_secret", ID_SECRET)
+            .with("listen", "127.0.0.1:0")
+            .with("demo", "false")
+            .with("test_payment", "true")
     }
 
     /// The same with one more setting.

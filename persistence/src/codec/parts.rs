@@ -13,8 +13,8 @@ use farerush_engine::flight::sale::{
     CLOSES_BEFORE_MINUTES_MAX, PAYMENT_GRACE_SECONDS_DEFAULT, PAYMENT_GRACE_SECONDS_MAX, SaleSwitch,
 };
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, Fare, FlightDefinition, FlightId, Layout, PassengerName, Passengers,
-    SalePolicy, Salt, Seat, Seats, Timestamp,
+    Cabin, CabinClass, Currency, Epoch, Era, EraNonce, Fare, FlightDefinition, FlightId, FlightIds, Layout,
+    PassengerName, Passengers, SalePolicy, Salt, Seat, Seats, SecretId, Seq, Timestamp,
 };
 
 /// What a checked constructor gave, or why it refused.
@@ -41,7 +41,7 @@ impl<'a> From<&'a FlightDefinition> for DefinitionRecord<'a> {
             departs_at: definition.departs_at.as_millis(),
             aircraft: definition.aircraft.as_deref(),
             cabins: definition.cabins.iter().map(CabinRecord::from).collect(),
-            salt: definition.salt.0,
+            salt: definition.ids.salt().0,
         }
     }
 }
@@ -61,8 +61,38 @@ impl DefinitionRecord<'_> {
             origin_time_zone: None,
             aircraft: self.aircraft.map(Into::into),
             cabins,
-            salt: Salt(self.salt),
+            // Its owners stand elsewhere in the record, where there are any.
+            ids: FlightIds::new(Salt(self.salt)),
         })
+    }
+}
+
+/// An owner of a flight.
+#[derive(Encode, BorrowDecode)]
+pub(super) struct EraRecord {
+    from: u64,
+    epoch: u64,
+    secret: u64,
+    nonce: u64,
+}
+
+impl EraRecord {
+    pub(super) fn of(era: &Era) -> Self {
+        Self { from: era.from.0, epoch: era.epoch.0, secret: era.secret.0, nonce: era.nonce.0 }
+    }
+
+    pub(super) fn restore(&self) -> Era {
+        let (epoch, secret, nonce) = (Epoch(self.epoch), SecretId(self.secret), EraNonce(self.nonce));
+        Era { from: Seq(self.from), epoch, secret, nonce }
+    }
+
+    /// Those of a flight, which must rise.
+    pub(super) fn restore_all(records: &[Self], salt: Salt) -> Restored<FlightIds> {
+        let eras: Vec<Era> = records.iter().map(Self::restore).collect();
+        if eras.windows(2).any(|pair| pair[0].from >= pair[1].from || pair[0].epoch >= pair[1].epoch) {
+            return Err("owners that do not follow one another".into());
+        }
+        Ok(FlightIds::with_eras(salt, eras))
     }
 }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
+use farerush_engine::flight::chain::HEAD_BYTES;
 use farerush_engine::flight::{
-    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Event, Fingerprint, FlightId,
-    FlightSnapshot, IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome,
-    Reference, Request, ReturnedBecause, Sale, Seq, TimeZoneName, Timestamp, WaitlistNo,
+    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch, Era, EraNonce, Event,
+    Fingerprint, FlightId, FlightIds, FlightSnapshot, Head, IdempotencyKey, KeyOwner, Order, OrderExtras,
+    OrderNo, OrderPlaced, OrderStatus, Outcome, Reference, Request, ReturnedBecause, Sale, SecretId, Seq,
+    TimeZoneName, Timestamp, WaitlistNo,
 };
 
 use super::outcome::{OutcomeRecord, ReseatedRecord};
 use super::parts::{
-    CabinRecord, DefinitionRecord, PassengersRecord, PolicyRecord, Restored, SeatsRecord, switch_from_byte,
-    switch_to_byte,
+    CabinRecord, DefinitionRecord, EraRecord, PassengersRecord, PolicyRecord, Restored, SeatsRecord,
+    switch_from_byte, switch_to_byte,
 };
 use super::waitlist::{WaitlistRecord, WishRecord, reason_from_byte, reason_to_byte};
 
@@ -92,6 +94,20 @@ pub(super) enum EventRecord<'a> {
         currency: &'a str,
         because: u8,
     },
+    /// `FlightCreated` with its first owner, and the time zone of the origin, if it has one.
+    FlightCreatedBy(DefinitionRecord<'a>, PolicyRecord, Option<&'a str>, Vec<EraRecord>),
+    TakenOver {
+        epoch: u64,
+        secret: u64,
+        nonce: u64,
+    },
+}
+
+/// What stands in a batch behind its events, until the body ends. Variants are numbered by their place: add at the end only.
+#[derive(Encode, BorrowDecode)]
+pub(super) enum TailRecord {
+    /// The chain's head after the event at this place, from 0; by rising place.
+    Head { place: u32, head: [u8; HEAD_BYTES] },
 }
 
 /// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
@@ -121,6 +137,12 @@ pub(super) enum RestRecord<'a> {
     TimeZone(&'a str),
     /// A payment, of an order that stands in front of it, that came for nothing.
     PaymentReturned { order: u64, payment_reference: &'a str },
+    /// An owner of the flight; they stand by rising event.
+    Era(EraRecord),
+    /// The chain's head after the snapshot's last event.
+    Head([u8; HEAD_BYTES]),
+    /// The chain's head after the event that last changed an order that stands in front of it.
+    Proof { order: u64, head: [u8; HEAD_BYTES] },
 }
 
 impl<'a> RestRecord<'a> {
@@ -142,7 +164,21 @@ impl<'a> RestRecord<'a> {
         let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
         let forgotten = forgotten.map(|through| Self::Forgotten { through });
         let zone = snapshot.definition.origin_time_zone.iter().map(|zone| Self::TimeZone(zone.as_str()));
-        payments.chain(requests).chain(waitlist).chain(returned).chain(forgotten).chain(zone)
+        let eras = snapshot.definition.ids.eras().iter().map(|era| Self::Era(EraRecord::of(era)));
+        let head = snapshot.head.iter().map(|head| Self::Head(*head.as_bytes()));
+        let proofs = snapshot.orders.iter().filter_map(|order| {
+            let head = *order.proof?.as_bytes();
+            Some(Self::Proof { order: order.no.0, head })
+        });
+        payments
+            .chain(requests)
+            .chain(waitlist)
+            .chain(returned)
+            .chain(forgotten)
+            .chain(zone)
+            .chain(eras)
+            .chain(head)
+            .chain(proofs)
     }
 
     fn of_request(request: &'a Request) -> Self {
@@ -191,6 +227,20 @@ impl<'a> RestRecord<'a> {
             }),
             Self::Waiting(entry) => snapshot.waitlist.push(entry.restore()?),
             Self::TimeZone(zone) => snapshot.definition.origin_time_zone = Some(TimeZoneName::new(zone)?),
+            Self::Era(era) => {
+                let ids = &mut snapshot.definition.ids;
+                let era = era.restore();
+                let follows = |newest: &Era| newest.from < era.from && newest.epoch < era.epoch;
+                if !ids.newest().is_none_or(follows) {
+                    return Err("owners that do not follow one another".into());
+                }
+                let eras = ids.eras().iter().copied().chain([era]);
+                *ids = FlightIds::with_eras(ids.salt(), eras.collect());
+            }
+            Self::Head(head) => snapshot.head = Some(Head::from_bytes(head)),
+            Self::Proof { order, head } => {
+                order_of(snapshot, order)?.proof = Some(Head::from_bytes(head));
+            }
         }
         Ok(())
     }
@@ -198,14 +248,19 @@ impl<'a> RestRecord<'a> {
 
 /// What only some orders have, of an order of a snapshot that a payment belongs to.
 fn extras_of(snapshot: &mut FlightSnapshot, order: u64) -> Restored<&mut OrderExtras> {
+    Ok(order_of(snapshot, order)?.extras.get_or_insert_default())
+}
+
+/// An order of a snapshot that what follows belongs to.
+fn order_of(snapshot: &mut FlightSnapshot, order: u64) -> Restored<&mut Order> {
     let orders = &mut snapshot.orders;
     // Orders stand by rising number; a snapshot whose orders do not is looked through.
     let place = orders
         .binary_search_by_key(&order, |known| known.no.0)
         .ok()
         .or_else(|| orders.iter().position(|known| known.no.0 == order))
-        .ok_or_else(|| format!("the payment of order {order}, which is not there"))?;
-    Ok(orders[place].extras.get_or_insert_default())
+        .ok_or_else(|| format!("something of order {order}, which is not there"))?;
+    Ok(&mut orders[place])
 }
 
 const fn because_to_byte(because: ReturnedBecause) -> u8 {
@@ -255,7 +310,11 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
         match event {
             Event::FlightCreated { definition, policy } => {
                 let (what, rules) = (DefinitionRecord::from(&**definition), PolicyRecord::from(policy));
+                let eras: Vec<EraRecord> = definition.ids.eras().iter().map(EraRecord::of).collect();
                 match &definition.origin_time_zone {
+                    zone if !eras.is_empty() => {
+                        Self::FlightCreatedBy(what, rules, zone.as_ref().map(TimeZoneName::as_str), eras)
+                    }
                     None => Self::FlightCreated(what, rules),
                     Some(zone) => Self::FlightCreatedIn(what, rules, zone.as_str()),
                 }
@@ -282,6 +341,9 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
                 Self::NothingChanged { order: order.map(|no| no.0), entry: entry.map(|no| no.0) }
             }
             Event::Forgotten { through } => Self::Forgotten { through: through.0 },
+            Event::TakenOver { epoch, secret, nonce } => {
+                Self::TakenOver { epoch: epoch.0, secret: secret.0, nonce: nonce.0 }
+            }
             Event::OrderPlaced(placed) => Self::OrderPlaced(PlacedRecord::from(&**placed)),
             Event::WaitlistJoined(wish) => Self::WaitlistJoined(WishRecord::from(&**wish)),
             Event::WaitlistLeft { entry, reason } => {
@@ -341,6 +403,16 @@ impl EventRecord<'_> {
                 let mut definition = Box::new(definition.restore(flight_id)?);
                 definition.origin_time_zone = Some(TimeZoneName::new(zone)?);
                 Event::FlightCreated { definition, policy: policy.restore() }
+            }
+            Self::FlightCreatedBy(definition, policy, zone, eras) => {
+                let mut definition = Box::new(definition.restore(flight_id)?);
+                definition.origin_time_zone = zone.map(TimeZoneName::new).transpose()?;
+                definition.ids = EraRecord::restore_all(&eras, definition.ids.salt())?;
+                Event::FlightCreated { definition, policy: policy.restore() }
+            }
+            Self::TakenOver { epoch, secret, nonce } => {
+                let (secret, nonce) = (SecretId(secret), EraNonce(nonce));
+                Event::TakenOver { epoch: Epoch(epoch), secret, nonce }
             }
             Self::SaleSwitched(switch, policy) => {
                 Event::SaleSwitched { switch: switch_from_byte(switch)?, policy: policy.restore() }
@@ -559,6 +631,8 @@ impl OrderRecord<'_> {
             created_at: Timestamp::from_millis(self.created_at),
             updated_at: Timestamp::from_millis(self.updated_at),
             changed_by: Seq(self.changed_by),
+            // It stands elsewhere in the record, where there is one.
+            proof: None,
             extras: self.extras.map(ExtrasRecord::restore).transpose()?.map(Box::new),
         })
     }
@@ -611,6 +685,7 @@ impl SnapshotRecord<'_> {
             sale: Sale { policy: self.policy.restore(), switch: switch_from_byte(self.switch)? },
             seq,
             last_at: Timestamp::from_millis(self.last_at),
+            head: None,
             forgotten_through: Seq(0),
             blocked: self.blocked.0,
             orders: Vec::new(),

@@ -2,16 +2,17 @@
 //! Never applies an event twice and never leaves one out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use farerush_engine::flight::{Epoch, FlightId, Order, OrderNo, Recorded, Seq, Timestamp};
+use farerush_engine::flight::{Epoch, FlightId, IdSecrets, Order, OrderNo, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, Claim};
 
 use super::error::StoreError;
 use super::plan::{Plan, Rows, orders_needed, waitlist_needed};
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
 use super::table::{
-    AUDIT, CURSORS, FLIGHTS, NO_LOCK, ORDERS, REFUNDS, REQUESTS, Statement, TICKETS, WAITLIST,
+    AUDIT, CURSORS, FLIGHTS, HEADS, NO_LOCK, ORDERS, REFUNDS, REQUESTS, Statement, TICKETS, WAITLIST,
 };
 use super::value::Value;
 use super::waitlist::{StoredWaitlistEntry, decode_waitlisted};
@@ -96,7 +97,7 @@ impl Store {
         let mut cursors = lock_cursors(&mut transaction, ids.iter().copied()).await?;
         let (mut outcomes, mut works) = sort_out(batches, &mut cursors);
         let mut rows = Rows::default();
-        plan(&mut transaction, &mut works, &mut rows).await?;
+        plan(&mut transaction, self.secrets(), &mut works, &mut rows).await?;
         works.retain(|work| match &work.misfit {
             None => true,
             Some(misfit) => {
@@ -205,8 +206,17 @@ impl<'a> Work<'a> {
         let stored = self.to.seq;
         let new = batch.events.iter().filter(|recorded| recorded.seq > stored);
         self.events.extend(new);
-        let Some(last) = batch.events.last().filter(|last| last.seq > stored) else {
-            return Flushed::AlreadyStored { stored };
+        let last = batch.events.last();
+        let Some(last) = last.filter(|last| last.seq > stored) else {
+            // Stored it is only if it is the same that was.
+            return match last.filter(|last| last.seq == stored).and_then(|last| last.head).zip(self.from.head)
+            {
+                Some((given, known)) if self.events.is_empty() && given != known => {
+                    let what = format!("event {stored} is another one than the one that is stored");
+                    Flushed::Misfit { stored, what }
+                }
+                _ => Flushed::AlreadyStored { stored },
+            };
         };
         self.to.epoch = batch.epoch;
         self.to.seq = last.seq;
@@ -220,6 +230,7 @@ impl<'a> Work<'a> {
 /// left out of them.
 async fn plan(
     transaction: &mut Transaction,
+    secrets: Option<&Arc<IdSecrets>>,
     works: &mut [Work<'_>],
     rows: &mut Rows,
 ) -> Result<(), StoreError> {
@@ -271,25 +282,27 @@ async fn plan(
         if work.misfit.is_none() {
             let (flight, orders) = (flights.remove(id), orders.remove(id).unwrap_or_default());
             let waitlist = waitlists.remove(id).unwrap_or_default();
-            work.misfit = plan_flight(work, flight, orders, waitlist, rows).err();
+            work.misfit = plan_flight(work, secrets, flight, orders, waitlist, rows).err();
         }
     }
     Ok(())
 }
 
 fn plan_flight(
-    work: &Work<'_>,
+    work: &mut Work<'_>,
+    secrets: Option<&Arc<IdSecrets>>,
     flight: Option<FlightRow>,
     orders: Vec<Order>,
     waitlist: Vec<StoredWaitlistEntry>,
     rows: &mut Rows,
 ) -> Result<(), String> {
     let waitlist = waitlist.into_iter().map(|stored| stored.entry);
-    let mut plan = Plan::new(work.from.flight_id.clone(), flight, orders, waitlist);
+    let mut plan = Plan::new(&work.from, flight, orders, waitlist);
     for recorded in &work.events {
         plan.apply(recorded).map_err(|misfit| format!("event {}: {misfit}", recorded.seq))?;
     }
-    plan.finish(rows)
+    work.to.head = plan.head();
+    plan.finish(secrets, rows)
 }
 
 async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
@@ -310,6 +323,7 @@ async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreErr
         (&REQUESTS, rows.requests),
         (&WAITLIST, rows.waitlist),
         (&REFUNDS, rows.refunds),
+        (&HEADS, rows.heads),
     ] {
         for statement in table.upserts(dialect, rows) {
             transaction.execute("writing rows", statement).await?;
@@ -328,12 +342,13 @@ async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreErr
 async fn move_cursor(transaction: &mut Transaction, work: &Work<'_>) -> Result<(), StoreError> {
     let Work { from, to, is_known, .. } = work;
     let statement = if *is_known {
-        let sql = "UPDATE flight_cursor SET epoch = ?, seq = ?, last_at = ? \
+        let sql = "UPDATE flight_cursor SET epoch = ?, seq = ?, last_at = ?, head = ? \
                    WHERE flight_id = ? AND seq = ? AND epoch <= ?";
         let arguments = vec![
             to.epoch.0.into(),
             to.seq.0.into(),
             to.last_at.as_millis().into(),
+            to.head.map(|head| head.to_string()).into(),
             from.flight_id.as_str().into(),
             from.seq.0.into(),
             to.epoch.0.into(),
@@ -341,7 +356,7 @@ async fn move_cursor(transaction: &mut Transaction, work: &Work<'_>) -> Result<(
         Statement::new(sql, arguments)
     } else {
         // Nobody has claimed the flight, so its first flush does; two at once meet at the primary key.
-        let sql = "INSERT INTO flight_cursor (flight_id, epoch, seq, last_at) VALUES (?, ?, ?, ?)";
+        let sql = "INSERT INTO flight_cursor (flight_id, epoch, seq, last_at, head) VALUES (?, ?, ?, ?, ?)";
         Statement::new(sql, encode_cursor(to))
     };
     let moved = "a cursor moved while its flight was being flushed";
@@ -367,6 +382,7 @@ impl Cursor {
             epoch: Epoch(0),
             seq: Seq(0),
             last_at: Timestamp::from_millis(0),
+            head: None,
         }
     }
 }

@@ -19,6 +19,7 @@ const SQLITE: &[Source] = &[
     (6, "keys have owners", include_str!("../../../migrations/sqlite/0006_keys_have_owners.sql")),
     (7, "departures", include_str!("../../../migrations/sqlite/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/sqlite/0008_payments_for_nothing.sql")),
+    (9, "unguessable ids", include_str!("../../../migrations/sqlite/0009_unguessable_ids.sql")),
 ];
 
 const MYSQL: &[Source] = &[
@@ -29,11 +30,12 @@ const MYSQL: &[Source] = &[
     (6, "keys have owners", include_str!("../../../migrations/mysql/0006_keys_have_owners.sql")),
     (7, "departures", include_str!("../../../migrations/mysql/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/mysql/0008_payments_for_nothing.sql")),
+    (9, "unguessable ids", include_str!("../../../migrations/mysql/0009_unguessable_ids.sql")),
 ];
 
 /// Of these MySQL migrations every statement may be run again: needed, because one that was cut off half-way cannot
 /// be rolled back there. All others stop at such a point for somebody to look.
-pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 5, 6, 7, 8];
+pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 5, 6, 7, 8, 9];
 
 /// A migration and whether this store has had it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 
 mod error;
 mod flush;
+mod heads;
+mod ids;
 mod migrations;
 mod mysql;
 mod outcome;
@@ -19,13 +21,15 @@ mod table;
 mod value;
 mod waitlist;
 mod webhooks;
+mod weights;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::flight::{
-    CabinClass, Currency, Epoch, FlightId, Order, OrderId, OrderNo, PassengerName, Seat, Seq, Timestamp,
+    CabinClass, Currency, Epoch, FlightId, Head, IdSecrets, Order, OrderId, OrderNo, PassengerName, Seat,
+    Seq, Timestamp,
 };
 
 pub use error::{Cause, StoreError};
@@ -33,7 +37,7 @@ pub use flush::FLIGHTS_PER_CALL_MAX;
 pub use migrations::MigrationStatus;
 pub use mysql::MySqlStore;
 pub use owner::JournalOwner;
-pub(crate) use plan::{bytes_held, passenger_on, rows_written};
+pub(crate) use plan::passenger_on;
 pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
 pub use refunds::{AuditRow, Refund, RefundReason, StoredChange};
 pub use sqlite::SqliteStore;
@@ -41,6 +45,7 @@ use table::{Dialect, Hints, NO_LOCK, Statement};
 use value::Row;
 pub use waitlist::StoredWaitlistEntry;
 pub use webhooks::WebhookCursor;
+pub(crate) use weights::{bytes_held, rows_written};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub struct StoreOptions {
     pub create: bool,
     /// Whether opening fails if a MySQL server does not answer; else the first call finds out.
     pub must_answer: bool,
+    /// What the ids in its rows are made of; without it, no order can be stored.
+    pub secrets: Option<Arc<IdSecrets>>,
 }
 
 impl Default for StoreOptions {
@@ -65,6 +72,7 @@ impl Default for StoreOptions {
             statement_timeout: Duration::from_secs(30),
             create: true,
             must_answer: true,
+            secrets: None,
         }
     }
 }
@@ -89,6 +97,8 @@ pub struct Cursor {
     pub seq: Seq,
     /// When that event was decided.
     pub last_at: Timestamp,
+    /// The chain's head after that event; none where no event was in a chain yet.
+    pub head: Option<Head>,
 }
 
 /// What became of one batch of a flush.
@@ -280,6 +290,14 @@ impl Store {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    /// What the ids in its rows are made of, if it was opened with that.
+    pub fn secrets(&self) -> Option<&Arc<IdSecrets>> {
+        match self {
+            Self::Sqlite(store) => store.secrets.as_ref(),
+            Self::MySql(store) => store.secrets.as_ref(),
         }
     }
 

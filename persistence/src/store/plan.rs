@@ -2,21 +2,23 @@
 //! Never runs a statement; it is told what the tables hold and says what they shall hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
-    AdminName, Cabin, CabinsChange, Cause, Currency, Event, FlightId, IdempotencyKey, KeyOwner, LeftBecause,
-    Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Passengers, Recorded, Reference, Request,
-    ReturnedBecause, Sale, SalePolicy, SaleSwitch, Seat, Seats, Seq, Timestamp, WaitlistEntry, WaitlistNo,
-    WaitlistStatus, WaitlistWish,
+    AdminName, Cabin, CabinsChange, Cause, Currency, Era, Event, FlightId, Head, IdSecrets, IdempotencyKey,
+    KeyOwner, LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Recorded,
+    Reference, Request, ReturnedBecause, Sale, SalePolicy, SaleSwitch, Seat, Seats, Seq, Timestamp,
+    WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 use serde_json::json;
 
+use super::heads::Heads;
 use super::refunds::RefundReason;
 use super::rows::{FlightRow, boxed, encode_order, encode_refund, encode_request, encode_ticket};
 use super::value::Row;
 use super::waitlist::encode_waitlisted;
-use super::{Ticket, TicketStatus};
+use super::{Cursor, Ticket, TicketStatus};
 
 /// Money that goes back because of an event, and the order it is about (as it was before it).
 pub(super) struct Lost {
@@ -45,6 +47,7 @@ pub(super) struct Rows {
     pub(super) requests: Vec<Row>,
     pub(super) waitlist: Vec<Row>,
     pub(super) refunds: Vec<Row>,
+    pub(super) heads: Vec<Row>,
     /// Flights whose requests older than this moment may go.
     pub(super) old_requests: Vec<(FlightId, Timestamp)>,
 }
@@ -63,8 +66,11 @@ pub(super) struct Plan {
     requests: BTreeMap<(KeyOwner, IdempotencyKey), Row>,
     waitlist: BTreeMap<WaitlistNo, WaitlistEntry>,
     changed_waitlist: BTreeSet<WaitlistNo>,
-    /// Money that goes back; the row needs the flight's salt, known in the end.
+    /// Money that goes back; the row needs what the flight's ids are made of, known in the end.
     refunds: Vec<Lost>,
+    /// The chain's head after the last event that went in, and those of all that did, if they are in a chain.
+    head: Option<Head>,
+    heads: Heads,
     /// Requests up to this moment were, or may be, forgotten by the flight.
     old_requests: Option<Timestamp>,
 }
@@ -126,16 +132,16 @@ pub(super) fn waitlist_needed<'a>(events: impl Iterator<Item = &'a Recorded>) ->
 }
 
 impl Plan {
-    /// A plan for a flight of which the store holds this row and, of those needed, these orders and entries of the
+    /// A plan for a flight whose cursor is there, of which the store holds this row and, of those needed, these orders and entries of the
     /// waitlist.
     pub(super) fn new(
-        flight_id: FlightId,
+        cursor: &Cursor,
         flight: Option<FlightRow>,
         orders: impl IntoIterator<Item = Order>,
         waitlist: impl IntoIterator<Item = WaitlistEntry>,
     ) -> Self {
         Self {
-            flight_id,
+            flight_id: cursor.flight_id.clone(),
             flight,
             flight_changed: false,
             orders: orders.into_iter().map(|order| (order.no, order)).collect(),
@@ -148,12 +154,15 @@ impl Plan {
             waitlist: waitlist.into_iter().map(|entry| (entry.no, entry)).collect(),
             changed_waitlist: BTreeSet::new(),
             refunds: Vec::new(),
+            head: cursor.head,
+            heads: Heads::default(),
             old_requests: None,
         }
     }
 
     /// Takes in an event: what is written last for a row is what the row will hold.
     pub(super) fn apply(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
+        self.move_head(recorded)?;
         self.audit.extend(audit_row(&self.flight_id, recorded));
         self.remember_request(recorded);
         if recorded.seq.0.is_multiple_of(REQUESTS_SWEPT_EVERY) {
@@ -201,6 +210,11 @@ impl Plan {
                 }
             }
             Event::NothingChanged { .. } => {}
+            Event::TakenOver { epoch, secret, nonce } => {
+                let era = Era { from: recorded.seq, epoch: *epoch, secret: *secret, nonce: *nonce };
+                flight.definition.ids.begin(era).map_err(|unknown| unknown.to_string())?;
+                self.flight_changed = true;
+            }
             Event::Forgotten { through } => {
                 flight.forgotten_through = flight.forgotten_through.max(*through);
                 self.flight_changed = true;
@@ -282,6 +296,29 @@ impl Plan {
         Ok(())
     }
 
+    /// The chain is computed here, too: what was decided on top of another history is not stored.
+    fn move_head(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
+        let salt_and_start = match (&recorded.event, &self.flight) {
+            (Event::FlightCreated { definition, .. }, _) => {
+                (!definition.ids.eras().is_empty()).then(|| definition.ids.salt())
+            }
+            (Event::TakenOver { .. }, Some(flight)) => Some(flight.definition.ids.salt()),
+            _ => None,
+        };
+        let start = salt_and_start.map(|salt| Head::start(&self.flight_id, salt, recorded.seq.0));
+        self.head = self.head.or(start).map(|head| head.next(recorded));
+        if recorded.head.is_some_and(|head| self.head != Some(head)) {
+            return Err("it was decided on top of another history than the one that is stored".to_owned());
+        }
+        self.heads.extend(recorded.seq, self.head);
+        Ok(())
+    }
+
+    /// The chain's head after the last event that went in.
+    pub(super) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
     fn remember_request(&mut self, recorded: &Recorded) {
         let Some(cause) = &recorded.cause else { return };
         let Some((key, fingerprint)) = &cause.idempotency else { return };
@@ -326,6 +363,7 @@ impl Plan {
             created_at: recorded.at,
             updated_at: recorded.at,
             changed_by: recorded.seq,
+            proof: self.head,
             extras: boxed(OrderExtras {
                 passengers: placed.passengers.clone(),
                 client_reference: placed.client_reference.clone(),
@@ -342,12 +380,14 @@ impl Plan {
     }
 
     fn change(&mut self, no: OrderNo, recorded: &Recorded) -> Result<&mut Order, Misfit> {
+        let proof = self.head;
         let order = self.orders.get_mut(&no).ok_or_else(|| format!("there is no row of order {}", no.0))?;
         if !order.status.is_live() {
             return Err(format!("order {} is {} already", no.0, order.status.as_str()));
         }
         order.updated_at = recorded.at;
         order.changed_by = recorded.seq;
+        order.proof = proof;
         self.changed_orders.insert(no);
         Ok(order)
     }
@@ -388,11 +428,13 @@ impl Plan {
         payment: Option<&Reference>,
         recorded: &Recorded,
     ) -> Result<(), Misfit> {
+        let proof = self.head;
         let order = self.orders.get_mut(&no).filter(|order| order.status == OrderStatus::Expired);
         let order = order.ok_or_else(|| format!("there is no row of order {}, expired", no.0))?;
         order.status = OrderStatus::Confirmed;
         order.updated_at = recorded.at;
         order.changed_by = recorded.seq;
+        order.proof = proof;
         if let Some(payment) = payment {
             order.extras.get_or_insert_default().payment_reference = Some(payment.clone());
         }
@@ -461,10 +503,13 @@ impl Plan {
     }
 
     /// The rows to write, once all events are in.
-    pub(super) fn finish(self, rows: &mut Rows) -> Result<(), Misfit> {
+    pub(super) fn finish(self, secrets: Option<&Arc<IdSecrets>>, rows: &mut Rows) -> Result<(), Misfit> {
         let Some(flight) = &self.flight else { return Ok(()) };
         let currency = self.currency()?;
-        let salt = flight.definition.salt;
+        let secrets = secrets.ok_or("the store was opened without the secrets that ids are made of")?;
+        let mut ids = flight.definition.ids.clone();
+        ids.unlock(&self.flight_id, secrets).map_err(|unknown| unknown.to_string())?;
+        let ids = &ids;
         let mut tickets = Vec::with_capacity(self.seats.len());
         for (&seat, &(status, order)) in &self.seats {
             let cabins = &flight.definition.cabins;
@@ -492,12 +537,13 @@ impl Plan {
         rows.audit.extend(self.audit);
         rows.requests.extend(self.requests.into_values());
         let waitlist = self.changed_waitlist.iter().filter_map(|no| self.waitlist.get(no));
-        rows.waitlist.extend(waitlist.map(|entry| encode_waitlisted(&self.flight_id, salt, entry)));
+        rows.waitlist.extend(waitlist.map(|entry| encode_waitlisted(&self.flight_id, ids, entry)));
         let refunds = self.refunds.iter();
-        rows.refunds.extend(refunds.map(|lost| encode_refund(&self.flight_id, salt, lost)));
+        rows.refunds.extend(refunds.map(|lost| encode_refund(&self.flight_id, ids, lost)));
         rows.old_requests.extend(self.old_requests.map(|before| (self.flight_id.clone(), before)));
         let changed = self.changed_orders.iter().filter_map(|no| self.orders.get(no));
-        rows.orders.extend(changed.map(|order| encode_order(&self.flight_id, salt, currency, order)));
+        rows.orders.extend(changed.map(|order| encode_order(&self.flight_id, ids, currency, order)));
+        rows.heads.extend(self.heads.row(&self.flight_id));
         if self.flight_changed {
             rows.flights.push(flight.encode());
         }
@@ -578,85 +624,4 @@ fn action_for_a_customer(event: &Event) -> Option<&'static str> {
 pub(crate) fn passenger_on(order: &Order, seat: Seat) -> Option<farerush_engine::flight::PassengerName> {
     let place = order.seats.iter().position(|&other| other == seat)?;
     order.passenger(place).cloned()
-}
-
-/// Rows that this event writes, at most: what a flush is measured by.
-pub(crate) fn rows_written(event: &Event) -> usize {
-    match event {
-        Event::FlightCreated { definition, .. } => {
-            1 + definition.cabins.iter().map(|cabin| cabin.capacity() as usize).sum::<usize>()
-        }
-        Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::Forgotten { .. } => 1,
-        Event::NothingChanged { .. } => 1,
-        Event::ClosedForGood(closed) => {
-            1 + closed.cancelled.iter().map(|(_, seats)| 1 + seats.len()).sum::<usize>()
-        }
-        Event::SeatsBlocked { seats } | Event::SeatsUnblocked { seats } => seats.len(),
-        Event::RowsAdded { cabin } => 1 + cabin.capacity() as usize,
-        Event::CabinsChanged(change) => {
-            let tickets: usize = change.cabins.iter().map(|cabin| cabin.capacity() as usize).sum();
-            1 + tickets + 2 * change.seated.len() + change.cancelled.len()
-        }
-        Event::OrderPlaced(placed) => 1 + placed.seats.len(),
-        Event::WaitlistJoined(_) | Event::WaitlistLeft { .. } => 1,
-        Event::WaitlistServed { placed, .. } => 2 + placed.seats.len(),
-        Event::OrderConfirmed { seats, .. } | Event::OrderRevived { seats, .. } => 1 + seats.len(),
-        Event::PaymentBegun { .. } => 1,
-        Event::PaymentReturned { .. } => 2,
-        Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => 1 + freed.len(),
-        Event::OrderChanged { seats, freed, .. } => 1 + seats.len() + freed.len(),
-    }
-}
-
-/// Bytes that this event takes in memory, about: what a backlog is measured by.
-pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
-    /// A `SmallVec` of seats, a `CompactString` or a box beyond what lies inside the event itself.
-    const SMALL: usize = 64;
-    let names = |passengers: &Option<Passengers>| {
-        let names = passengers.iter().flat_map(|passengers| passengers.iter());
-        names.map(|name| SMALL + name.as_ref().map_or(0, |name| name.as_str().len())).sum::<usize>()
-    };
-    let seats = |seats: &Seats| seats.len() * size_of::<Seat>();
-    size_of::<Recorded>()
-        + recorded.cause.as_ref().map_or(0, |cause| size_of_val(&**cause) + SMALL)
-        + match &recorded.event {
-            Event::FlightCreated { definition, .. } => 512 + definition.cabins.len() * 256,
-            Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::PaymentBegun { .. } => 0,
-            Event::NothingChanged { .. } | Event::Forgotten { .. } => 0,
-            Event::ClosedForGood(closed) => {
-                closed.cancelled.iter().map(|(_, s)| SMALL + seats(s)).sum::<usize>()
-            }
-            Event::SeatsBlocked { seats: s } | Event::SeatsUnblocked { seats: s } => seats(s),
-            Event::RowsAdded { .. } => 256,
-            Event::CabinsChanged(change) => {
-                let seated: usize = change.seated.iter().map(|(_, s)| SMALL + seats(s)).sum();
-                let told = change.told.as_ref().map_or(0, |told| {
-                    let moved = told.moved.iter().map(|m| SMALL + seats(&m.from) + seats(&m.to));
-                    moved.sum::<usize>() + 8 * told.split.len() + 16 * told.stranded.len()
-                });
-                let cancelled = 8 * change.cancelled.len();
-                512 + 256 * change.cabins.len() + seated + told + cancelled + seats(&change.blocked)
-            }
-            Event::WaitlistJoined(wish) => {
-                let reference = wish.client_reference.as_ref().map_or(0, |text| text.as_str().len());
-                size_of::<WaitlistWish>() + wish.customer.as_str().len() + reference
-            }
-            Event::WaitlistLeft { .. } => 0,
-            Event::OrderPlaced(placed) | Event::WaitlistServed { placed, .. } => {
-                let reference = placed.client_reference.as_ref().map_or(0, |text| text.as_str().len());
-                let key = placed.idempotency.as_ref().map_or(0, |(key, _)| key.as_str().len());
-                size_of::<OrderPlaced>()
-                    + seats(&placed.seats)
-                    + names(&placed.passengers)
-                    + placed.customer.as_str().len()
-                    + reference
-                    + key
-            }
-            Event::PaymentReturned { payment_reference, .. } => SMALL + payment_reference.as_str().len(),
-            Event::OrderConfirmed { seats: s, .. } | Event::OrderRevived { seats: s, .. } => SMALL + seats(s),
-            Event::OrderCancelled { freed, .. } | Event::OrderExpired { freed, .. } => seats(freed),
-            Event::OrderChanged { seats: s, freed, passengers, .. } => {
-                seats(s) + seats(freed) + names(passengers)
-            }
-        }
 }

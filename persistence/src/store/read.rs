@@ -114,6 +114,7 @@ impl Store {
             sale,
             seq: cursor.seq,
             last_at: cursor.last_at,
+            head: cursor.head,
             forgotten_through,
             blocked,
             orders: orders.into_iter().map(|stored| stored.order).collect(),

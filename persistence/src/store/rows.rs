@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, CustomerId, Epoch, Fare, Fingerprint, FlightDefinition, FlightId,
-    IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus, Outcome, PassengerName,
-    Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, TimeZoneName,
-    Timestamp,
+    Cabin, CabinClass, Currency, CustomerId, Epoch, Era, EraNonce, Fare, Fingerprint, FlightDefinition,
+    FlightId, FlightIds, Head, IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus,
+    Outcome, PassengerName, Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats,
+    SecretId, Seq, TimeZoneName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,7 @@ impl FlightRow {
             origin_time_zone,
             aircraft,
             cabins,
-            salt,
+            ids,
         } = &self.definition;
         let policy = &self.sale.policy;
         vec![
@@ -80,7 +80,7 @@ impl FlightRow {
             aircraft.as_deref().into(),
             self.currency().as_ref().map(Currency::as_str).into(),
             cabins_text(cabins).into(),
-            salt.0.into(),
+            ids.salt().0.into(),
             switch_name(self.sale.switch).into(),
             policy.opens_at.map(Timestamp::as_millis).into(),
             policy.closes_at.map(Timestamp::as_millis).into(),
@@ -92,6 +92,7 @@ impl FlightRow {
             i64::from(policy.closes_before_minutes).into(),
             self.forgotten_through.0.into(),
             origin_time_zone.as_ref().map(TimeZoneName::as_str).into(),
+            eras_text(ids.eras()).into(),
         ]
     }
 
@@ -120,6 +121,7 @@ impl FlightRow {
         policy.closes_before_minutes = row.small()?;
         let forgotten_through = Seq(row.bits()?);
         let origin_time_zone = row.optional_parsed(TimeZoneName::new)?;
+        let eras = row.optional_parsed(eras_from_text)?.unwrap_or_default();
         let definition = FlightDefinition {
             flight_id,
             flight_number,
@@ -129,10 +131,34 @@ impl FlightRow {
             origin_time_zone,
             aircraft,
             cabins,
-            salt,
+            ids: FlightIds::with_eras(salt, eras),
         };
         Ok(Self { definition, sale: Sale { policy, switch }, created_at, forgotten_through })
     }
+}
+
+/// Owners as `from:epoch:secret:nonce`, with spaces between; no text where none is known.
+fn eras_text(eras: &[Era]) -> Option<String> {
+    let one = |era: &Era| format!("{}:{}:{}:{}", era.from, era.epoch, era.secret, era.nonce);
+    (!eras.is_empty()).then(|| eras.iter().map(one).collect::<Vec<_>>().join(" "))
+}
+
+fn eras_from_text(text: &str) -> Result<Vec<Era>, &'static str> {
+    let one = |text: &str| {
+        let mut parts = text.split(':');
+        let mut next = || parts.next().ok_or("an owner is <from>:<epoch>:<secret>:<nonce>");
+        let number = |text: &str| text.parse().map_err(|_| "an owner has numbers");
+        let (from, epoch) = (Seq(number(next()?)?), Epoch(number(next()?)?));
+        let digits =
+            |text: &str| u64::from_str_radix(text, 16).map_err(|_| "these are 16 hexadecimal digits");
+        let (secret, nonce) = (SecretId(digits(next()?)?), EraNonce(digits(next()?)?));
+        Ok(Era { from, epoch, secret, nonce })
+    };
+    let eras = text.split(' ').map(one).collect::<Result<Vec<Era>, &'static str>>()?;
+    if eras.windows(2).any(|pair| pair[0].from >= pair[1].from || pair[0].epoch >= pair[1].epoch) {
+        return Err("owners follow one another");
+    }
+    Ok(eras)
 }
 
 fn cabins_text(cabins: &[Cabin]) -> String {
@@ -205,14 +231,14 @@ fn returned_from_text(text: &str) -> Result<Vec<Reference>, String> {
 }
 
 /// An order's row.
-pub(super) fn encode_order(flight_id: &FlightId, salt: Salt, currency: Currency, order: &Order) -> Row {
+pub(super) fn encode_order(flight_id: &FlightId, ids: &FlightIds, currency: Currency, order: &Order) -> Row {
     let idempotency = order.idempotency();
     let passengers = order.extras.as_ref().and_then(|extras| extras.passengers.as_ref());
     vec![
         flight_id.as_str().into(),
         order.no.0.into(),
-        OrderId::of(flight_id, salt, order.no).to_string().into(),
-        salt.record_locator(order.no).as_str().into(),
+        OrderId::of(flight_id, ids, order.no).to_string().into(),
+        ids.record_locator(order.no).as_str().into(),
         order.customer.as_str().into(),
         order.status.as_str().into(),
         seats_text(&order.seats).into(),
@@ -230,6 +256,7 @@ pub(super) fn encode_order(flight_id: &FlightId, salt: Salt, currency: Currency,
         idempotency.map(|(_, fingerprint)| fingerprint.0).into(),
         order.payment_begun_at().map(Timestamp::as_millis).into(),
         returned_text(order.returned_payments()).into(),
+        order.proof.map(|head| head.to_string()).into(),
     ]
 }
 
@@ -273,6 +300,7 @@ pub(super) fn decode_order(row: Row) -> Result<StoredOrder, Unreadable> {
         payment_begun_at: row.optional_int()?.map(Timestamp::from_millis),
         returned_payments: row.optional_parsed(returned_from_text)?.unwrap_or_default(),
     };
+    let proof = row.optional_parsed(str::parse::<Head>)?;
     let order = Order {
         no,
         customer,
@@ -283,6 +311,7 @@ pub(super) fn decode_order(row: Row) -> Result<StoredOrder, Unreadable> {
         created_at,
         updated_at,
         changed_by,
+        proof,
         extras: boxed(extras),
     };
     Ok(StoredOrder { order_id, record_locator, currency, order })
@@ -355,14 +384,14 @@ pub(super) fn decode_request(row: Row) -> Result<Request, Unreadable> {
 }
 
 /// The row of money that goes back.
-pub(super) fn encode_refund(flight_id: &FlightId, salt: Salt, lost: &Lost) -> Row {
+pub(super) fn encode_refund(flight_id: &FlightId, ids: &FlightIds, lost: &Lost) -> Row {
     let order = &lost.order;
     vec![
         flight_id.as_str().into(),
         lost.seq.0.into(),
         order.no.0.into(),
-        OrderId::of(flight_id, salt, order.no).to_string().into(),
-        salt.record_locator(order.no).as_str().into(),
+        OrderId::of(flight_id, ids, order.no).to_string().into(),
+        ids.record_locator(order.no).as_str().into(),
         order.customer.as_str().into(),
         seats_text(&lost.seats).into(),
         lost.amount.into(),
@@ -399,6 +428,7 @@ pub(super) fn encode_cursor(cursor: &Cursor) -> Row {
         cursor.epoch.0.into(),
         cursor.seq.0.into(),
         cursor.last_at.as_millis().into(),
+        cursor.head.map(|head| head.to_string()).into(),
     ]
 }
 
@@ -409,6 +439,7 @@ pub(super) fn decode_cursor(row: Row) -> Result<Cursor, Unreadable> {
         epoch: Epoch(row.bits()?),
         seq: Seq(row.bits()?),
         last_at: Timestamp::from_millis(row.int()?),
+        head: row.optional_parsed(str::parse::<Head>)?,
     })
 }
 

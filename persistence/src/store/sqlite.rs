@@ -4,7 +4,9 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use farerush_engine::flight::IdSecrets;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -41,6 +43,7 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
+    pub(super) secrets: Option<Arc<IdSecrets>>,
 }
 
 impl SqliteStore {
@@ -77,7 +80,7 @@ impl SqliteStore {
         let readers = pool
             .max_connections(options.connections_max.max(1))
             .connect_lazy_with(connect.create_if_missing(false).pragma("query_only", "on"));
-        Ok(Self { path: path.to_owned(), writer, readers })
+        Ok(Self { path: path.to_owned(), writer, readers, secrets: options.secrets.clone() })
     }
 
     pub(super) fn describe(&self) -> String {

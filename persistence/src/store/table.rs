@@ -63,6 +63,7 @@ pub(super) const FLIGHTS: Table = Table {
         "closes_before_minutes",
         "forgotten_through",
         "origin_time_zone",
+        "eras",
     ],
     key: &["flight_id"],
     changing: &[
@@ -77,6 +78,7 @@ pub(super) const FLIGHTS: Table = Table {
         "payment_grace_seconds",
         "closes_before_minutes",
         "forgotten_through",
+        "eras",
     ],
 };
 
@@ -123,6 +125,7 @@ pub(super) const ORDERS: Table = Table {
         "fingerprint",
         "payment_begun_at",
         "returned_payments",
+        "proof",
     ],
     key: &["flight_id", "order_no"],
     changing: &[
@@ -136,6 +139,7 @@ pub(super) const ORDERS: Table = Table {
         "payment_reference",
         "payment_begun_at",
         "returned_payments",
+        "proof",
     ],
 };
 
@@ -204,11 +208,23 @@ pub(super) const REFUNDS: Table = Table {
 /// Owners and progress.
 pub(super) const CURSORS: Table = Table {
     name: "flight_cursor",
-    columns: &["flight_id", "epoch", "seq", "last_at"],
+    columns: &["flight_id", "epoch", "seq", "last_at", "head"],
     key: &["flight_id"],
     // Only a claim writes a whole cursor row; seq moves by compare-and-set alone.
     changing: &["epoch"],
 };
+
+/// The chain's heads, those of one flush in one row: by them a receipt is checked when its event is long gone.
+pub(super) const HEADS: Table = Table {
+    name: "flight_heads",
+    columns: &["flight_id", "first_seq", "heads"],
+    key: &["flight_id", "first_seq"],
+    changing: &["heads"],
+};
+
+/// Which secrets the ids in the tables were made with.
+pub(super) const ID_SECRETS: Table =
+    Table { name: "id_secrets", columns: &["secret", "settled"], key: &["secret"], changing: &["settled"] };
 
 /// Which journal the store belongs to.
 pub(super) const OWNER: Table = Table {

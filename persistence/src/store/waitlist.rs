@@ -2,7 +2,7 @@
 //! Never runs a statement and never decides who is served.
 
 use farerush_engine::flight::{
-    Accept, CabinClass, CustomerId, FlightId, OrderNo, Reference, Salt, Seq, Timestamp, WaitlistEntry,
+    Accept, CabinClass, CustomerId, FlightId, FlightIds, OrderNo, Reference, Seq, Timestamp, WaitlistEntry,
     WaitlistId, WaitlistNo, WaitlistStatus, WaitlistWish,
 };
 
@@ -18,7 +18,7 @@ pub struct StoredWaitlistEntry {
     pub entry: WaitlistEntry,
 }
 
-pub(super) fn encode_waitlisted(flight_id: &FlightId, salt: Salt, entry: &WaitlistEntry) -> Row {
+pub(super) fn encode_waitlisted(flight_id: &FlightId, ids: &FlightIds, entry: &WaitlistEntry) -> Row {
     let wish = &entry.wish;
     let (accept, at_least) = match wish.accept {
         Accept::AllTogether => ("all_together", None),
@@ -32,7 +32,7 @@ pub(super) fn encode_waitlisted(flight_id: &FlightId, salt: Salt, entry: &Waitli
     vec![
         flight_id.as_str().into(),
         entry.no.0.into(),
-        WaitlistId::of(flight_id, salt, entry.no).to_string().into(),
+        WaitlistId::of(flight_id, ids, entry.no).to_string().into(),
         wish.customer.as_str().into(),
         i64::from(wish.party_size).into(),
         accept.into(),

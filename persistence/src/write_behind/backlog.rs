@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use farerush_engine::flight::{Epoch, FlightId, Recorded, Salt, Seq, Timestamp};
+use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, DurableRound, Release};
 
 use crate::store::{Flushed, bytes_held, rows_written};
@@ -27,7 +27,6 @@ pub(super) struct Backlog {
 
 /// One flight on its way into the store.
 struct Lane {
-    salt: Salt,
     epoch: Epoch,
     /// Where the store's cursor is, as far as known.
     stored: Seq,
@@ -106,18 +105,10 @@ impl Backlog {
     }
 
     /// Takes a flight's progress as given: it is stored up to `stored` and durable up to `durable`.
-    pub(super) fn register(
-        &mut self,
-        flight_id: &FlightId,
-        salt: Salt,
-        epoch: Epoch,
-        stored: Seq,
-        durable: Seq,
-    ) {
+    pub(super) fn register(&mut self, flight_id: &FlightId, epoch: Epoch, stored: Seq, durable: Seq) {
         self.forget(flight_id);
         self.generations += 1;
         let lane = Lane {
-            salt,
             epoch,
             stored,
             handed: durable.max(stored),
@@ -162,7 +153,7 @@ impl Backlog {
         if !self.lanes.contains_key(&batch.flight_id) {
             // The store will say if this is not where its cursor is.
             let before = Seq(first.0 - 1);
-            self.register(&batch.flight_id, batch.salt, batch.epoch, before, before);
+            self.register(&batch.flight_id, batch.epoch, before, before);
         }
         let Some(lane) = self.lanes.get_mut(&batch.flight_id) else { return };
         if batch.epoch > lane.epoch {
@@ -228,7 +219,7 @@ impl Backlog {
                 bytes: 0,
                 generation: lane.generation,
             };
-            let mut batch = Batch { flight_id, salt: lane.salt, epoch: lane.epoch, events: Vec::new() };
+            let mut batch = Batch { flight_id, epoch: lane.epoch, events: Vec::new() };
             if taken.before == Some(lane.stored.next()) {
                 let mut rows = 0;
                 while let Some(event) = lane.queue.front() {

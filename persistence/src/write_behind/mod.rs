@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use farerush_engine::flight::{Epoch, FlightId, Salt, Seq, Timestamp};
+use farerush_engine::flight::{Epoch, FlightId, Seq, Timestamp};
 use farerush_engine::journal::{Journal, OnDurable};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -178,10 +178,10 @@ impl WriteBehind {
 
     /// Takes over a flight that was recovered: stored up to `stored` and durable up to `durable`, whatever lies in
     /// between is read from the journal and stored under `epoch`. Without this, only flights that are new get along.
-    pub fn register(&self, flight_id: &FlightId, salt: Salt, epoch: Epoch, stored: Seq, durable: Seq) {
+    pub fn register(&self, flight_id: &FlightId, epoch: Epoch, stored: Seq, durable: Seq) {
         {
             let mut backlog = self.shared.backlog.lock();
-            backlog.register(flight_id, salt, epoch, stored, durable);
+            backlog.register(flight_id, epoch, stored, durable);
             backlog.note_recovered(flight_id);
         }
         self.shared.work.notify_one();

@@ -11,10 +11,11 @@ use farerush_engine::flight::reseat::Moved;
 use farerush_engine::flight::sale::SaleSwitch;
 use farerush_engine::flight::{
     Accept, AdminName, Cabin, CabinClass, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch,
-    Event, Fare, Fingerprint, FlightDefinition, FlightId, FlightSnapshot, IdempotencyKey, KeyOwner, Layout,
-    LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, PassengerName, Passengers,
-    Recorded, Reference, Request, Reseated, ReturnedBecause, Sale, SalePolicy, Salt, Seat, Seats, Seq,
-    TimeZoneName, Timestamp, WaitlistEntry, WaitlistNo, WaitlistStatus, WaitlistWish,
+    Era, EraNonce, Event, Fare, Fingerprint, FlightDefinition, FlightId, FlightIds, FlightSnapshot, Head,
+    IdempotencyKey, KeyOwner, Layout, LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus,
+    Outcome, PassengerName, Passengers, Recorded, Reference, Request, Reseated, ReturnedBecause, Sale,
+    SalePolicy, Salt, Seat, Seats, SecretId, Seq, TimeZoneName, Timestamp, WaitlistEntry, WaitlistNo,
+    WaitlistStatus, WaitlistWish,
 };
 use farerush_engine::journal::Batch;
 
@@ -96,17 +97,13 @@ pub(crate) fn small_events(first: u64, count: u64) -> Vec<Recorded> {
             at: Timestamp::from_millis(1_800_000_000_000 + seq.cast_signed()),
             event: order_event(seq),
             cause: None,
+            head: None,
         })
         .collect()
 }
 
 pub(crate) fn batch(flight: usize, epoch: u64, first: u64, count: u64) -> Batch {
-    Batch {
-        flight_id: flight_id(flight),
-        salt: Salt(7),
-        epoch: Epoch(epoch),
-        events: small_events(first, count),
-    }
+    Batch { flight_id: flight_id(flight), epoch: Epoch(epoch), events: small_events(first, count) }
 }
 
 pub(crate) fn random_batch(
@@ -122,19 +119,25 @@ pub(crate) fn random_batch(
             at: Timestamp::from_millis(rng.number()),
             event: random_event(rng, flight_id),
             cause: rng.one_in(3).then(|| Box::new(random_cause(rng))),
+            head: rng.maybe(random_head),
         })
         .collect();
-    Batch { flight_id: flight_id.clone(), salt: Salt(rng.next()), epoch, events }
+    Batch { flight_id: flight_id.clone(), epoch, events }
 }
 
 pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
     let order = OrderNo(rng.next() >> rng.below(64));
-    match rng.below(26) {
+    match rng.below(27) {
         0 => Event::FlightCreated {
             definition: Box::new(random_definition(rng, flight_id)),
             policy: random_policy(rng),
         },
         1 => Event::SaleSwitched { switch: random_switch(rng), policy: random_policy(rng) },
+        26 => Event::TakenOver {
+            epoch: Epoch(rng.next()),
+            secret: SecretId(rng.next()),
+            nonce: EraNonce(rng.next()),
+        },
         2 => Event::PolicyChanged { policy: random_policy(rng) },
         3 => Event::SeatsBlocked { seats: random_seats(rng) },
         4 => Event::SeatsUnblocked { seats: random_seats(rng) },
@@ -241,6 +244,7 @@ pub(crate) fn random_snapshot(rng: &mut Rng, flight_id: &FlightId) -> FlightSnap
         sale: Sale { policy: random_policy(rng), switch: random_switch(rng) },
         seq: Seq(rng.next() >> rng.below(64)),
         last_at: random_moment(rng),
+        head: rng.maybe(random_head),
         forgotten_through: Seq(if rng.one_in(2) { 0 } else { rng.next() }),
         blocked: random_seats(rng),
         orders: (0..orders).map(|_| random_order(rng)).collect(),
@@ -260,6 +264,7 @@ fn random_order(rng: &mut Rng) -> Order {
         created_at: random_moment(rng),
         updated_at: random_moment(rng),
         changed_by: Seq(rng.next()),
+        proof: rng.maybe(random_head),
         extras: rng.maybe(|rng| {
             Box::new(OrderExtras {
                 payment_begun_at: rng.maybe(random_moment),
@@ -271,6 +276,27 @@ fn random_order(rng: &mut Rng) -> Order {
             })
         }),
     }
+}
+
+pub(crate) fn random_head(rng: &mut Rng) -> Head {
+    Head::from_bytes(std::array::from_fn(|_| u8::try_from(rng.below(256)).unwrap()))
+}
+
+fn random_ids(rng: &mut Rng) -> FlightIds {
+    let (mut from, mut epoch) = (0, 0);
+    let eras = (0..rng.below(4)).map(|_| {
+        let era = Era {
+            from: Seq(from),
+            epoch: Epoch(epoch),
+            secret: SecretId(rng.next()),
+            nonce: EraNonce(rng.next()),
+        };
+        from += 1 + rng.below(1_000);
+        epoch += 1 + rng.below(3);
+        era
+    });
+    let eras = eras.collect();
+    FlightIds::with_eras(Salt(rng.next()), eras)
 }
 
 fn random_definition(rng: &mut Rng, flight_id: &FlightId) -> FlightDefinition {
@@ -285,7 +311,7 @@ fn random_definition(rng: &mut Rng, flight_id: &FlightId) -> FlightDefinition {
         departs_at: random_moment(rng),
         origin_time_zone: rng.maybe(|_| TimeZoneName::new("Asia/Taipei").unwrap()),
         aircraft: rng.maybe(|_| "A320".into()),
-        salt: Salt(rng.next()),
+        ids: random_ids(rng),
     }
 }
 

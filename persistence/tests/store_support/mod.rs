@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use farerush_engine::flight::{
-    Accept, AdminName, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Epoch,
-    Event, Fare, Flight, FlightDefinition, FlightId, Grab, IdempotencyKey, Layout, Order, OrderNo, OrderRef,
-    PassengerName, Payment, PolicyChange, Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan,
-    Seats, Seq, TimeZoneName, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
+    Accept, AdminName, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Epoch, Era,
+    EraNonce, Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Grab, IdSecret, IdSecrets,
+    IdempotencyKey, Layout, Order, OrderNo, OrderRef, PassengerName, Payment, PolicyChange, Recorded,
+    Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, TimeZoneName, Timestamp, Together,
+    WaitlistId, WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
@@ -126,7 +127,7 @@ pub async fn run_sql(url: &str, sql: &str) -> u64 {
 
 impl TestStore {
     async fn migrated(name: &'static str, url: String, home: Home) -> Self {
-        let store = Store::open(&url, &StoreOptions::default()).await.unwrap();
+        let store = Store::open(&url, &options()).await.unwrap();
         store.migrate().await.unwrap();
         Self { name, store, url, _home: home }
     }
@@ -178,6 +179,16 @@ pub struct Life {
 }
 
 pub const SALT: Salt = Salt(0xfedc_ba98_7654_3210);
+/// What ids are made of.
+pub fn secrets() -> Arc<IdSecrets> {
+    Arc::new(IdSecrets::new(IdSecret::new([7; 32]), []))
+}
+
+/// How a test opens a store.
+pub fn options() -> StoreOptions {
+    StoreOptions { secrets: Some(secrets()), ..StoreOptions::default() }
+}
+
 const DAY_ONE: i64 = 1_790_000_000_000;
 
 pub fn id(text: &str) -> FlightId {
@@ -224,7 +235,10 @@ pub fn definition(flight_id: &str, cabins: Vec<Cabin>) -> FlightDefinition {
         origin_time_zone: Some(TimeZoneName::new("Asia/Taipei").unwrap()),
         aircraft: Some("A320".into()),
         cabins,
-        salt: SALT,
+        ids: FlightIds::with_eras(
+            SALT,
+            vec![Era { from: Seq(0), epoch: Epoch(1), secret: secrets().current(), nonce: EraNonce(7) }],
+        ),
     }
 }
 
@@ -249,8 +263,10 @@ impl Life {
             at: Timestamp::from_millis(DAY_ONE),
             event: Event::FlightCreated { definition: Box::new(definition(flight_id, cabins)), policy },
             cause: None,
+            head: None,
         };
-        let flight = Flight::create(&created).unwrap();
+        let mut flight = Flight::create(&created).unwrap();
+        flight.unlock(&secrets()).unwrap();
         let mut life = Self { flight, events: vec![created], now: DAY_ONE };
         life.command(&Command::OpenSale);
         life
@@ -265,10 +281,16 @@ impl Life {
     }
 
     pub fn record_under(&mut self, event: Event, cause: Option<Box<Cause>>) -> Seq {
-        let recorded =
-            Recorded { seq: self.flight.seq().next(), at: Timestamp::from_millis(self.now), event, cause };
+        let mut recorded = Recorded {
+            seq: self.flight.seq().next(),
+            at: Timestamp::from_millis(self.now),
+            event,
+            cause,
+            head: None,
+        };
         self.flight.apply(&recorded);
         assert_eq!(self.flight.broken(), None, "{recorded:?}");
+        recorded.head = self.flight.head();
         self.events.push(recorded);
         self.flight.seq()
     }
@@ -332,7 +354,9 @@ impl Life {
         if b.is_multiple_of(4)
             && let Some(known) = known
         {
-            return Command::LeaveWaitlist { entry: WaitlistId::of(&self.id(), SALT, known.no).entry };
+            return Command::LeaveWaitlist {
+                entry: WaitlistId::of(&self.id(), &self.flight.definition().ids, known.no).entry,
+            };
         }
         let party_size = 1 + b % 70;
         Command::JoinWaitlist(Box::new(WaitlistWish {
@@ -371,7 +395,7 @@ impl Life {
     }
 
     pub fn order_ref(&self, no: OrderNo) -> OrderRef {
-        OrderRef { no, tag: SALT.order_tag(no) }
+        self.flight.order_id(no).order
     }
 
     pub fn wait(&mut self, millis: i64) {
@@ -380,7 +404,7 @@ impl Life {
 
     pub fn batch(&self, epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Batch {
         let events = self.events.iter().filter(|event| seqs.contains(&event.seq.0)).cloned().collect();
-        Batch { flight_id: self.id(), salt: SALT, epoch: Epoch(epoch), events }
+        Batch { flight_id: self.id(), epoch: Epoch(epoch), events }
     }
 
     pub fn all(&self, epoch: u64) -> Batch {

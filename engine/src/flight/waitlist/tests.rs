@@ -22,11 +22,12 @@ fn flight(free: &str, policy: SalePolicy) -> Flight {
         origin_time_zone: None,
         aircraft: None,
         cabins: vec![cabin],
-        salt: Salt(7),
+        ids: FlightIds::new(super::super::ids::Salt(7)),
     };
     let policy = SalePolicy { opens_at: Some(at(0)), ..policy };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
-    let mut flight = Flight::create(&Recorded { seq: Seq(1), at: at(1), event, cause: None }).unwrap();
+    let mut flight =
+        Flight::create(&Recorded { seq: Seq(1), at: at(1), event, cause: None, head: None }).unwrap();
     let free: Seats = free.split_whitespace().map(|seat| seat.parse().unwrap()).collect();
     let mut seats = flight.map().seats_with(crate::flight::seat_map::SeatStatus::Free);
     seats.retain(|seat| !free.contains(seat));
@@ -35,7 +36,7 @@ fn flight(free: &str, policy: SalePolicy) -> Flight {
 }
 
 fn happen(flight: &mut Flight, event: Event) {
-    flight.apply(&Recorded { seq: flight.seq().next(), at: at(1), event, cause: None });
+    flight.apply(&Recorded { seq: flight.seq().next(), at: at(1), event, cause: None, head: None });
     assert_eq!(flight.broken(), None);
 }
 
@@ -110,13 +111,16 @@ fn only_who_could_be_served_at_some_time_may_join() {
 #[test]
 fn an_entry_id_leads_back_to_its_flight_and_is_no_orders_id() {
     let flight_id = FlightId::new("FR101-W20261224").unwrap();
+    let ids = super::super::ids::tests::ids(&flight_id);
     for no in [1, 31, 32, 1 << 40, u64::MAX] {
-        let id = WaitlistId::of(&flight_id, Salt(7), WaitlistNo(no));
+        let id = WaitlistId::of(&flight_id, &ids, WaitlistNo(no));
         assert_eq!(id.to_string().parse::<WaitlistId>(), Ok(id.clone()), "{id}");
         assert!(id.to_string().parse::<super::super::ids::OrderId>().is_err(), "{id}");
-        assert_ne!(id.entry.tag, Salt(7).order_tag(OrderNo(no)));
+        assert_ne!(id.entry.tag, ids.order_tag(OrderNo(no)));
     }
-    for text in ["", "FR1-1abcdefgh", "FR1-W", "FR1-Wabcdefgh", "-W1abcdefgh"] {
+    for text in
+        ["", "FR1-1abcdefghjkmnp", "FR1-W", "FR1-Wabcdefghjkmnp", "-W1abcdefghjkmnp", "FR1-W1zzzzzzzzzzzzz"]
+    {
         assert_eq!(text.parse::<WaitlistId>(), Err(NotAWaitlistId), "{text}");
     }
 }

@@ -7,8 +7,10 @@ mod session;
 mod url;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use farerush_engine::flight::IdSecrets;
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::mysql::{MySqlConnection, MySqlPool};
@@ -54,6 +56,7 @@ pub struct MySqlStore {
     /// Lists for people, which may be a little behind.
     queries: Option<(Place, MySqlPool)>,
     statement_timeout: Duration,
+    pub(super) secrets: Option<Arc<IdSecrets>>,
 }
 
 impl fmt::Debug for MySqlStore {
@@ -85,6 +88,7 @@ impl MySqlStore {
             readers: session::pool(&place, Role::Reader, options),
             queries,
             statement_timeout: options.statement_timeout,
+            secrets: options.secrets.clone(),
             place,
         })
     }

@@ -15,8 +15,9 @@ fn batch(epoch: u64, seqs: std::ops::RangeInclusive<u64>) -> Batch {
         at: Timestamp::from_millis(0),
         event: Event::PolicyChanged { policy: SalePolicy::default() },
         cause: None,
+        head: None,
     };
-    Batch { flight_id: id(), salt: Salt(1), epoch: Epoch(epoch), events: seqs.map(event).collect() }
+    Batch { flight_id: id(), epoch: Epoch(epoch), events: seqs.map(event).collect() }
 }
 
 fn round(batch: Batch) -> DurableRound {
@@ -127,7 +128,7 @@ fn a_flight_registered_again_forgets_what_was_under_way() {
     let mut backlog = Backlog::new(1 << 20);
     backlog.hand_in(round(batch(1, 1..=5)));
     let old = backlog.take(3).unwrap();
-    backlog.register(&id(), Salt(1), Epoch(2), Seq(1), Seq(5));
+    backlog.register(&id(), Epoch(2), Seq(1), Seq(5));
     assert_eq!(backlog.complete(&old.0, &old.1, Flushed::Stored), Step::Nothing);
     let hole = backlog.take(100).unwrap();
     assert_eq!((hole.0.after, hole.1.epoch), (Seq(1), Epoch(2)));
