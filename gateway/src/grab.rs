@@ -63,9 +63,6 @@ pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
 /// A grab that was handed over to its flight.
 pub struct UnderWay {
-    flight: FlightHandle,
-    /// The flight before it decided.
-    view: Arc<FlightView>,
     /// What the flight will say.
     pub pending: PendingAnswer,
 }
@@ -119,7 +116,7 @@ async fn placed(
     let deadline = app.deadline(timeout)?;
     let mut under_way = begin(app, flight, (caller, key), deadline, &body?)?;
     let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
-    granted(app, &under_way, outcome.ok().and_then(Result::ok))
+    granted(app, outcome.ok().and_then(Result::ok))
 }
 
 fn respond(granted: Granted) -> Response {
@@ -159,25 +156,19 @@ pub fn begin(
         return Err(Problem::sold_out());
     }
     let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
-    Ok(UnderWay { flight, view, pending })
+    Ok(UnderWay { pending })
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
-pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
-    let (order, replayed) = match outcome {
-        Some(Answer::Order { order, replayed }) => (order, replayed),
+pub fn granted(app: &App, outcome: Option<Answer>) -> Result<Granted, Problem> {
+    let (order, definition, replayed) = match outcome {
+        Some(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         Some(Answer::Refused(refusal)) => return Err(app.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
     let mut json = render::order_buffer();
-    let is_missing = |view: &FlightView| order.seats.iter().any(|seat| view.cabin_of(*seat).is_none());
-    let order_id = if is_missing(&under_way.view) {
-        // Rows have been added meanwhile.
-        render::order_of(&mut json, &order, &under_way.flight.view().definition, app.durability)
-    } else {
-        render::order_of(&mut json, &order, &under_way.view.definition, app.durability)
-    };
+    let order_id = render::order_of(&mut json, &order, &definition, app.durability);
     let mut location = String::with_capacity(ORDERS.len() + order_id.len());
     location.push_str(ORDERS);
     location.push_str(&order_id);

@@ -55,7 +55,8 @@ pub struct Outside {
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
     is_store_missing: AtomicBool,
-    lookups: Lookups,
+    lookups: Lookups<bool>,
+    owners: Lookups<Option<Epoch>>,
 }
 
 impl Outside {
@@ -64,7 +65,8 @@ impl Outside {
         let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
         let ownership = Arc::new(Ownership::new(is_shared));
         Self {
-            lookups: Lookups::new(journal.clone()),
+            lookups: Lookups::of_events(journal.clone()),
+            owners: Lookups::of_epochs(journal.clone()),
             watch: Arc::new(Watch::new(journal.clone(), ownership.clone())),
             ownership,
             journal,
@@ -104,9 +106,10 @@ impl Outside {
         self.is_shared
     }
 
-    /// How many flights there are that are not served here, as far as known.
-    pub fn flights_elsewhere(&self) -> usize {
-        self.elsewhere.read().len()
+    /// How many flights there are that are not served here, as far as known. One that is just coming up here is not
+    /// among them, nor one that has come up since it was looked who has which.
+    pub fn flights_elsewhere(&self, engine: &Engine) -> usize {
+        self.elsewhere.read().iter().filter(|flight_id| !engine.has(flight_id)).count()
     }
 
     /// Until when it can be shown that flights are served here and nowhere else.
@@ -123,11 +126,20 @@ impl Outside {
         if self.elsewhere.read().contains(flight_id) {
             return Ok(true);
         }
-        let is_there = self.lookups.is_there(flight_id).await?;
+        let is_there = self.lookups.ask(flight_id).await?;
         if is_there {
             self.elsewhere.write().insert(flight_id.clone());
         }
         Ok(is_there)
+    }
+
+    /// Whether somebody else has claimed a flight since it was served here under `epoch`, as of now. Many ask at once.
+    pub async fn has_moved_since(&self, flight_id: &FlightId, epoch: Epoch) -> Result<bool, Problem> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        let newest = self.owners.ask(flight_id).await?;
+        Ok(newest.is_some_and(|newest| newest > epoch))
     }
 
     /// What the flight of an order is, as the store has it.

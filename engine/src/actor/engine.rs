@@ -209,6 +209,11 @@ impl Engine {
         self.registry.find(flight_id)
     }
 
+    /// Whether this process has a flight: it serves it, or is creating or recovering it; or it has stopped it.
+    pub fn has(&self, flight_id: &FlightId) -> bool {
+        self.registry.has(flight_id)
+    }
+
     /// All flights served here, in no certain order.
     pub fn flights(&self) -> Vec<FlightHandle> {
         self.registry.handles()

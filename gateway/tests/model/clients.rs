@@ -217,15 +217,16 @@ impl Scene {
     }
 
     async fn history(&self) -> Result<History, String> {
-        let flight = &self.flight;
-        let orders = format!("/v1/admin/orders?flight_id={flight}&limit=200");
-        let asked = now_ms();
-        let list = self.get(&orders).await?;
-        let is_whole = list["up_to_date"] == true && list["next_cursor"].is_null();
-        let listed = list["orders"].as_array().cloned().filter(|_| is_whole).map(|orders| (asked, orders));
+        let has_owners = self.servers.read().expect("nobody panics").len() > 1;
+        let placed: Vec<String> = {
+            let known = self.known.lock().expect("no client panics");
+            known.orders.iter().map(|(id, ..)| id.clone()).collect()
+        };
+        let listed = self.list(&placed, has_owners).await?;
         let (mut events, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("/v1/admin/flights/{flight}/audit?limit=200{cursor}")).await?;
+            let page =
+                self.get(&format!("/v1/admin/flights/{}/audit?limit=200{cursor}", self.flight)).await?;
             events.extend(page["events"].as_array().into_iter().flatten().map(Event::read));
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -234,7 +235,25 @@ impl Scene {
         }
         let mut calls = std::mem::take(&mut *self.calls.lock().expect("no client panics"));
         calls.sort_by_key(|call| call.sent);
-        Ok(History { calls, events, ended: now_ms(), listed })
+        Ok(History { calls, events, ended: now_ms(), has_owners, listed })
+    }
+
+    /// The orders of the list, if it says that it is up to date. A server says so of its own flights only: where there are
+    /// several, the list is waited for.
+    async fn list(&self, placed: &[String], has_owners: bool) -> Result<Option<(i64, Vec<Value>)>, String> {
+        let orders = format!("/v1/admin/orders?flight_id={}&limit=200", self.flight);
+        let began = std::time::Instant::now();
+        loop {
+            let asked = now_ms();
+            let list = self.get(&orders).await?;
+            let is_whole = list["up_to_date"] == true && list["next_cursor"].is_null();
+            let listed = list["orders"].as_array().cloned().unwrap_or_default();
+            let has = |id: &String| listed.iter().any(|order| order["order_id"] == **id);
+            if !has_owners || placed.iter().all(has) || began.elapsed() > PATIENCE {
+                return Ok(is_whole.then_some((asked, listed)));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn get(&self, path: &str) -> Result<Value, String> {

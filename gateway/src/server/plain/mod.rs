@@ -269,7 +269,7 @@ impl Connection<'_, '_> {
         })
         .await;
         self.until = self.began + self.limits.idle_timeout;
-        let answered = grab::granted(app, &under_way, outcome);
+        let answered = grab::granted(app, outcome);
         app.metrics.grab_ended(self.began.into_std(), &answered.as_ref());
         match answered {
             Ok(granted) => self.write_granted(&granted),
