@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, Located, OutcomeUnknown, RestartError};
 use farerush_engine::flight::{
-    Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt, Timestamp,
+    Cabin, Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Salt,
+    Timestamp,
 };
 use farerush_engine::journal::{Batch, Claim, Condition, Durability, Journal};
 use farerush_persistence::journal::faulty::Fault;
@@ -143,6 +144,28 @@ async fn a_restart_waits_for_what_is_being_appended() {
     restart.await.unwrap().unwrap();
     let id = OrderId::of(flight.flight_id(), Salt(7), order.no);
     assert_eq!(flight.look_up(id.order).unwrap().await.unwrap(), placed);
+    rig.engine.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_comes_with_the_seat_plan_that_it_was_decided_on() {
+    let rig = Rig::new(Durability::Journal);
+    let flight = rig.create("FR1", SalePolicy::default()).await;
+    let before = flight.view().definition.clone();
+    let row = Cabin { first_row: 20, last_row: 20, ..before.cabins[0].clone() };
+    rig.journal.hold();
+    let first = flight.submit(grab("a", 1)).unwrap();
+    assert!(rig.journal.wait_until_holding(PATIENCE));
+    let asked = [grab("b", 1), Command::AddRows(row), grab("c", 1)];
+    let asked = asked.map(|command| flight.submit(command).unwrap());
+    rig.journal.release();
+    let Ok(Answer::Order { definition, .. }) = first.await else { panic!("no order") };
+    assert_eq!(*definition, *before);
+    let [second, _, third] = asked;
+    let Ok(Answer::Order { definition, .. }) = second.await else { panic!("no order") };
+    assert_eq!(*definition, *before, "however far the flight has come by the time that it is read");
+    let Ok(Answer::Order { definition, .. }) = third.await else { panic!("no order") };
+    assert_eq!((definition.cabins.len(), flight.view().definition.cabins.len()), (2, 2));
     rig.engine.stop();
 }
 

@@ -5,6 +5,7 @@ mod definitions;
 mod doubts;
 mod lookups;
 mod ownership;
+mod revivals;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use self::doubts::Doubts;
 use self::lookups::Lookups;
 pub use self::ownership::Ownership;
 use self::ownership::Watch;
+use self::revivals::Revivals;
 use crate::app::App;
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::problem::Problem;
@@ -49,6 +51,8 @@ pub struct Outside {
     definitions: Definitions,
     /// Claims that the store has and the journal has not.
     doubts: Doubts,
+    /// Flights that the journal refused.
+    revivals: Revivals,
     ownership: Arc<Ownership>,
     watch: Arc<Watch>,
     /// Flights that came up while the store was away: it has to be asked how far it is with them.
@@ -76,6 +80,7 @@ impl Outside {
             elsewhere: RwLock::default(),
             definitions: Definitions::default(),
             doubts: Doubts::default(),
+            revivals: Revivals::default(),
             unmet: Mutex::default(),
             is_store_missing: AtomicBool::new(false),
         }
@@ -207,6 +212,9 @@ impl Outside {
             let outside = &app.outside;
             if outside.is_remote || !outside.unmet.lock().is_empty() {
                 outside.look(&app.engine, &app.write_behind).await;
+            }
+            if outside.is_shared {
+                outside.revivals.look(&app.engine, &outside.journal, &app.write_behind).await;
             }
         }
     }

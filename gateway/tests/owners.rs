@@ -273,6 +273,45 @@ fn what_others_serve_is_never_denied_however_many_ask() {
 }
 
 #[test]
+fn what_a_new_owner_took_is_never_denied_by_the_one_before() {
+    let rig = Rig::new();
+    let first = start(&rig.plan("one"));
+    let second = start(&rig.plan("two"));
+    let mut told = 0;
+    for number in 0..12 {
+        let flight = format!("FR{number}");
+        first.create(&flight);
+        let id = |answer: &Value, name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let old = id(&first.grab(&flight, "old"), "order_id");
+        let path = format!("/v1/admin/flights/{flight}/restart");
+        assert_eq!(code(&second.post(&path, "{}")).0, 200);
+        let new = id(&second.grab(&flight, "new"), "order_id");
+        let wish = r#"{"customer_id":"u","party_size":180}"#;
+        let (_, waits) = second.post(&format!("/v1/flights/{flight}/waitlist"), wish);
+        let waits = id(&waits, "waitlist_id");
+        // The one before may not have noticed yet. It shows what it knows, and of the rest it does not know.
+        for path in [
+            format!("GET /v1/orders/{new}"),
+            format!("POST /v1/orders/{new}/cancel"),
+            format!("PATCH /v1/orders/{new}"),
+            format!("GET /v1/waitlist/{waits}"),
+            format!("DELETE /v1/waitlist/{waits}"),
+        ] {
+            let body = if path.starts_with("PATCH") { r#"{"passengers":[null]}"# } else { "" };
+            let answer = send(first.address(), &path, "", body);
+            assert_eq!(code(&answer), (503, "OVERLOADED"), "{path}: {answer:?}");
+        }
+        told += usize::from(code(&first.get(&format!("/v1/orders/{old}"))).0 == 200);
+        assert_eq!(second.get(&format!("/v1/orders/{new}")).1["status"], "confirmed");
+        assert_eq!(second.get(&format!("/v1/waitlist/{waits}")).1["status"], "waiting");
+    }
+    println!("{told} of 12 old orders were shown by the owner before");
+    // What never was is denied by whoever has the flight.
+    let unknown = "/v1/orders/FR0-99zzzzzzzzz";
+    until("the owner denies it", || code(&second.get(unknown)) == (404, "ORDER_NOT_FOUND"));
+}
+
+#[test]
 fn a_flood_of_invented_names_does_not_slow_down_the_sale() {
     const FLOOD: usize = 8;
     let rig = Rig::new();

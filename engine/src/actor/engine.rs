@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::admission::{Gauge, Limits, Overloaded, Permit};
 use super::census::Census;
 use super::clock::Clock;
-use super::handle::{FlightHandle, FlightShared, Standing};
+use super::handle::{FlightHandle, FlightShared, FlightStatus, Standing};
 use super::message::{Answer, PendingReply};
 use super::recoveries::{Recoveries, Turn};
 use super::registry::{Located, Registry};
@@ -467,6 +467,12 @@ impl Engine {
         if let Some(shared) = self.registry.shared(flight_id) {
             shared.was_fenced(epoch);
         }
+    }
+
+    /// Flights that are stopped because the journal refused their events, and how far they had come under which epoch.
+    pub fn refused(&self) -> Vec<(FlightId, FlightStatus)> {
+        let refused = self.registry.refused();
+        refused.iter().map(|flight| (flight.flight_id().clone(), flight.status())).collect()
     }
 
     /// How the engine is doing.

@@ -136,6 +136,17 @@ impl Registry {
         }
     }
 
+    /// Flights that are stopped because the journal refused their events.
+    pub(crate) fn refused(&self) -> Vec<FlightHandle> {
+        self.flights
+            .iter()
+            .filter_map(|entered| match entered.value() {
+                Entered::Flight(flight) if flight.is_refused() => Some(FlightHandle(flight.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Flights that are stopped, with the reasons.
     pub(crate) fn quarantined(&self) -> Vec<(FlightId, String)> {
         self.flights

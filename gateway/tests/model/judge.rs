@@ -275,8 +275,9 @@ impl Flight {
         let seats: Vec<(Value, Value, Value, Value)> = (0..order.seats.len())
             .map(|place| {
                 let (class, fare) = &order.fares[place];
-                // They may be null: "the flight's cabins are not at hand", where a plan changes meanwhile or has changed.
-                let gone = body["seats"][place]["cabin_class"].is_null();
+                // They may be null where "the flight's cabins are not at hand": for one whose seats are no more. An order
+                // that has seats has them in the plan it was decided on.
+                let gone = !order.is_live() && body["seats"][place]["cabin_class"].is_null();
                 let (class, fare) =
                     if gone { (Value::Null, Value::Null) } else { (json!(class), json!(fare)) };
                 let name = order.names[place].as_ref().map_or(Value::Null, |name| json!({"name": name}));
