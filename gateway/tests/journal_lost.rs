@@ -61,7 +61,7 @@ fn world(name: &str, redis: &RedisServer, mariadb: &SqlServer) -> World {
     world.start();
     for _ in 0..3 {
         let id = world.next_flight_id();
-        world.create(Flight::economy(&id, 40, 60));
+        world.create(Flight::economy(&id, 1, 60));
     }
     world
 }
