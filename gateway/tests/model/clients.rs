@@ -15,6 +15,8 @@ use super::witness::History;
 
 /// For how long a request is sent again while nothing is done; a flight that serves nobody for so long is dead.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How much more often, of a hundred steps, a flight is restarted where that moves it.
+const MOVES: u32 = 6;
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_secs(8);
 
@@ -64,7 +66,12 @@ pub(crate) async fn run(
     http: &reqwest::Client,
 ) -> Result<History, String> {
     let mut rng = fastrand::Rng::with_seed(plan.seed);
-    let shape = Arc::new(Shape::draw(&mut rng, now_ms()));
+    let mut shape = Shape::draw(&mut rng, now_ms());
+    if servers.read().expect("nobody panics").len() > 1 {
+        // What is restarted on the other server goes there.
+        shape.restarts += MOVES;
+    }
+    let shape = Arc::new(shape);
     let scene = Arc::new(Scene {
         flight,
         servers: Arc::clone(servers),

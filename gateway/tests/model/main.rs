@@ -2,7 +2,7 @@
 //! client and by several at once, each answer judged by what `docs/api.md` says and the audit as witness.
 //! Never looks into the engine: the model is written from the pages.
 //!
-//! `FARERUSH_TEST_SEED` replays a history, `FARERUSH_TEST_CASES` makes more (1,000 of each kind unless told otherwise),
+//! `FARERUSH_TEST_SEED` replays a history, `FARERUSH_TEST_CASES` makes more (1,000 by one client and by several at once),
 //! `FARERUSH_TEST_OVERLAPPING_RESTARTS=0` keeps restarts of one flight apart.
 
 mod choice;
