@@ -247,8 +247,8 @@ impl App {
     }
 
     /// That this process has the flight now: to be taken before the flight is asked for something that may be denied.
-    pub fn owned<'a>(&'a self, flight: &FlightHandle) -> Owned<'a> {
-        Owned { app: self, flight_id: flight.flight_id().clone(), epoch: flight.status().epoch }
+    pub fn owned<'a>(&'a self, flight: &'a FlightHandle) -> Owned<'a> {
+        Owned { app: self, flight, epoch: flight.status().epoch }
     }
 
     /// Until when a request may take that comes to be handed over now.
@@ -307,7 +307,7 @@ impl App {
 /// That this process had a flight when this was taken.
 pub struct Owned<'a> {
     app: &'a App,
-    flight_id: FlightId,
+    flight: &'a FlightHandle,
     epoch: Epoch,
 }
 
@@ -315,11 +315,11 @@ impl Owned<'_> {
     /// Whether it has had it ever since, as the journal says now: only then is "no" more than what it was for the owner
     /// before. Costs nothing where nobody else can have it.
     pub async fn still(&self) -> Result<(), Problem> {
-        let has_moved = self.app.outside.has_moved_since(&self.flight_id, self.epoch).await?;
+        let has_moved = self.app.outside.has_moved_since(self.flight.flight_id(), self.epoch).await?;
         if !has_moved {
             return Ok(());
         }
-        self.app.engine.note_fenced_under(&self.flight_id, self.epoch);
+        self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
         Err(elsewhere())
     }
 }

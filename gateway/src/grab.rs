@@ -61,12 +61,6 @@ impl GivenKey {
 /// What a key may consist of.
 pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
-/// A grab that was handed over to its flight.
-pub struct UnderWay {
-    /// What the flight will say.
-    pub pending: PendingAnswer,
-}
-
 /// A grab that was granted.
 pub struct Granted {
     /// The order.
@@ -114,8 +108,8 @@ async fn placed(
 ) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
     let deadline = app.deadline(timeout)?;
-    let mut under_way = begin(app, flight, (caller, key), deadline, &body?)?;
-    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
+    let pending = begin(app, &flight, (caller, key), deadline, &body?)?;
+    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
     granted(app, outcome.ok().and_then(Result::ok))
 }
 
@@ -139,11 +133,11 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
 /// Understands a grab and hands it over: from then on a client that hangs up changes nothing. Never waits.
 pub fn begin(
     app: &App,
-    flight: FlightHandle,
+    flight: &FlightHandle,
     (caller, key): (&Caller, Option<GivenKey>),
     deadline: Deadline,
     body: &[u8],
-) -> Result<UnderWay, Problem> {
+) -> Result<PendingAnswer, Problem> {
     let idempotency_key = GivenKey::checked(key)?;
     // Turned away before the body is parsed; what the view refuses needs no permit.
     let view = flight.view();
@@ -155,8 +149,7 @@ pub fn begin(
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
-    let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
-    Ok(UnderWay { pending })
+    Ok(flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?)
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
