@@ -242,13 +242,21 @@ impl App {
                 }
                 still => Err(still.err().unwrap_or(refused)),
             },
+            // What changed something since it was asked is durable under this ownership; what changed nothing is only as
+            // good as that.
+            // Under a key, even that has been noted.
+            Ok(answer) if shows(&answer) <= owned.seq => match owned.still().await {
+                Ok(()) => Ok(answer),
+                Err(_) => Err(Problem::outcome_unknown()),
+            },
             outcome => outcome,
         }
     }
 
     /// That this process has the flight now: to be taken before the flight is asked for something that may be denied.
     pub fn owned<'a>(&'a self, flight: &'a FlightHandle) -> Owned<'a> {
-        Owned { app: self, flight, epoch: flight.status().epoch }
+        let status = flight.status();
+        Owned { app: self, flight, epoch: status.epoch, seq: status.seq }
     }
 
     /// Until when a request may take that comes to be handed over now.
@@ -309,6 +317,8 @@ pub struct Owned<'a> {
     app: &'a App,
     flight: &'a FlightHandle,
     epoch: Epoch,
+    /// The flight's last event by then.
+    seq: Seq,
 }
 
 impl Owned<'_> {
@@ -321,6 +331,16 @@ impl Owned<'_> {
         }
         self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
         Err(elsewhere())
+    }
+}
+
+/// The newest event that an answer shows.
+fn shows(answer: &Answer) -> Seq {
+    match answer {
+        Answer::Order { order, .. } => order.changed_by,
+        Answer::Flight { seq, .. } | Answer::Reseated { seq, .. } | Answer::Closed { seq, .. } => *seq,
+        Answer::Waitlisted { entry, .. } => entry.changed_by,
+        Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
     }
 }
 

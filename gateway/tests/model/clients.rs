@@ -14,7 +14,7 @@ use super::support::process::TOKEN;
 use super::witness::History;
 
 /// For how long a request is sent again while nothing is done; a flight that serves nobody for so long is dead.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// How much more often, of a hundred steps, a flight is restarted where that moves it.
 const MOVES: u32 = 6;
 /// How long a client waits for an answer.
@@ -102,8 +102,9 @@ async fn act(scene: Arc<Scene>, shape: Arc<Shape>, client: usize, steps: Vec<u64
             Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::DoubleRestart => {
                 let mut second = rng.fork();
-                let one = scene.insist(client, &Ask::Restart, None, &mut rng);
-                let other = scene.insist(client, &Ask::Restart, None, &mut second);
+                let keys = [rng.u64(..), rng.u64(..)].map(|draw| format!("restart-{draw:x}"));
+                let one = scene.insist(client, &Ask::Restart, Some(&keys[0]), &mut rng);
+                let other = scene.insist(client, &Ask::Restart, Some(&keys[1]), &mut second);
                 tokio::try_join!(one, other)?;
             }
         }
@@ -201,7 +202,7 @@ impl Scene {
         let code = body["code"].as_str().unwrap_or_default().to_owned();
         match (status, code.as_str()) {
             (200..=299, _) => Answer::Done { status, replayed, body },
-            (503, "OVERLOADED") => Answer::NotDone(body["detail"].to_string()),
+            (503, "OVERLOADED") | (408, _) => Answer::NotDone(body["detail"].to_string()),
             (503, "OUTCOME_UNKNOWN") => Answer::Unknown(body["detail"].to_string()),
             _ => Answer::Refused { status, code, body },
         }

@@ -265,8 +265,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether it was answered with no more than how the flight is: a look, or a grab that got nothing.
+    /// Whether it was answered with no more than how the flight is: a look, or a grab that got nothing new.
     pub(crate) fn shows_only(&self) -> bool {
-        self.ask.is_read() || matches!((&self.ask, &self.answer), (Ask::Grab { .. }, Answer::Refused { .. }))
+        let nothing_new = matches!(self.answer, Answer::Refused { .. } | Answer::Done { replayed: true, .. });
+        self.ask.is_read() || nothing_new && matches!(self.ask, Ask::Grab { .. })
     }
 }
