@@ -8,8 +8,8 @@ use farerush_engine::flight::sale::CLOSES_BEFORE_MINUTES_MAX;
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
     FlightDefinition, FlightId, FlightIds, Grab, Layout, OrderNo, OrderStatus, Payment, PolicyChange,
-    Recorded, Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistWish,
-    Wanted,
+    Recorded, Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistNo,
+    WaitlistWish, Wanted,
 };
 use unlocked::unlocked;
 
@@ -205,6 +205,31 @@ fn nobody_is_served_from_the_waitlist_once_the_sale_has_ended() {
         assert!(in_time.decide_waitlist(ends.plus_millis(-1)).is_some(), "{before}");
         assert_eq!(flight.decide_waitlist(ends), None, "{before}");
     }
+}
+
+#[test]
+fn nobody_gets_seats_after_the_moment_until_which_they_wanted_to_wait() {
+    let mut flight = flight(SalePolicy::default());
+    let now = at(DEPARTS_MIN - 40);
+    let until = now.plus_millis(1_000);
+    decided(&mut flight, &grab("mei", 6), now).unwrap();
+    let order = last_order(&flight).no;
+    let Command::JoinWaitlist(wish) = wait("jun") else { panic!("it is a wish") };
+    let wish = WaitlistWish { expires_at: Some(until), ..*wish };
+    decided(&mut flight, &Command::JoinWaitlist(Box::new(wish)), now).unwrap();
+    let first = WaitlistNo(flight.seq().0);
+    decided(&mut flight, &wait("lin"), now).unwrap();
+    let second = WaitlistNo(flight.seq().0);
+    let cancel = Command::Cancel { order: flight.order_id(order).order };
+    decided(&mut flight, &cancel, until.plus_millis(-1)).unwrap();
+    let served = |flight: &mut Flight, now| match flight.decide_waitlist(now) {
+        Some(Event::WaitlistServed { entry, .. }) => Some(entry),
+        other => panic!("nobody is served: {other:?}"),
+    };
+    assert_eq!(served(&mut flight.clone(), until.plus_millis(-1)), Some(first));
+    // Whether or not it has been noted already that the wait is over: of many that end at once, only so many are in a turn.
+    assert_eq!(served(&mut flight.clone(), until), Some(second));
+    assert!(matches!(flight.decide_expiry(until), Some(Event::WaitlistLeft { entry, .. }) if entry == first));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, Located, OutcomeUnknown, RestartError};
 use farerush_engine::flight::{
-    Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Timestamp,
+    Cabin, Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Timestamp,
 };
 use farerush_engine::journal::{Batch, Claim, Condition, Durability, Journal};
 use farerush_persistence::journal::faulty::Fault;
@@ -97,7 +97,7 @@ async fn restarts_that_overlap_under_load_lose_no_acknowledged_order() {
         let found = flight.look_up(id.order).unwrap().await.unwrap();
         let Answer::Order { order, .. } = found else { panic!("{placed:?} is {found:?}") };
         assert_eq!((&order.customer, &order.seats), (&placed.customer, &placed.seats), "somebody else's");
-        let Answer::Order { order, replayed } = ask(&flight, grab_with(&key, 1, Some(&key))).await else {
+        let Answer::Order { order, replayed, .. } = ask(&flight, grab_with(&key, 1, Some(&key))).await else {
             panic!("{key} is not known any more");
         };
         assert_eq!((order.no, replayed), (placed.no, true));
@@ -138,11 +138,33 @@ async fn a_restart_waits_for_what_is_being_appended() {
     until("it is being recovered", || matches!(rig.engine.find(flight.flight_id()), Located::There)).await;
     stays("nothing is read while an append is under way", || rig.recoveries.begun() == 0).await;
     rig.journal.release();
-    let Ok(Answer::Order { order, .. }) = pending.await else { panic!("it had been handed over") };
+    let placed = pending.await.expect("it had been handed over");
+    let Answer::Order { order, .. } = &placed else { panic!("{placed:?}") };
     restart.await.unwrap().unwrap();
     let id = OrderId::of(flight.flight_id(), &flight.view().definition.ids, order.no);
-    let found = flight.look_up(id.order).unwrap().await.unwrap();
-    assert_eq!(found, Answer::Order { order, replayed: false });
+    assert_eq!(flight.look_up(id.order).unwrap().await.unwrap(), placed);
+    rig.engine.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_comes_with_the_seat_plan_that_it_was_decided_on() {
+    let rig = Rig::new(Durability::Journal);
+    let flight = rig.create("FR1", SalePolicy::default()).await;
+    let before = flight.view().definition.clone();
+    let row = Cabin { first_row: 20, last_row: 20, ..before.cabins[0].clone() };
+    rig.journal.hold();
+    let first = flight.submit(grab("a", 1)).unwrap();
+    assert!(rig.journal.wait_until_holding(PATIENCE));
+    let asked = [grab("b", 1), Command::AddRows(row), grab("c", 1)];
+    let asked = asked.map(|command| flight.submit(command).unwrap());
+    rig.journal.release();
+    let Ok(Answer::Order { definition, .. }) = first.await else { panic!("no order") };
+    assert_eq!(*definition, *before);
+    let [second, _, third] = asked;
+    let Ok(Answer::Order { definition, .. }) = second.await else { panic!("no order") };
+    assert_eq!(*definition, *before, "however far the flight has come by the time that it is read");
+    let Ok(Answer::Order { definition, .. }) = third.await else { panic!("no order") };
+    assert_eq!((definition.cabins.len(), flight.view().definition.cabins.len()), (2, 2));
     rig.engine.stop();
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Answer, Engine, FlightHandle, Located, Overloaded, PendingAnswer};
 use farerush_engine::flight::{
-    AdminName, Command, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
+    AdminName, Command, Epoch, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
 };
 use farerush_engine::journal::Durability;
 use farerush_persistence::store::{Store, StoreError, StoredOrder};
@@ -22,7 +22,7 @@ use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outside::Outside;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::query::percent_decoded;
 use crate::recovering::Recoveries;
 use crate::rehearsal::Rehearsals;
@@ -151,7 +151,7 @@ impl App {
         if self.outside.is_shared() {
             // One that has moved must not be shown as it was.
             flights.retain(|flight| !matches!(self.engine.find(flight.flight_id()), Located::There));
-            if flights.is_empty() && (had_some || self.outside.flights_elsewhere() > 0) {
+            if flights.is_empty() && (had_some || self.outside.flights_elsewhere(&self.engine) > 0) {
                 return Err(Problem::overloaded("all flights are served by other servers", 1));
             }
         }
@@ -230,8 +230,33 @@ impl App {
         key: Option<IdempotencyKey>,
         deadline: Deadline,
     ) -> Result<Answer, Problem> {
+        let owned = self.owned(flight);
+        // What came for nothing is noted, so that its refusal may be an event.
+        let may_be_noted = matches!(command, Command::Confirm { .. });
         let pending = flight.submit_as(command, by, key, Some(deadline.decide_by), traces::stamps());
-        self.outcome(pending, deadline).await
+        let outcome = self.outcome(pending, deadline).await;
+        match outcome {
+            Err(refused) if refused.code().status().is_client_error() => match owned.still().await {
+                Err(_) if may_be_noted && refused.code() != Code::OrderNotFound => {
+                    Err(Problem::outcome_unknown())
+                }
+                still => Err(still.err().unwrap_or(refused)),
+            },
+            // What changed something since it was asked is durable under this ownership; what changed nothing is only as
+            // good as that.
+            // Under a key, even that has been noted.
+            Ok(answer) if shows(&answer) <= owned.seq => match owned.still().await {
+                Ok(()) => Ok(answer),
+                Err(_) => Err(Problem::outcome_unknown()),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// That this process has the flight now: to be taken before the flight is asked for something that may be denied.
+    pub fn owned<'a>(&'a self, flight: &'a FlightHandle) -> Owned<'a> {
+        let status = flight.status();
+        Owned { app: self, flight, epoch: status.epoch, seq: status.seq }
     }
 
     /// Until when a request may take that comes to be handed over now.
@@ -262,24 +287,60 @@ impl App {
         }
     }
 
-    /// Asks a flight for an order; `None` if it does not know it (any more).
+    /// Asks a flight for an order; `None` if it does not know it (any more), and nobody else had the flight meanwhile.
     pub async fn look_up(
         &self,
         flight: &FlightHandle,
         id: &OrderId,
         deadline: Deadline,
     ) -> Result<Option<Answer>, Problem> {
+        let owned = self.owned(flight);
         let pending = flight.look_up_by(id.order, deadline.decide_by)?;
         let answered = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
         self.outside.ownership().still_certain()?;
         match answered {
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
-            Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => Ok(None),
+            Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => {
+                owned.still().await?;
+                Ok(None)
+            }
             Ok(Ok(Answer::Refused(refusal))) => Err(refusal.into()),
             Ok(Ok(answer)) => Ok(Some(answer)),
             // Reading changes nothing, so that nothing is unknown about it.
             Ok(Err(_)) | Err(_) => Err(Problem::overloaded("the flight did not answer in time", 1)),
         }
+    }
+}
+
+/// That this process had a flight when this was taken.
+pub struct Owned<'a> {
+    app: &'a App,
+    flight: &'a FlightHandle,
+    epoch: Epoch,
+    /// The flight's last event by then.
+    seq: Seq,
+}
+
+impl Owned<'_> {
+    /// Whether it has had it ever since, as the journal says now: only then is "no" more than what it was for the owner
+    /// before. Costs nothing where nobody else can have it.
+    pub async fn still(&self) -> Result<(), Problem> {
+        let has_moved = self.app.outside.has_moved_since(self.flight.flight_id(), self.epoch).await?;
+        if !has_moved {
+            return Ok(());
+        }
+        self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
+        Err(elsewhere())
+    }
+}
+
+/// The newest event that an answer shows.
+fn shows(answer: &Answer) -> Seq {
+    match answer {
+        Answer::Order { order, .. } => order.changed_by,
+        Answer::Flight { seq, .. } | Answer::Reseated { seq, .. } | Answer::Closed { seq, .. } => *seq,
+        Answer::Waitlisted { entry, .. } => entry.changed_by,
+        Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
     }
 }
 

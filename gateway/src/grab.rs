@@ -61,15 +61,6 @@ impl GivenKey {
 /// What a key may consist of.
 pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
-/// A grab that was handed over to its flight.
-pub struct UnderWay {
-    flight: FlightHandle,
-    /// The flight before it decided.
-    view: Arc<FlightView>,
-    /// What the flight will say.
-    pub pending: PendingAnswer,
-}
-
 /// A grab that was granted.
 pub struct Granted {
     /// The order.
@@ -117,9 +108,9 @@ async fn placed(
 ) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
     let deadline = app.deadline(timeout)?;
-    let mut under_way = begin(app, flight, (caller, key), deadline, &body?)?;
-    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
-    granted(app, &under_way, outcome.ok().and_then(Result::ok))
+    let pending = begin(app, &flight, (caller, key), deadline, &body?)?;
+    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
+    granted(app, outcome.ok().and_then(Result::ok))
 }
 
 fn respond(granted: Granted) -> Response {
@@ -142,11 +133,11 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
 /// Understands a grab and hands it over: from then on a client that hangs up changes nothing. Never waits.
 pub fn begin(
     app: &App,
-    flight: FlightHandle,
+    flight: &FlightHandle,
     (caller, key): (&Caller, Option<GivenKey>),
     deadline: Deadline,
     body: &[u8],
-) -> Result<UnderWay, Problem> {
+) -> Result<PendingAnswer, Problem> {
     let idempotency_key = GivenKey::checked(key)?;
     // Turned away before the body is parsed; what the view refuses needs no permit.
     let view = flight.view();
@@ -158,26 +149,19 @@ pub fn begin(
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
-    let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
-    Ok(UnderWay { flight, view, pending })
+    Ok(flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?)
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
-pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
-    let (order, replayed) = match outcome {
-        Some(Answer::Order { order, replayed }) => (order, replayed),
+pub fn granted(app: &App, outcome: Option<Answer>) -> Result<Granted, Problem> {
+    let (order, definition, replayed) = match outcome {
+        Some(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         Some(Answer::Refused(refusal)) => return Err(app.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
     let mut json = render::order_buffer();
-    let is_missing = |view: &FlightView| order.seats.iter().any(|seat| view.cabin_of(*seat).is_none());
-    let order_id = if is_missing(&under_way.view) {
-        // Rows have been added meanwhile.
-        render::order_of(&mut json, &order, &under_way.flight.view().definition, app.durability)
-    } else {
-        render::order_of(&mut json, &order, &under_way.view.definition, app.durability)
-    };
+    let order_id = render::order_of(&mut json, &order, &definition, app.durability);
     let mut location = String::with_capacity(ORDERS.len() + order_id.len());
     location.push_str(ORDERS);
     location.push_str(&order_id);

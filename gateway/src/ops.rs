@@ -52,6 +52,9 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     };
     json.close();
     json.key("flights_stopped").number(status.quarantined.len() as u64);
+    if let Some((_, reason)) = status.quarantined.first() {
+        json.key("stopped_because").text(reason);
+    }
     json.close();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(render::response(code, json))

@@ -115,6 +115,7 @@ pub async fn one(
     Query::parse(&raw_query).finish()?;
     let deadline = app.deadline(timeout)?;
     let (id, flight) = find(&app, &name).await?;
+    let owned = app.owned(&flight);
     let found = match app.look_up(&flight, id, deadline).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
@@ -127,14 +128,18 @@ pub async fn one(
         }
         found => found?,
     };
-    if let Some(Answer::Order { order, .. }) = found {
+    if let Some(Answer::Order { order, definition, .. }) = found {
         hide_from_others(&caller, &order.customer)?;
         let mut json = render::order_buffer();
-        render::order_of(&mut json, &order, &flight.view().definition, app.durability);
+        render::order_of(&mut json, &order, &definition, app.durability);
         return Ok(render::response(StatusCode::OK, json));
     }
     let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
-    let stored = stored.ok_or_else(Problem::order_not_found)?;
+    let Some(stored) = stored else {
+        // Also where the flight could not be asked.
+        owned.still().await?;
+        return Err(Problem::order_not_found());
+    };
     hide_from_others(&caller, &stored.order.customer)?;
     let mut json = render::order_buffer();
     write_stored(&mut json, &app, &stored).await;
@@ -272,8 +277,9 @@ async fn act(
     check_owner(app, &caller, id, &flight, deadline).await?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });
-    let (order, replayed) = match app.command_as(&flight, command, caller.admin_name(), key, deadline).await {
-        Ok(Answer::Order { order, replayed }) => (order, replayed),
+    let asked = app.command_as(&flight, command, caller.admin_name(), key, deadline).await;
+    let (order, definition, replayed) = match asked {
+        Ok(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         // An admin's key is remembered for longer than an order that had to be forgotten early.
         Ok(Answer::Flight { replayed: true, .. }) => {
             return forgotten(app, id, true).await.map(|response| grab::marked(response, true));
@@ -283,7 +289,7 @@ async fn act(
         Err(problem) => return Err(problem),
     };
     let mut json = render::order_buffer();
-    render::order_of(&mut json, &order, &flight.view().definition, app.durability);
+    render::order_of(&mut json, &order, &definition, app.durability);
     Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
 }
 

@@ -5,6 +5,7 @@ mod definitions;
 mod doubts;
 mod lookups;
 mod ownership;
+mod revivals;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use self::doubts::Doubts;
 use self::lookups::Lookups;
 pub use self::ownership::Ownership;
 use self::ownership::Watch;
+use self::revivals::Revivals;
 use crate::app::App;
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::problem::Problem;
@@ -49,13 +51,16 @@ pub struct Outside {
     definitions: Definitions,
     /// Claims that the store has and the journal has not.
     doubts: Doubts,
+    /// Flights that the journal refused.
+    revivals: Revivals,
     ownership: Arc<Ownership>,
     watch: Arc<Watch>,
     /// Flights that came up while the store was away: it has to be asked how far it is with them.
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
     is_store_missing: AtomicBool,
-    lookups: Lookups,
+    lookups: Lookups<bool>,
+    owners: Lookups<Option<Epoch>>,
 }
 
 impl Outside {
@@ -64,7 +69,8 @@ impl Outside {
         let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
         let ownership = Arc::new(Ownership::new(is_shared));
         Self {
-            lookups: Lookups::new(journal.clone()),
+            lookups: Lookups::of_events(journal.clone()),
+            owners: Lookups::of_epochs(journal.clone()),
             watch: Arc::new(Watch::new(journal.clone(), ownership.clone())),
             ownership,
             journal,
@@ -74,6 +80,7 @@ impl Outside {
             elsewhere: RwLock::default(),
             definitions: Definitions::default(),
             doubts: Doubts::default(),
+            revivals: Revivals::default(),
             unmet: Mutex::default(),
             is_store_missing: AtomicBool::new(false),
         }
@@ -104,9 +111,10 @@ impl Outside {
         self.is_shared
     }
 
-    /// How many flights there are that are not served here, as far as known.
-    pub fn flights_elsewhere(&self) -> usize {
-        self.elsewhere.read().len()
+    /// How many flights there are that are not served here, as far as known. One that is just coming up here is not
+    /// among them, nor one that has come up since it was looked who has which.
+    pub fn flights_elsewhere(&self, engine: &Engine) -> usize {
+        self.elsewhere.read().iter().filter(|flight_id| !engine.has(flight_id)).count()
     }
 
     /// Until when it can be shown that flights are served here and nowhere else.
@@ -123,11 +131,20 @@ impl Outside {
         if self.elsewhere.read().contains(flight_id) {
             return Ok(true);
         }
-        let is_there = self.lookups.is_there(flight_id).await?;
+        let is_there = self.lookups.ask(flight_id).await?;
         if is_there {
             self.elsewhere.write().insert(flight_id.clone());
         }
         Ok(is_there)
+    }
+
+    /// Whether somebody else has claimed a flight since it was served here under `epoch`, as of now. Many ask at once.
+    pub async fn has_moved_since(&self, flight_id: &FlightId, epoch: Epoch) -> Result<bool, Problem> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        let newest = self.owners.ask(flight_id).await?;
+        Ok(newest.is_some_and(|newest| newest > epoch))
     }
 
     /// What the flight of an order is, as the store has it.
@@ -195,6 +212,9 @@ impl Outside {
             let outside = &app.outside;
             if outside.is_remote || !outside.unmet.lock().is_empty() {
                 outside.look(&app.engine, &app.write_behind).await;
+            }
+            if outside.is_shared {
+                outside.revivals.look(&app.engine, &outside.journal, &app.write_behind).await;
             }
         }
     }

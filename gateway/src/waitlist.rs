@@ -222,10 +222,19 @@ async fn look_up(
     flight: &FlightHandle,
     deadline: Deadline,
 ) -> Result<(Box<WaitlistEntry>, Option<WaitlistPlace>), Problem> {
+    let owned = app.owned(flight);
     let pending = flight.look_up_waitlisted(id.entry, deadline.decide_by);
-    match app.outcome(pending, deadline).await.map_err(read)? {
-        Answer::Waitlisted { entry, place, .. } if caller.sees(&entry.wish.customer) => Ok((entry, place)),
-        _ => Err(Problem::waitlist_entry_not_found()),
+    match app.outcome(pending, deadline).await.map_err(read) {
+        Ok(Answer::Waitlisted { entry, place, .. }) if caller.sees(&entry.wish.customer) => {
+            Ok((entry, place))
+        }
+        Ok(_) => Err(Problem::waitlist_entry_not_found()),
+        Err(problem) => {
+            if problem.code() == Code::WaitlistEntryNotFound {
+                owned.still().await?;
+            }
+            Err(problem)
+        }
     }
 }
 

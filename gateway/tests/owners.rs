@@ -273,6 +273,52 @@ fn what_others_serve_is_never_denied_however_many_ask() {
 }
 
 #[test]
+fn what_a_new_owner_took_is_never_denied_by_the_one_before() {
+    let rig = Rig::new();
+    let first = start(&rig.plan("one"));
+    let second = start(&rig.plan("two"));
+    let mut told = 0;
+    for number in 0..12 {
+        let flight = format!("FR{number}");
+        first.create(&flight);
+        let id = |answer: &Value, name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let old = id(&first.grab(&flight, "old"), "order_id");
+        let path = format!("/v1/admin/flights/{flight}/restart");
+        assert_eq!(code(&second.post(&path, "{}")).0, 200);
+        let new = id(&second.grab(&flight, "new"), "order_id");
+        let wish = r#"{"customer_id":"u","party_size":9}"#;
+        let (_, waits) = second.post(&format!("/v1/flights/{flight}/waitlist"), wish);
+        let waits = id(&waits, "waitlist_id");
+        // The one before may not have noticed yet. It shows what it knows, and of the rest it says that it does not know.
+        told += usize::from(code(&first.get(&format!("/v1/orders/{old}"))).0 == 200);
+        let block = format!("/v1/admin/flights/{flight}/seats/block");
+        assert_eq!(second.post(&block, r#"{"seats":["30F"]}"#).0, 200);
+        let mut asked = [
+            (format!("GET /v1/orders/{new}"), ""),
+            (format!("POST /v1/orders/{new}/cancel"), ""),
+            (format!("PATCH /v1/orders/{new}"), r#"{"passengers":[null]}"#),
+            (format!("GET /v1/waitlist/{waits}"), ""),
+            (format!("DELETE /v1/waitlist/{waits}"), ""),
+            // To the one before, none is blocked, so that there is nothing to do.
+            (format!("POST /v1/admin/flights/{flight}/seats/unblock"), r#"{"seats":["30F"]}"#),
+        ];
+        // With the first one it has noticed.
+        let count = asked.len();
+        asked.rotate_left(number % count);
+        for (path, body) in asked {
+            let answer = send(first.address(), &path, "", body);
+            assert!(matches!(code(&answer), (503, "OVERLOADED" | "OUTCOME_UNKNOWN")), "{path}: {answer:?}");
+        }
+        assert_eq!(second.get(&format!("/v1/orders/{new}")).1["status"], "confirmed");
+        assert_eq!(second.get(&format!("/v1/waitlist/{waits}")).1["status"], "served");
+    }
+    println!("{told} of 12 old orders were shown by the owner before");
+    // What never was is denied by whoever has the flight.
+    let unknown = "/v1/orders/FR0-99zzzzzzzzz";
+    until("the owner denies it", || code(&second.get(unknown)) == (404, "ORDER_NOT_FOUND"));
+}
+
+#[test]
 fn a_flood_of_invented_names_does_not_slow_down_the_sale() {
     const FLOOD: usize = 8;
     let rig = Rig::new();

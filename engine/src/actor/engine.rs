@@ -14,7 +14,7 @@ use super::admission::{Gauge, Limits, Overloaded, Permit};
 use super::census::Census;
 use super::clock::Clock;
 use super::flight_actor::fresh_nonce;
-use super::handle::{FlightHandle, FlightShared, Standing};
+use super::handle::{FlightHandle, FlightShared, FlightStatus, Standing};
 use super::message::{Answer, PendingReply};
 use super::recoveries::{Recoveries, Turn};
 use super::registry::{Located, Registry};
@@ -226,6 +226,11 @@ impl Engine {
     /// Where a flight is served.
     pub fn find(&self, flight_id: &FlightId) -> Located {
         self.registry.find(flight_id)
+    }
+
+    /// Whether this process has a flight: it serves it, or is creating or recovering it; or it has stopped it.
+    pub fn has(&self, flight_id: &FlightId) -> bool {
+        self.registry.has(flight_id)
     }
 
     /// All flights served here, in no certain order.
@@ -491,6 +496,12 @@ impl Engine {
         if let Some(shared) = self.registry.shared(flight_id) {
             shared.was_fenced(epoch);
         }
+    }
+
+    /// Flights that are stopped because the journal refused their events, and how far they had come under which epoch.
+    pub fn refused(&self) -> Vec<(FlightId, FlightStatus)> {
+        let refused = self.registry.refused();
+        refused.iter().map(|flight| (flight.flight_id().clone(), flight.status())).collect()
     }
 
     /// How the engine is doing.

@@ -16,7 +16,7 @@ use super::supervisor::Supervisor;
 use super::view::FlightView;
 use crate::flight::{
     BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Fingerprint, Flight, IdempotencyKey,
-    KeyOwner, Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+    KeyOwner, Order, Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
 };
 use crate::journal::{Durability, Submission, Writer};
 
@@ -116,7 +116,7 @@ impl FlightActor {
                 Ask::CommandAs(asked) => self.decide_as(turn, *asked, now)?,
                 Ask::WasCreatedUnder(key, fingerprint) => self.created_under(&key, fingerprint, now),
                 Ask::LookUp(order) => match self.flight.find(order) {
-                    Some(order) => Answer::Order { order: order.clone(), replayed: false },
+                    Some(order) => self.shown(order, false),
                     None => Answer::Refused(Refusal::OrderNotFound),
                 },
                 Ask::LookUpWaitlisted(entry) => self.waitlisted(self.flight.find_waitlisted(entry), false),
@@ -200,7 +200,7 @@ impl FlightActor {
             return answer;
         }
         match request.order.and_then(|no| self.flight.order(no)) {
-            Some(order) => Answer::Order { order: order.clone(), replayed: true },
+            Some(order) => self.shown(order, true),
             None => Answer::Flight { seq: self.flight.seq(), replayed: true },
         }
     }
@@ -271,9 +271,13 @@ impl FlightActor {
             }
         };
         Ok(match no.and_then(|no| self.flight.order(no)) {
-            Some(order) => Answer::Order { order: order.clone(), replayed },
+            Some(order) => self.shown(order, replayed),
             None => Answer::Flight { seq: self.flight.seq(), replayed },
         })
+    }
+
+    fn shown(&self, order: &Order, replayed: bool) -> Answer {
+        Answer::Order { order: order.clone(), definition: self.flight.definition().clone(), replayed }
     }
 
     fn created_under(&self, key: &IdempotencyKey, fingerprint: Fingerprint, now: Timestamp) -> Answer {

@@ -76,6 +76,8 @@ pub(crate) struct FlightShared {
     epoch: AtomicU64,
     /// The newest epoch of which a batch was not taken by the journal: what was decided on top of that never happened.
     lost_epoch: AtomicU64,
+    /// The epoch under which the journal refused the flight's events, so that it was stopped; 0: it never did.
+    refused_epoch: AtomicU64,
     pub(crate) holds: AtomicU64,
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) overall: Arc<Gauge>,
@@ -143,8 +145,15 @@ impl FlightShared {
         let _one_at_a_time = self.changing.lock();
         self.lost_epoch.fetch_max(epoch.0, Ordering::AcqRel);
         if self.epoch() <= epoch {
+            self.refused_epoch.store(self.epoch().0, Ordering::Release);
             self.quarantine(reason);
         }
+    }
+
+    /// Whether the flight is stopped because the journal refused its events, and not served again since.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.standing() == Standing::Quarantined
+            && self.refused_epoch.load(Ordering::Acquire) == self.epoch().0
     }
 
     /// A later owner has taken over, so nothing decided under `epoch` counts any more. A flight that was
@@ -227,6 +236,7 @@ impl FlightShared {
             stored_seq: AtomicU64::new(0),
             epoch: AtomicU64::new(epoch.0),
             lost_epoch: AtomicU64::new(0),
+            refused_epoch: AtomicU64::new(0),
             holds: AtomicU64::new(0),
             gauge,
             overall,

@@ -22,6 +22,8 @@ pub enum Answer {
     Order {
         /// The order.
         order: Order,
+        /// What the flight was when this was decided: it may have another seat plan by the time that somebody reads it.
+        definition: Arc<FlightDefinition>,
         /// Whether the same was granted before, under the same idempotency key.
         replayed: bool,
     },

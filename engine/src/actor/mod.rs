@@ -26,6 +26,10 @@ pub use stamps::{Stamps, Step};
 pub use supervisor::{Recover, RecoverFuture, RecoveredFlight};
 pub use view::FlightView;
 
+#[cfg(test)]
+pub(crate) use admission::Gauge;
 pub(crate) use handle::FlightShared;
+#[cfg(test)]
+pub(crate) use handle::Standing;
 pub(crate) use message::PendingReply;
 pub(crate) use stamps::Traced;

@@ -106,6 +106,14 @@ impl Registry {
         }
     }
 
+    /// Whether a flight is anything but another process's.
+    pub(crate) fn has(&self, flight_id: &FlightId) -> bool {
+        self.flights.get(flight_id).is_some_and(|entered| match entered.value() {
+            Entered::Flight(flight) => flight.standing() != Standing::Fenced,
+            Entered::Lost(_) => true,
+        })
+    }
+
     /// All flights whose view may be shown.
     pub(crate) fn handles(&self) -> Vec<FlightHandle> {
         let shown = |flight: &Arc<FlightShared>| flight.standing() != Standing::Creating;
@@ -126,6 +134,17 @@ impl Registry {
                 Entered::Lost(_) => look(None),
             }
         }
+    }
+
+    /// Flights that are stopped because the journal refused their events.
+    pub(crate) fn refused(&self) -> Vec<FlightHandle> {
+        self.flights
+            .iter()
+            .filter_map(|entered| match entered.value() {
+                Entered::Flight(flight) if flight.is_refused() => Some(FlightHandle(flight.clone())),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Flights that are stopped, with the reasons.

@@ -615,3 +615,6 @@ fn with_causes(error: &JournalError) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,8 +98,6 @@ async fn change(
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
     let deadline = app.deadline(None)?;
-    // Orders are told by the ids they had, which a swap does not change; their seats' classes by the old cabins.
-    let before = flight.view().definition.clone();
     let answer = if dry_run {
         app.outcome(flight.plan_seats_by(plan, deadline.decide_by), deadline).await?
     } else {
@@ -108,7 +106,8 @@ async fn change(
     };
     match answer {
         Answer::Reseated { seq, told, stranded, replayed } => {
-            let json = write_plan(&before, (&told, &stranded), seq, dry_run);
+            // As the flight is by then: it knows every owner that placed one of these orders.
+            let json = write_plan(&flight.view().definition, (&told, &stranded), seq, dry_run);
             Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
         }
         // Nothing to change: the flight as it is.
@@ -120,12 +119,12 @@ async fn change(
 }
 
 fn write_plan(
-    before: &FlightDefinition,
+    definition: &FlightDefinition,
     (told, stranded): (&Reseated, &[Order]),
     seq: Seq,
     dry_run: bool,
 ) -> Json {
-    let id_of = |no: OrderNo| OrderId::of(&before.flight_id, &before.ids, no).to_string();
+    let id_of = |no: OrderNo| OrderId::of(&definition.flight_id, &definition.ids, no).to_string();
     let write_seats = |json: &mut Json, seats: &Seats| {
         json.open_list();
         seats.iter().for_each(|seat| {
@@ -134,7 +133,7 @@ fn write_plan(
         json.close_list();
     };
     let mut json = Json::with_capacity(256 + 160 * (told.moved.len() + stranded.len()));
-    json.open().key("flight_id").text(before.flight_id.as_str());
+    json.open().key("flight_id").text(definition.flight_id.as_str());
     json.key("dry_run").boolean(dry_run).key("seq").number(seq.0);
     json.key("capacity").number(told.capacity).key("kept").number(told.kept);
     json.key("moved").open_list();
@@ -149,7 +148,7 @@ fn write_plan(
     json.close_list().key("stranded").open_list();
     for order in stranded {
         json.open().key("order_id").text(&id_of(order.no));
-        json.key("record_locator").text(before.ids.record_locator(order.no).as_str());
+        json.key("record_locator").text(definition.ids.record_locator(order.no).as_str());
         json.key("customer_id").text(order.customer.as_str());
         let place = told.stranded.binary_search_by_key(&order.no, |(no, _)| *no).ok();
         let was_confirmed = place.is_some_and(|place| told.stranded[place].1);

@@ -58,7 +58,7 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
         json.close();
     }
     json.close_list();
-    json.key("flights_elsewhere").number(app.outside.flights_elsewhere() as u64);
+    json.key("flights_elsewhere").number(app.outside.flights_elsewhere(&app.engine) as u64);
     json.key("stopped_flights").open_list();
     let mut stopped = engine.quarantined;
     stopped.sort_unstable();

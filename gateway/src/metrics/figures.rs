@@ -80,7 +80,7 @@ fn write_flights(page: &mut Page, app: &App, census: &Census) {
     page.gauge(
         "farerush_flights_elsewhere",
         "Flights that other processes serve, as far as this one has looked.",
-        app.outside.flights_elsewhere(),
+        app.outside.flights_elsewhere(&app.engine),
     );
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);

@@ -261,7 +261,13 @@ fn operators() -> Vec<(&'static str, Shape)> {
             ("journal", Must, named("JournalState"), ""),
             ("store", Must, named("StoreState"), ""),
             ("ownership", Must, ownership.into(), ""),
-            ("flights_stopped", Must, count().into(), "Flights that could not be recovered."),
+            ("flights_stopped", Must, count().into(), "Flights that are stopped."),
+            (
+                "stopped_because",
+                May,
+                string().into(),
+                "Why one of them is, and what it needs; the status page has all.",
+            ),
         ],
     );
     let recovered = object(

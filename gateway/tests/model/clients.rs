@@ -14,7 +14,9 @@ use super::support::process::TOKEN;
 use super::witness::History;
 
 /// For how long a request is sent again while nothing is done; a flight that serves nobody for so long is dead.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How much more often, of a hundred steps, a flight is restarted where that moves it.
+const MOVES: u32 = 6;
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_secs(8);
 
@@ -64,7 +66,12 @@ pub(crate) async fn run(
     http: &reqwest::Client,
 ) -> Result<History, String> {
     let mut rng = fastrand::Rng::with_seed(plan.seed);
-    let shape = Arc::new(Shape::draw(&mut rng, now_ms()));
+    let mut shape = Shape::draw(&mut rng, now_ms());
+    if servers.read().expect("nobody panics").len() > 1 {
+        // What is restarted on the other server goes there.
+        shape.restarts += MOVES;
+    }
+    let shape = Arc::new(shape);
     let scene = Arc::new(Scene {
         flight,
         servers: Arc::clone(servers),
@@ -95,8 +102,9 @@ async fn act(scene: Arc<Scene>, shape: Arc<Shape>, client: usize, steps: Vec<u64
             Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::DoubleRestart => {
                 let mut second = rng.fork();
-                let one = scene.insist(client, &Ask::Restart, None, &mut rng);
-                let other = scene.insist(client, &Ask::Restart, None, &mut second);
+                let keys = [rng.u64(..), rng.u64(..)].map(|draw| format!("restart-{draw:x}"));
+                let one = scene.insist(client, &Ask::Restart, Some(&keys[0]), &mut rng);
+                let other = scene.insist(client, &Ask::Restart, Some(&keys[1]), &mut second);
                 tokio::try_join!(one, other)?;
             }
         }
@@ -194,7 +202,7 @@ impl Scene {
         let code = body["code"].as_str().unwrap_or_default().to_owned();
         match (status, code.as_str()) {
             (200..=299, _) => Answer::Done { status, replayed, body },
-            (503, "OVERLOADED") => Answer::NotDone(body["detail"].to_string()),
+            (503, "OVERLOADED") | (408, _) => Answer::NotDone(body["detail"].to_string()),
             (503, "OUTCOME_UNKNOWN") => Answer::Unknown(body["detail"].to_string()),
             _ => Answer::Refused { status, code, body },
         }
@@ -217,15 +225,16 @@ impl Scene {
     }
 
     async fn history(&self) -> Result<History, String> {
-        let flight = &self.flight;
-        let orders = format!("/v1/admin/orders?flight_id={flight}&limit=200");
-        let asked = now_ms();
-        let list = self.get(&orders).await?;
-        let is_whole = list["up_to_date"] == true && list["next_cursor"].is_null();
-        let listed = list["orders"].as_array().cloned().filter(|_| is_whole).map(|orders| (asked, orders));
+        let has_owners = self.servers.read().expect("nobody panics").len() > 1;
+        let placed: Vec<String> = {
+            let known = self.known.lock().expect("no client panics");
+            known.orders.iter().map(|(id, ..)| id.clone()).collect()
+        };
+        let listed = self.list(&placed, has_owners).await?;
         let (mut events, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("/v1/admin/flights/{flight}/audit?limit=200{cursor}")).await?;
+            let page =
+                self.get(&format!("/v1/admin/flights/{}/audit?limit=200{cursor}", self.flight)).await?;
             events.extend(page["events"].as_array().into_iter().flatten().map(Event::read));
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -234,7 +243,25 @@ impl Scene {
         }
         let mut calls = std::mem::take(&mut *self.calls.lock().expect("no client panics"));
         calls.sort_by_key(|call| call.sent);
-        Ok(History { calls, events, ended: now_ms(), listed })
+        Ok(History { calls, events, ended: now_ms(), has_owners, listed })
+    }
+
+    /// The orders of the list, if it says that it is up to date. A server says so of its own flights only: where there are
+    /// several, the list is waited for.
+    async fn list(&self, placed: &[String], has_owners: bool) -> Result<Option<(i64, Vec<Value>)>, String> {
+        let orders = format!("/v1/admin/orders?flight_id={}&limit=200", self.flight);
+        let began = std::time::Instant::now();
+        loop {
+            let asked = now_ms();
+            let list = self.get(&orders).await?;
+            let is_whole = list["up_to_date"] == true && list["next_cursor"].is_null();
+            let listed = list["orders"].as_array().cloned().unwrap_or_default();
+            let has = |id: &String| listed.iter().any(|order| order["order_id"] == **id);
+            if !has_owners || placed.iter().all(has) || began.elapsed() > PATIENCE {
+                return Ok(is_whole.then_some((asked, listed)));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn get(&self, path: &str) -> Result<Value, String> {

@@ -98,6 +98,10 @@ impl Flight {
                 };
                 size > per_order || size + self.holding(customer) > per_customer
             }
+            // A late payment, of somebody who has taken other seats since.
+            Ask::Confirm { .. } => self.ordered(ask).is_some_and(|order| {
+                !order.is_live() && order.seats.len() + self.holding(&order.customer) > per_customer
+            }),
             Ask::Join { customer, size, .. } => {
                 let waits = |entry: &&Entry| entry.status == "waiting" && entry.customer == *customer;
                 *size > per_order || *size > per_customer || self.line.iter().filter(waits).count() >= 9
@@ -158,6 +162,18 @@ impl Flight {
     }
 
     fn is_invalid(&self, ask: &Ask, span: Span) -> bool {
+        let named = match ask {
+            Ask::Grab { wanted: Wanted::Named(seats), .. }
+            | Ask::Change { seats: Some(seats), .. }
+            | Ask::Block { seats }
+            | Ask::Unblock { seats }
+            | Ask::Withdraw { seats, .. } => seats.as_slice(),
+            _ => &[],
+        };
+        // "must not name 21A twice".
+        if named.iter().enumerate().any(|(place, seat)| named[..place].contains(seat)) {
+            return true;
+        }
         match ask {
             Ask::Grab { class, .. } => !self.has_class(class.as_deref()),
             Ask::Join { class, until, .. } => {
@@ -170,6 +186,11 @@ impl Flight {
             Ask::Rows { cabin } => {
                 let rows = |other: &Cabin| other.rows.0 <= cabin.rows.1 && cabin.rows.0 <= other.rows.1;
                 self.cabins.iter().any(rows)
+            }
+            // "must be after opens_at".
+            Ask::Policy { changes } => {
+                let closes_at = changes.get("closes_at").and_then(read);
+                closes_at.is_some_and(|closes| self.sale.opens_at.is_some_and(|opens| closes <= opens))
             }
             Ask::Withdraw { rows: Some((first, last)), .. } => {
                 !self.cabins.iter().any(|cabin| cabin.rows.0 <= *last && *first <= cabin.rows.1)
@@ -202,7 +223,8 @@ impl Flight {
                     "pause" => "paused",
                     _ => "closed",
                 };
-                self.sale_may_be(wanted, span)
+                // A paused sale that its window has closed meanwhile is still a paused one.
+                self.sale_may_be(wanted, span) || wanted == "paused" && self.sale.switch == wanted
             }
             Ask::CallOff => self.sale_may_be("closed", span) && !self.orders.values().any(Order::is_live),
             Ask::Policy { changes } => changes.iter().all(|(name, value)| self.rule(name) == *value),
@@ -253,8 +275,9 @@ impl Flight {
         let seats: Vec<(Value, Value, Value, Value)> = (0..order.seats.len())
             .map(|place| {
                 let (class, fare) = &order.fares[place];
-                // They may be null: "the flight's cabins are not at hand", where a plan changes meanwhile or has changed.
-                let gone = body["seats"][place]["cabin_class"].is_null();
+                // They may be null where "the flight's cabins are not at hand": for one whose seats are no more. An order
+                // that has seats has them in the plan it was decided on.
+                let gone = !order.is_live() && body["seats"][place]["cabin_class"].is_null();
                 let (class, fare) =
                     if gone { (Value::Null, Value::Null) } else { (json!(class), json!(fare)) };
                 let name = order.names[place].as_ref().map_or(Value::Null, |name| json!({"name": name}));

@@ -381,7 +381,8 @@ impl Flight {
             must(said == value || read(said) == read(value) && read(said).is_some(), "the rules are others")?;
         }
         self.sale = Sale::read(&event.details, &self.sale.switch.clone());
-        Ok(())
+        let ends = self.sale.closes_at.zip(self.sale.opens_at);
+        must(ends.is_none_or(|(closes, opens)| closes > opens), "it closes before it opens")
     }
 
     fn switched(&mut self, event: &Event, ask: Option<&Ask>) -> Verdict {

@@ -209,6 +209,14 @@ impl Ask {
         matches!(self, Self::Swap { dry_run: true, .. } | Self::Withdraw { dry_run: true, .. })
     }
 
+    /// Whether both ask for the same: an order is cancelled in two ways.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cancel { order: one, .. }, Self::Cancel { order: another, .. }) => one == another,
+            _ => self == other,
+        }
+    }
+
     /// The order that it is about.
     pub(crate) fn order(&self) -> Option<&str> {
         match self {
@@ -254,4 +262,12 @@ pub(crate) struct Call {
     pub(crate) from: i64,
     pub(crate) to: i64,
     pub(crate) answer: Answer,
+}
+
+impl Call {
+    /// Whether it was answered with no more than how the flight is: a look, or a grab that got nothing new.
+    pub(crate) fn shows_only(&self) -> bool {
+        let nothing_new = matches!(self.answer, Answer::Refused { .. } | Answer::Done { replayed: true, .. });
+        self.ask.is_read() || nothing_new && matches!(self.ask, Ask::Grab { .. })
+    }
 }

@@ -147,7 +147,9 @@ impl Knowledge {
     pub(crate) fn draw(&mut self, rng: &mut fastrand::Rng, shape: &Shape, now: i64) -> Step {
         let doubles = super::restarts_overlap();
         if rng.u32(..100) < shape.restarts {
-            return if doubles && rng.bool() { Step::DoubleRestart } else { Step::Ask(Ask::Restart, None) };
+            // Under a key, since one that is not answered in time is sent again, and would be one more each time.
+            let key = Some(format!("restart-{:x}", rng.u64(..)));
+            return if doubles && rng.bool() { Step::DoubleRestart } else { Step::Ask(Ask::Restart, key) };
         }
         if (1..5).contains(&shape.hold_seconds) && rng.u32(..25) == 0 {
             return Step::Wait(rng.u64(300..1300));

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farerush_engine::actor::{FlightHandle, Located};
+use farerush_engine::actor::{FlightHandle, Located, PendingAnswer};
 use farerush_engine::flight::FlightId;
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,7 +29,7 @@ use super::front::{Front, RequestBody, RequestIds};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::deadline::{self, Deadline};
-use crate::grab::{self, Granted, UnderWay};
+use crate::grab::{self, Granted};
 use crate::problem::Problem;
 use crate::traces::Observer;
 
@@ -131,7 +131,7 @@ enum Step {
     /// Its answer is written.
     Answered,
     /// A flight decides it.
-    Grab(Arc<App>, UnderWay),
+    Grab(Arc<App>, PendingAnswer),
     /// The service answers it.
     Ask(Box<Request<RequestBody>>),
     /// It is none of ours after all.
@@ -195,7 +195,7 @@ impl Connection<'_, '_> {
             }
             match self.begin() {
                 Step::Answered => {}
-                Step::Grab(app, under_way) => self.grab(&app, under_way).await,
+                Step::Grab(app, pending) => self.grab(&app, pending).await,
                 Step::Ask(request) => {
                     front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
@@ -243,15 +243,15 @@ impl Connection<'_, '_> {
         // Only where nobody is asked who they are.
         let key = plain.idempotency_key.map(Into::into);
         let begun = if deadline.decide_by > now.into_std() {
-            grab::begin(app, flight, (&Caller::Anyone, key), deadline, plain.body)
+            grab::begin(app, &flight, (&Caller::Anyone, key), deadline, plain.body)
         } else {
             Err(deadline::too_late())
         };
         match begun {
-            Ok(under_way) => {
+            Ok(pending) => {
                 self.began = now;
                 self.wait_until(deadline.answer_by.into());
-                Step::Grab(app.clone(), under_way)
+                Step::Grab(app.clone(), pending)
             }
             Err(problem) => {
                 app.metrics.grab_ended(now.into_std(), &Err(&problem));
@@ -262,14 +262,14 @@ impl Connection<'_, '_> {
     }
 
     /// Waits for what the flight says, and writes it.
-    async fn grab(&mut self, app: &App, mut under_way: UnderWay) {
-        let outcome = poll_fn(|context| match Pin::new(&mut under_way.pending).poll(context) {
+    async fn grab(&mut self, app: &App, mut pending: PendingAnswer) {
+        let outcome = poll_fn(|context| match Pin::new(&mut pending).poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome.ok()),
             Poll::Pending => self.poll_too_late(context).map(|()| None),
         })
         .await;
         self.until = self.began + self.limits.idle_timeout;
-        let answered = grab::granted(app, &under_way, outcome);
+        let answered = grab::granted(app, outcome);
         app.metrics.grab_ended(self.began.into_std(), &answered.as_ref());
         match answered {
             Ok(granted) => self.write_granted(&granted),
