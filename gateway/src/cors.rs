@@ -21,8 +21,9 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, last-event-id, request-timeout, traceparent, x-request-id",
 );
 /// What a page may read besides what every page may.
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("idempotency-replayed, location, retry-after, www-authenticate, x-request-id");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "farerush-seq, idempotency-replayed, link, location, retry-after, www-authenticate, x-request-id",
+);
 /// How long a browser may remember a preflight's answer, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const PREFLIGHT_VARY: HeaderValue =
@@ -183,6 +184,14 @@ mod tests {
         let Some(Origins::Listed(origins)) = Origins::parse(text).unwrap() else { panic!("not a list") };
         assert_eq!(origins.len(), 5);
         assert_eq!(origins[1], "http://localhost:3000");
+    }
+
+    #[test]
+    fn a_page_may_read_where_the_next_page_is_and_how_far_a_view_has_come() {
+        let exposed: Vec<&str> = EXPOSED_HEADERS.to_str().unwrap().split(", ").collect();
+        for name in ["link", "retry-after", "farerush-seq"] {
+            assert!(exposed.contains(&name), "{name}");
+        }
     }
 
     #[test]
