@@ -12,7 +12,7 @@ use warp::reply::Response;
 
 use crate::json::Json;
 use crate::query::Query;
-use crate::{render, time};
+use crate::{names, render, time};
 
 /// How CSV is called in headers.
 pub const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
@@ -158,16 +158,9 @@ fn is_formula(piece: &str) -> bool {
     first.is_some_and(|sign| "=+-@＝＋－＠﹦﹢﹣﹫−".contains(sign))
 }
 
-/// White space, control characters, and those that take no room (Unicode's default ignorable code points).
+/// White space, control characters, and those that nobody sees.
 fn is_unseen(character: char) -> bool {
-    character.is_whitespace()
-        || character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+    character.is_whitespace() || character.is_control() || names::is_unseen(character)
 }
 
 /// A JSON answer where CSV could have been had.
