@@ -48,17 +48,20 @@ impl Gate {
         Authority::read(host).is_some_and(|authority| self.hosts.allow(authority.host))
     }
 
-    /// Lets a request through, or says what is answered instead.
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Response> {
-        let host = self.host(request).map_err(Problem::into_response)?;
-        self.check_origin(request.method(), request.headers(), host).map_err(Problem::into_response)?;
+    /// What is answered to a request that is not let through.
+    fn instead<B>(&self, request: &Request<B>) -> Option<Response> {
+        let checked = self.host(request);
+        let checked = checked.and_then(|host| self.check_origin(request.method(), request.headers(), host));
+        if let Err(problem) = checked {
+            return Some(problem.into_response());
+        }
         let path = request.uri().path();
         if spelling::is_canonical(path) {
-            return Ok(());
+            return None;
         }
         match spelling::meant_page(path).filter(|_| request.method() == Method::GET) {
-            Some(page) => Err(moved(page, request.uri().query())),
-            None => Err(misspelled().into_response()),
+            Some(page) => Some(moved(page, request.uri().query())),
+            None => Some(misspelled().into_response()),
         }
     }
 
@@ -202,9 +205,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let is_somebodys = is_somebodys(request.uri().path());
-        let answer = match self.gate.check(&request) {
-            Ok(()) => Either::Left(self.inner.call(request)),
-            Err(response) => Either::Right(ready(Ok(self.refused(&request, response)))),
+        let answer = match self.gate.instead(&request) {
+            None => Either::Left(self.inner.call(request)),
+            Some(response) => Either::Right(ready(Ok(self.refused(&request, response)))),
         };
         Answering { answer, is_somebodys }
     }
@@ -252,8 +255,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let checked = gate.check(&request.body(()).unwrap());
-        checked.err().map_or(0, |response| response.status().as_u16())
+        let instead = gate.instead(&request.body(()).unwrap());
+        instead.map_or(0, |response| response.status().as_u16())
     }
 
     #[test]
@@ -276,7 +279,7 @@ mod tests {
         }
         let mut old = Request::new(());
         *old.version_mut() = Version::HTTP_10;
-        assert!(gate.check(&old).is_ok(), "HTTP/1.0 knows no Host");
+        assert!(gate.instead(&old).is_none(), "HTTP/1.0 knows no Host");
     }
 
     #[test]
