@@ -36,6 +36,7 @@ fn server() -> SocketAddr {
         values.set("admin_token", TOKEN);
         values.set("demo", "true");
         values.set("log_filter", "off");
+        values.set("hosts", "*");
         let settings = Settings::from_values(&values).expect("good settings");
         let running = runtime.block_on(serve::start(settings)).expect("the server starts");
         Server { address: running.address, _runtime: runtime, _running: running, _data_dir: data_dir }

@@ -19,6 +19,7 @@ use crate::auth::Identity;
 use crate::body::BodyLimits;
 use crate::cockpit::Cockpit;
 use crate::deadline::{self, Deadline, GivenTimeout};
+use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outside::Outside;
@@ -55,6 +56,8 @@ pub struct App {
     pub journal: String,
     /// When a reply leaves.
     pub durability: Durability,
+    /// Which requests are let in at all.
+    pub gate: Arc<Gate>,
     /// Who somebody is, and how often they may ask.
     pub identity: Identity,
     /// Whether customers may confirm orders by a payment that is only a test.

@@ -56,12 +56,14 @@ async fn read<B: Buf>(
     if length.is_some_and(|length| length > limits.bytes_max as u64) {
         return Err(too_large(limits.bytes_max));
     }
-    // An empty body is of no type; whoever sends one to a route that wants none need not say so.
-    if matches!(media_type, Some(MediaType::Other)) && length != Some(0) {
-        let detail = "Nothing was done: send the body as JSON, with `Content-Type: application/json`.";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    // What may be sent without saying that it is JSON, any page of the web can have a browser send.
+    let is_json = matches!(media_type, Some(MediaType::Json));
+    if !is_json && length.is_some_and(|length| length > 0) {
+        return Err(Problem::not_json());
     }
-    whole(length, stream, limits).await
+    let body = whole(length, stream, limits).await?;
+    // An empty body is of no type; whoever sends one to a route that wants none need not say so.
+    if is_json || body.is_empty() { Ok(body) } else { Err(Problem::not_json()) }
 }
 
 /// Takes a body of any type as a whole.

@@ -21,8 +21,9 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, last-event-id, request-timeout, traceparent, x-request-id",
 );
 /// What a page may read besides what every page may.
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("idempotency-replayed, location, retry-after, www-authenticate, x-request-id");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "farerush-seq, idempotency-replayed, link, location, retry-after, www-authenticate, x-request-id",
+);
 /// How long a browser may remember a preflight's answer, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const PREFLIGHT_VARY: HeaderValue =
@@ -52,10 +53,21 @@ impl Origins {
     }
 
     /// What a page of this origin is told; `None` if it may not read anything.
-    fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+    pub fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Listed(origins) => origins.contains(origin).then(|| origin.clone()),
+        }
+    }
+
+    /// Says in an answer that the page may read it which is `allowed` to, and to caches that others may not.
+    pub fn mark(&self, allowed: Option<HeaderValue>, headers: &mut HeaderMap) {
+        if *self != Self::Any {
+            headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        if let Some(allowed) = allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         }
     }
 }
@@ -106,8 +118,8 @@ pub struct Cors<S> {
 
 impl<S> Cors<S> {
     /// Puts it around `inner`.
-    pub fn new(inner: S, origins: Origins) -> Self {
-        Self { inner, origins: Arc::new(origins) }
+    pub fn new(inner: S, origins: Arc<Origins>) -> Self {
+        Self { inner, origins }
     }
 }
 
@@ -131,18 +143,11 @@ where
         {
             return Box::pin(std::future::ready(Ok(response)));
         }
-        let varies = *self.origins != Origins::Any;
+        let origins = self.origins.clone();
         let answering = self.inner.call(request);
         Box::pin(async move {
             let mut response = answering.await?;
-            let headers = response.headers_mut();
-            if varies {
-                headers.append(VARY, HeaderValue::from_static("origin"));
-            }
-            if let Some(allowed) = allowed {
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-            }
+            origins.mark(allowed, response.headers_mut());
             Ok(response)
         })
     }
@@ -183,6 +188,15 @@ mod tests {
         let Some(Origins::Listed(origins)) = Origins::parse(text).unwrap() else { panic!("not a list") };
         assert_eq!(origins.len(), 5);
         assert_eq!(origins[1], "http://localhost:3000");
+    }
+
+    #[test]
+    fn a_page_may_read_where_the_next_page_is_and_how_far_a_view_has_come() {
+        let exposed = EXPOSED_HEADERS;
+        let exposed: Vec<&str> = exposed.to_str().unwrap().split(", ").collect();
+        for name in ["link", "retry-after", "farerush-seq"] {
+            assert!(exposed.contains(&name), "{name}");
+        }
     }
 
     #[test]

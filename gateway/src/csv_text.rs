@@ -12,7 +12,7 @@ use warp::reply::Response;
 
 use crate::json::Json;
 use crate::query::Query;
-use crate::{render, time};
+use crate::{names, render, time};
 
 /// How CSV is called in headers.
 pub const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
@@ -78,20 +78,30 @@ impl Table {
         Self { text: columns.join(",") + "\r\n", is_in_row: false }
     }
 
-    /// A cell with what somebody has written: quoted if need be, and with an apostrophe in front where a spreadsheet
-    /// would take it for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return).
+    /// A cell with what somebody has written: quoted if need be, and with an apostrophe in front of whatever a
+    /// spreadsheet would take for a formula, also where it cuts cells at `;`, tabs or line ends.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.begin();
-        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let apostrophe = if is_formula { "'" } else { "" };
-        if text.contains([',', '"', '\n', '\r']) {
+        let is_quoted = text.contains([',', '"', '\n', '\r']);
+        if is_quoted {
             self.text.push('"');
-            self.text.push_str(apostrophe);
-            self.text.push_str(&text.replace('"', "\"\""));
+        }
+        if text.starts_with(['\t', '\r']) {
+            self.text.push('\'');
+        }
+        for piece in text.split_inclusive([';', '\t', '\n', '\r']) {
+            if is_formula(piece) {
+                self.text.push('\'');
+            }
+            for character in piece.chars() {
+                if character == '"' {
+                    self.text.push('"');
+                }
+                self.text.push(character);
+            }
+        }
+        if is_quoted {
             self.text.push('"');
-        } else {
-            self.text.push_str(apostrophe);
-            self.text.push_str(text);
         }
         self
     }
@@ -139,6 +149,18 @@ impl Table {
         }
         response
     }
+}
+
+/// Whether a spreadsheet could take this for a formula: its first character that is seen is one of the signs that begin
+/// one, in any width. Quotes do not count as seen, for a spreadsheet may take them for its own.
+fn is_formula(piece: &str) -> bool {
+    let first = piece.chars().find(|character| *character != '"' && !is_unseen(*character));
+    first.is_some_and(|sign| "=+-@＝＋－＠﹦﹢﹣﹫−".contains(sign))
+}
+
+/// White space, control characters, and those that nobody sees.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace() || character.is_control() || names::is_unseen(character)
 }
 
 /// A JSON answer where CSV could have been had.
@@ -197,6 +219,28 @@ mod tests {
         let wanted = ["'=1+1", "'+886", "'-x", "'@cmd", "'\tq"];
         assert_eq!(back[..5], wanted);
         assert_eq!(back[5..], cells[5..]);
+    }
+
+    #[test]
+    fn a_formula_is_caught_behind_a_semicolon_behind_unseen_characters_and_in_full_width() {
+        for (cell, wanted) in [
+            ("a;=1+1", "a;'=1+1"),
+            (";@x", ";'@x"),
+            ("a; \"=1", "a;' \"=1"),
+            ("two\n=1", "two\n'=1"),
+            ("\u{200b}=1", "'\u{200b}=1"),
+            ("\u{feff}\u{2060} -1", "'\u{feff}\u{2060} -1"),
+            ("＝1", "'＝1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠x", "'＠x"),
+            ("a;b=c", "a;b=c"),
+        ] {
+            let mut table = Table::new(&["a"]);
+            table.text(cell).end();
+            let mut read = csv::Reader::from_reader(table.text.as_bytes());
+            assert_eq!(&read.records().next().unwrap().unwrap()[0], wanted, "{cell:?}");
+        }
     }
 
     #[test]

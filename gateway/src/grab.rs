@@ -7,8 +7,7 @@ use std::sync::Arc;
 use farerush_engine::actor::{Answer, FlightHandle, FlightView, PendingAnswer};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
 use farerush_engine::flight::{
-    CabinClass, Command, CustomerId, Grab, IdempotencyKey, Reference, SaleState, Seat, Seats, Together,
-    Wanted,
+    CabinClass, Command, CustomerId, Grab, IdempotencyKey, SaleState, Seat, Seats, Together, Wanted,
 };
 use serde::Deserialize;
 use warp::http::StatusCode;
@@ -21,7 +20,7 @@ use crate::body::Received;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::problem::Problem;
-use crate::{input, render, traces};
+use crate::{input, names, render, traces};
 
 /// The header that says that the same was granted before, under the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -221,12 +220,12 @@ pub(crate) fn usual(body: &[u8], own: Option<&CustomerId>) -> Option<Grab> {
         None => None,
     };
     let client_reference = match body.client_reference {
-        Some(text) => Some(Reference::new(text).ok()?),
+        Some(text) => Some(names::reference(text).ok()?),
         None => None,
     };
     Some(Grab {
         customer: match body.customer_id {
-            Some(named) => CustomerId::new(named).ok()?,
+            Some(named) => names::customer(named).ok()?,
             None => own?.clone(),
         },
         wanted,
@@ -245,9 +244,9 @@ pub(crate) fn unusual(body: &[u8], own: Option<&CustomerId>) -> Result<Grab, Pro
     let errors_now = &mut errors;
     let customer = match own {
         Some(own) => {
-            fields.optional("customer_id", errors_now, text(CustomerId::new)).or_else(|| Some(own.clone()))
+            fields.optional("customer_id", errors_now, text(names::customer)).or_else(|| Some(own.clone()))
         }
-        None => fields.required("customer_id", errors_now, text(CustomerId::new)),
+        None => fields.required("customer_id", errors_now, text(names::customer)),
     };
     let quantity = fields.take("quantity", errors_now).filter(|value| **value != Value::Null);
     let seats = fields.take("seats", errors_now).filter(|value| **value != Value::Null);
@@ -256,7 +255,7 @@ pub(crate) fn unusual(body: &[u8], own: Option<&CustomerId>) -> Result<Grab, Pro
     let classes = "first, business, premium_economy, economy";
     let cabin_class = fields.optional("cabin_class", errors_now, one_of(classes, CabinClass::from_name));
     let passengers = input::passengers(&mut fields, errors_now);
-    let client_reference = fields.optional("client_reference", errors_now, text(Reference::new));
+    let client_reference = fields.optional("client_reference", errors_now, text(names::reference));
     fields.finish(errors_now);
     let quantity = quantity.map(whole::<u16>(1, SEATS_LIMIT_MAX.into()));
     let seats = seats.map(input::seats);

@@ -8,12 +8,11 @@ use farerush_engine::flight::sale::{
     CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX,
 };
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, Fare, Layout, PassengerName, Passengers, PolicyChange, Seat, Seats,
-    Timestamp,
+    Cabin, CabinClass, Currency, Fare, Layout, Passengers, PolicyChange, Seat, Seats, Timestamp,
 };
 
 use crate::fields::{Errors, Fields, Value, one_of, text, whole};
-use crate::time;
+use crate::{names, time};
 
 /// Most passengers that one body names.
 const PASSENGERS_MAX: usize = 10_000;
@@ -72,7 +71,7 @@ pub fn passengers(fields: &mut Fields<'_>, errors: &mut Errors) -> Option<Passen
             Value::Null => names.push(None),
             Value::Object(_) => {
                 let mut fields = Fields::nested(value, format!("passengers[{place}]."));
-                names.push(fields.optional("name", errors, text(PassengerName::new)));
+                names.push(fields.optional("name", errors, text(names::passenger)));
                 fields.finish(errors);
             }
             _ => errors.add(format!("passengers[{place}]"), "must be an object with a name"),

@@ -19,6 +19,7 @@ pub mod fields;
 pub mod flights;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gate;
 pub mod grab;
 pub mod id_secrets;
 pub mod import_command;
@@ -28,6 +29,7 @@ pub mod live;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod names;
 pub mod openapi;
 pub mod ops;
 pub mod ops_server;

@@ -22,7 +22,7 @@ use crate::grab::{self, GivenKey};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query};
-use crate::{input, render};
+use crate::{input, names, render};
 
 /// How long a list waits for the store to have what the journal has.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub async fn of_customer(caller: Caller, app: Arc<App>, raw_query: String) -> Re
 async fn list(app: &App, raw_query: &str, caller: &Caller) -> Result<Response, Problem> {
     let mut query = Query::parse(raw_query);
     let mut filter = OrderFilter {
-        customer: query.take("customer_id", CustomerId::new),
+        customer: query.take("customer_id", names::customer),
         flight_id: query.take("flight_id", FlightId::new),
         status: query.take("status", |name| {
             OrderStatus::from_name(name).ok_or("must be one of held, confirmed, cancelled, expired")
@@ -181,7 +181,7 @@ pub async fn confirm(
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
-    let reference = fields.optional("payment_reference", &mut errors, text(Reference::new));
+    let reference = fields.optional("payment_reference", &mut errors, text(names::reference));
     let amount = fields.optional("amount", &mut errors, whole::<i64>(0, i64::MAX.into()));
     let currency = fields.optional("currency", &mut errors, text(Currency::new));
     let seq = fields.optional("seq", &mut errors, whole::<u64>(1, i64::MAX.into()));

@@ -17,6 +17,9 @@ use crate::json::Json;
 use crate::rate::JOINS_PER_ADDRESS_MAX;
 use crate::{time, traces};
 
+/// Most characters that are given back of what a client wrote.
+const SHOWN_CHARS_MAX: usize = 100;
+
 macro_rules! codes {
     ($($variant:ident $text:literal $status:ident $title:literal;)*) => {
         /// What went wrong, as programs tell it apart.
@@ -50,6 +53,8 @@ codes! {
     InvalidRequest "INVALID_REQUEST" BAD_REQUEST "The request is not valid";
     Unauthorized "UNAUTHORIZED" UNAUTHORIZED "A valid bearer token is needed";
     Forbidden "FORBIDDEN" FORBIDDEN "This is not allowed";
+    OriginNotAllowed "ORIGIN_NOT_ALLOWED" FORBIDDEN "Pages of this origin may change nothing here";
+    HostNotAllowed "HOST_NOT_ALLOWED" MISDIRECTED_REQUEST "This server is not called so";
     FlightNotFound "FLIGHT_NOT_FOUND" NOT_FOUND "There is no such flight";
     OrderNotFound "ORDER_NOT_FOUND" NOT_FOUND "There is no such order";
     WaitlistEntryNotFound "WAITLIST_ENTRY_NOT_FOUND" NOT_FOUND "There is no such waitlist entry";
@@ -263,6 +268,35 @@ impl Problem {
         let detail = "Nothing was done: the token is one customer's, and the request names another one. Name the \
                       token's customer, or nobody.";
         Self::new(Code::Forbidden, detail)
+    }
+
+    /// A host that this server does not answer as.
+    pub fn host_not_allowed(host: &str) -> Self {
+        let detail = format!(
+            "Nothing was done: this server does not answer as {host}. Ask it by a name of its own. If that is one, its \
+             operator adds it to the setting hosts."
+        );
+        Self::new(Code::HostNotAllowed, detail)
+    }
+
+    /// A web page that may not change anything here; `origin` as its browser names it.
+    pub fn origin_not_allowed(origin: Option<Cow<'_, str>>) -> Self {
+        let page = match origin {
+            Some(origin) => format!("a page of {}", origin.chars().take(SHOWN_CHARS_MAX).collect::<String>()),
+            None => "another site's page".to_owned(),
+        };
+        let detail = format!(
+            "Nothing was done: the browser says that the request comes from {page}, and that may change nothing here. Order \
+             on this server's own pages. If the page is to be let in, the operator adds its origin to the setting \
+             cors_origins."
+        );
+        Self::new(Code::OriginNotAllowed, detail)
+    }
+
+    /// A body that is not said to be JSON.
+    pub fn not_json() -> Self {
+        let detail = "Nothing was done: send the body as JSON, with `Content-Type: application/json`.";
+        Self::new(Code::UnsupportedMediaType, detail)
     }
 
     /// One request too many. `whose` limit it is: "this customer", say.

@@ -404,12 +404,9 @@ fn allowed(path: &str) -> Option<&'static str> {
 
 /// The entry of `ADDRESSES` that a path belongs to.
 pub(crate) fn address(path: &str) -> Option<&'static (&'static str, &'static str)> {
-    // As warp has it, one slash more at the end is the same address; the root is nothing but one.
-    let is_root = path == "/";
-    let path = path.strip_suffix('/').unwrap_or(path);
     let matches = |pattern: &str| {
-        if pattern == "/" {
-            return is_root;
+        if pattern == "/" || path == "/" {
+            return pattern == path;
         }
         let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
         loop {
@@ -469,6 +466,8 @@ fn rejected(app: &App, rejection: &Rejection) -> Response {
         problem.clone()
     } else if let Some(header) = rejection.find::<warp::reject::InvalidHeader>() {
         let name = match header.name() {
+            // It holds what is not ASCII, so that it is no type that anybody takes.
+            "content-type" => return refused(app, Problem::not_json()),
             "idempotency-key" => "Idempotency-Key",
             REQUEST_TIMEOUT => "Request-Timeout",
             name => name,
@@ -484,6 +483,10 @@ fn rejected(app: &App, rejection: &Rejection) -> Response {
         tracing::error!(?rejection, "a request was refused for a reason that nobody foresaw");
         Problem::new(Code::Internal, "Something unforeseen happened here, and its log says more.")
     };
+    refused(app, problem)
+}
+
+fn refused(app: &App, problem: Problem) -> Response {
     let response = problem.into_response();
     app.metrics.count_unmatched(response.status());
     response
@@ -497,9 +500,9 @@ mod tests {
     fn an_address_is_known_with_all_its_segments_only() {
         assert_eq!(allowed("/v1/flights/FR101/orders"), Some("POST"));
         assert_eq!(allowed("/v1/orders/x"), Some("GET, HEAD, PATCH, DELETE"));
-        assert_eq!(allowed("/v1/flights/x/orders/"), Some("POST"));
         assert_eq!(allowed("/"), Some("GET, HEAD"));
-        for path in ["//", "/v1/flights//", "/v1/flights//orders", "/v2/flights", ""] {
+        for path in ["//", "/v1/flights//", "/v1/flights/x/orders/", "/v1/flights//orders", "/v2/flights", ""]
+        {
             assert_eq!(allowed(path), None, "{path}");
         }
     }

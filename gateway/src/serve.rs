@@ -19,6 +19,7 @@ use crate::body::BodyLimits;
 use crate::cockpit::{self, Cockpit};
 use crate::config::{CustomerAuth, JournalTarget, Settings};
 use crate::cors::Cors;
+use crate::gate::{Gate, Gated};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::ops_server::OpsServer;
@@ -79,7 +80,8 @@ pub async fn start_with(
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
     // Whoever comes before the flights are there hears so at once, and is not kept for later.
-    let starting = Starting::serve(&listener, limits(&settings)).map_err(listen_failed)?;
+    let gate = Arc::new(Gate::new(settings.hosts.clone(), settings.cors_origins.clone()));
+    let starting = Starting::serve(&listener, limits(&settings), gate.clone()).map_err(listen_failed)?;
     // Before recovery, which may take its time: the server is alive all the while.
     let ops = start_ops(&settings)?;
     let secrets = id_secrets::obtain(&settings, true)?.ok_or_else(|| StartError::Missing {
@@ -141,6 +143,7 @@ pub async fn start_with(
         has_replica: settings.store_read.is_some(),
         journal: journal.describe(),
         durability: settings.durability_kept(),
+        gate,
         identity,
         test_payment: settings.test_payment,
         request_timeout: settings.request_timeout,
@@ -205,16 +208,19 @@ fn accept(
     let is_plain = observer.is_none() && settings.cors_origins.is_none();
     let short_way = (is_plain && app.identity.asks_nothing_of_customers()).then(|| app.clone());
     let express = server::Express::new(short_way, observer, app.identity.needs_addresses());
+    let express = express.readable_for(settings.cors_origins.clone());
     let limited = Limited::new(warp::service(routes::all(app)), app);
     let service = app.metrics.per_connection(limited);
     let cors = settings.cors_origins.clone();
+    let (gate, counting) = (app.gate.clone(), Some(app.clone()));
     async move {
         // Two services, so that nothing is added where nobody asked for it.
         match cors {
             Some(origins) => {
-                server::serve(listener, Cors::new(service, origins), express, limits, stop).await;
+                let service = Gated::new(Cors::new(service, origins), gate, counting);
+                server::serve(listener, service, express, limits, stop).await;
             }
-            None => server::serve(listener, service, express, limits, stop).await,
+            None => server::serve(listener, Gated::new(service, gate, counting), express, limits, stop).await,
         }
     }
 }

@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use warp::reply::Response;
 use warp::{Filter, path};
 
+use crate::cors::{Cors, Origins};
+use crate::gate::{Gate, Gated};
 use crate::problem::Problem;
 use crate::server::{self, Express, Limits, Stop};
 use crate::{ops, ops_server};
@@ -22,12 +24,15 @@ pub struct Starting {
 
 impl Starting {
     /// Answers on this listener's port from now on. Must be called within a tokio runtime.
-    pub fn serve(listener: &TcpListener, limits: Limits) -> std::io::Result<Self> {
+    pub fn serve(listener: &TcpListener, limits: Limits, gate: Arc<Gate>) -> std::io::Result<Self> {
         let listener = another(listener)?;
         let (stop, until) = (Arc::new(Stop::default()), Arc::new(Stop::default()));
         // Every answer asks for another connection, which the server itself then has.
         stop.announce();
-        let (service, express) = (warp::service(routes()), Express::new(None, None, false));
+        let origins = gate.origins().cloned();
+        let express = Express::new(None, None, false).readable_for(origins.clone());
+        let origins = origins.unwrap_or_else(|| Arc::new(Origins::Listed(Vec::new())));
+        let service = Gated::new(Cors::new(warp::service(routes()), origins), gate, None);
         let accepting = server::serve_for_now(listener, service, express, limits, (stop, until.clone()));
         Ok(Self { until, accepting: tokio::spawn(accepting) })
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
 use farerush_engine::flight::{
-    Accept, CabinClass, Command, CustomerId, FlightDefinition, OrderId, Reference, WaitlistEntry, WaitlistId,
+    Accept, CabinClass, Command, CustomerId, FlightDefinition, OrderId, WaitlistEntry, WaitlistId,
     WaitlistNo, WaitlistPlace, WaitlistStatus, WaitlistWish,
 };
 use warp::http::StatusCode;
@@ -27,7 +27,7 @@ use crate::input::{CLASSES, moment};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::query::{self, Query, percent_decoded};
-use crate::render;
+use crate::{names, render};
 
 /// Bytes that an entry usually takes.
 const ENTRY_BYTES: usize = 512;
@@ -163,9 +163,9 @@ fn wish(value: &Value, own: Option<&CustomerId>) -> Result<WaitlistWish, Problem
     let mut fields = Fields::of(value);
     let customer = match own {
         Some(own) => {
-            fields.optional("customer_id", &mut errors, text(CustomerId::new)).or_else(|| Some(own.clone()))
+            fields.optional("customer_id", &mut errors, text(names::customer)).or_else(|| Some(own.clone()))
         }
-        None => fields.required("customer_id", &mut errors, text(CustomerId::new)),
+        None => fields.required("customer_id", &mut errors, text(names::customer)),
     };
     let seats = || whole::<u16>(1, SEATS_LIMIT_MAX.into());
     let party_size = fields.required("party_size", &mut errors, seats());
@@ -177,7 +177,7 @@ fn wish(value: &Value, own: Option<&CustomerId>) -> Result<WaitlistWish, Problem
     }
     let cabin_class = fields.optional("cabin_class", &mut errors, one_of(CLASSES, CabinClass::from_name));
     let expires_at = fields.optional("expires_at", &mut errors, moment);
-    let client_reference = fields.optional("client_reference", &mut errors, text(Reference::new));
+    let client_reference = fields.optional("client_reference", &mut errors, text(names::reference));
     fields.finish(&mut errors);
     errors.check()?;
     let missing = || Problem::invalid_field("party_size", "must be given");

@@ -64,8 +64,8 @@ impl Server {
         let length = body.len();
         write!(
             stream,
-            "{head} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\
-             content-length: {length}\r\n\r\n{body}"
+            "{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = Vec::new();
@@ -173,7 +173,9 @@ fn a_second_signal_ends_it_at_once() {
     // A request that never becomes whole keeps the first stop waiting.
     let mut stuck = TcpStream::connect(&server.address).unwrap();
     stuck
-        .write_all(b"POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{")
+        .write_all(
+            b"POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{",
+        )
         .unwrap();
     let answer = server.request("GET /livez", "");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -325,7 +327,7 @@ fn with_few_open_files_fewer_connections_are_taken_and_the_store_and_the_journal
     first.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut ask = |head: &str, body: &str| {
         let length = body.len();
-        write!(first, "{head} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        write!(first, "{head} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
             .unwrap();
         let mut answer = [0; 64 << 10];
         let length = first.read(&mut answer).unwrap();

@@ -617,7 +617,9 @@ async fn a_page_of_a_listed_origin_may_grab() {
         assert_eq!(reply.status, status);
         assert_eq!(reply.header("access-control-allow-origin"), Some("https://shop.example"));
         let exposed = reply.header("access-control-expose-headers").unwrap();
-        for name in ["location", "retry-after", "x-request-id", "idempotency-replayed"] {
+        for name in
+            ["location", "retry-after", "x-request-id", "idempotency-replayed", "link", "farerush-seq"]
+        {
             assert!(exposed.contains(name), "{exposed}");
         }
         assert_eq!(reply.header("vary"), Some("origin"));

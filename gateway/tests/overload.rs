@@ -248,7 +248,7 @@ fn timed(address: SocketAddr, path: &str) -> Duration {
 fn grab(flight: &str, key: &str) -> Vec<u8> {
     format!(
         "POST /v1/flights/{flight}/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: {key}\r\n\
-         content-length: {}\r\n\r\n{BODY}",
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
         BODY.len()
     )
     .into_bytes()

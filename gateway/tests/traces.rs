@@ -146,7 +146,7 @@ fn send(address: SocketAddr, head: &str, headers: &str, body: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     let text = format!(
-        "{head} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(text.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -401,7 +401,7 @@ fn every_log_line_is_json_and_a_request_s_lines_carry_its_id() {
     // A body whose chunks are none: reading it fails, and the handler logs that.
     let mut stream = TcpStream::connect(program.address).unwrap();
     let head = format!(
-        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nx-request-id: find-me-7\r\n{}\
+        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: localhost\r\nx-request-id: find-me-7\r\n{}\
          transfer-encoding: chunked\r\n\r\nnot a chunk\r\n",
         traceparent("01")
     );

@@ -41,6 +41,12 @@ pub enum TextError {
         /// The bound that was passed.
         max: usize,
     },
+    /// Longer than the bound in UTF-8.
+    #[error("must be at most {max} bytes long in UTF-8")]
+    TooManyBytes {
+        /// The bound that was passed.
+        max: usize,
+    },
     /// Holds a character that is not allowed here.
     #[error("{allowed}")]
     Character {
@@ -211,7 +217,7 @@ impl PassengerName {
     pub fn new(text: &str) -> Result<Self, TextError> {
         // In bytes, because an order may have thousands of them and has to fit into one record.
         if text.len() > PASSENGER_NAME_BYTES_MAX {
-            return Err(TextError::TooLong { max: PASSENGER_NAME_BYTES_MAX });
+            return Err(TextError::TooManyBytes { max: PASSENGER_NAME_BYTES_MAX });
         }
         plain_text(text, PASSENGER_NAME_BYTES_MAX).map(Self)
     }

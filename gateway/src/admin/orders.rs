@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use farerush_engine::flight::{CustomerId, FlightId, OrderStatus};
+use farerush_engine::flight::{FlightId, OrderStatus};
 use farerush_persistence::store::{OrderFilter, StoredOrder};
 use warp::reply::Response;
 
 use crate::app::App;
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
+use crate::names;
 use crate::orders::{self, Page};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -50,7 +51,7 @@ pub async fn list(
         if is_one { Ok(text.to_ascii_uppercase()) } else { Err(message) }
     };
     let filter = OrderFilter {
-        customer: query.take("customer_id", CustomerId::new),
+        customer: query.take("customer_id", names::customer),
         flight_id: query.take("flight_id", FlightId::new),
         status: query.take("status", |name| {
             OrderStatus::from_name(name).ok_or("must be one of held, confirmed, cancelled, expired")

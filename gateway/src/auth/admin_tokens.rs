@@ -144,7 +144,7 @@ fn stamp(file: &TokenFile) -> Option<Stamp> {
 
 fn obtain(path: &Path) -> std::io::Result<Secret> {
     let token = match fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= TOKEN_CHARS_MIN => text.trim().to_owned(),
+        Ok(text) if text.trim().chars().count() >= TOKEN_CHARS_MIN => text.trim().to_owned(),
         Ok(_) => return Err(std::io::Error::other("it holds no token of 16 characters or more")),
         Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
         Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::signature;
 use crate::config::{JwtKey, JwtSettings};
+use crate::names;
 
 /// How far two clocks may be apart: a token counts so much longer than `exp` says, and so much sooner than `nbf`.
 pub const LEEWAY_SECONDS: u64 = 5;
@@ -105,7 +106,7 @@ impl CustomerTokens {
         if decoded.header.crit.is_some() {
             return Err(Refused("its header asks for something that this server does not know"));
         }
-        CustomerId::new(&decoded.claims.sub).map_err(|_| Refused("its sub cannot be a customer"))
+        names::customer(&decoded.claims.sub).map_err(|_| Refused("its sub cannot be a customer"))
     }
 }
 

@@ -162,9 +162,15 @@ pub const KEYS: &[Key] = &[
         "whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, with commas between",
     ),
     key(
+        "hosts",
+        "none",
+        "names that this server answers as (Host) besides the address it listens on and the loopback names, with commas \
+         between, such as shop.example; * for any. Where it listens on all addresses, every address is one of its own",
+    ),
+    key(
         "cors_origins",
         "none",
-        "whose web pages may use this server (CORS): origins such as https://shop.example, with commas between, or *",
+        "whose web pages may use this server and change something here (CORS) besides its own: origins such as https://shop.example, with commas between, or *",
     ),
     key("max_connections", "20000", "open connections; further ones wait"),
     key("live_readers_max", "20000", "readers of live events at once; beyond it OVERLOADED"),

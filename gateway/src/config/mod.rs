@@ -8,11 +8,13 @@ mod sources;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::journal::Durability;
 
 use crate::cors::Origins;
+use crate::gate::Hosts;
 use crate::id_secrets::IdSecretsSource;
 use crate::rate::{Proxies, RateLimits};
 use crate::webhooks::WebhookSettings;
@@ -187,8 +189,10 @@ pub struct Settings {
     pub demo: bool,
     /// Whether customers may confirm orders by a payment that is only a test.
     pub test_payment: bool,
+    /// What this server is called.
+    pub hosts: Hosts,
     /// Whose web pages may use this server, if any.
-    pub cors_origins: Option<Origins>,
+    pub cors_origins: Option<Arc<Origins>>,
     /// Most open connections.
     pub max_connections: u32,
     /// How log lines look.
@@ -252,8 +256,11 @@ impl Settings {
             Some(_) => values.parse("demo", yes_or_no)?,
         };
         let customer_auth = identity::customer_auth(values, &data_dir)?;
+        let (listen, (written, listens_on)) = values
+            .parse("listen", |text| address(text).map(|address| (address, (text.to_owned(), address))))?;
         Ok(Self {
-            listen: values.parse("listen", address)?,
+            listen,
+            hosts: values.parse("hosts", Hosts::parse)?.listening_on(&written, listens_on),
             ops_listen: values.parse("ops_listen", |text| match text {
                 "none" => Ok(None),
                 _ => address(text).map(Some),
@@ -299,7 +306,7 @@ impl Settings {
                 trusted_proxies: values.parse("trusted_proxies", Proxies::parse)?,
             },
             demo,
-            cors_origins: values.parse("cors_origins", Origins::parse)?,
+            cors_origins: values.parse("cors_origins", Origins::parse)?.map(Arc::new),
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
             log_format: values.parse("log_format", |text| match text {
                 "text" => Ok(LogFormat::Text),

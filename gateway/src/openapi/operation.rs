@@ -25,8 +25,14 @@ pub(super) const ADMIN: &str = "admin_token";
 pub(super) const CUSTOMER: &str = "customer_token";
 
 /// What may happen to every request before anybody looks at what it asks for.
-const ALWAYS: &[Code] =
-    &[Code::InvalidRequest, Code::RequestTimeout, Code::UriTooLong, Code::HeadersTooLarge, Code::Internal];
+const ALWAYS: &[Code] = &[
+    Code::InvalidRequest,
+    Code::RequestTimeout,
+    Code::UriTooLong,
+    Code::HostNotAllowed,
+    Code::HeadersTooLarge,
+    Code::Internal,
+];
 /// What may happen to a request that may have a body, too.
 const WITH_BODY: &[Code] = &[Code::PayloadTooLarge, Code::UnsupportedMediaType];
 
@@ -204,11 +210,12 @@ impl Operation {
         };
         let of_rates: &[Code] = if self.is_of_watchers() { &[] } else { &[Code::RateLimited] };
         let of_bodies = if self.reads_body { WITH_BODY } else { &[] };
+        let of_pages: &[Code] =
+            if matches!(self.method, HttpMethod::Get) { &[] } else { &[Code::OriginNotAllowed] };
         let of_keys = if self.takes_key() { WITH_KEY } else { &[] };
         let mut found: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-        for code in
-            ALWAYS.iter().chain(of_bodies).chain(of_tokens).chain(of_rates).chain(of_keys).chain(self.codes)
-        {
+        let of_all = [ALWAYS, of_bodies, of_tokens, of_pages, of_rates, of_keys, self.codes];
+        for code in of_all.into_iter().flatten() {
             let codes = found.entry(code.status().as_u16()).or_default();
             if !codes.contains(code) {
                 codes.push(*code);

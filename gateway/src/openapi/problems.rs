@@ -94,6 +94,8 @@ pub fn example(code: Code) -> Problem {
         Code::InvalidRequest => Problem::invalid_field("quantity", "must be a whole number from 1 to 10000"),
         Code::Unauthorized => Problem::unauthorized(),
         Code::Forbidden => Problem::role_too_little(Role::Viewer, Role::Operator),
+        Code::OriginNotAllowed => Problem::origin_not_allowed(Some("null".into())),
+        Code::HostNotAllowed => Problem::host_not_allowed("elsewhere.example"),
         Code::RateLimited => Problem::rate_limited("this customer", 5, 1),
         Code::QuotaExceeded => {
             let whose = QuotaOf::Customer;
@@ -133,10 +135,7 @@ pub fn example(code: Code) -> Problem {
         Code::HeadersTooLarge => {
             Problem::new(code, "Nothing was done: the request's headers are too large or too many.")
         }
-        Code::UnsupportedMediaType => Problem::new(
-            code,
-            "Nothing was done: send the body as JSON, with `Content-Type: application/json`.",
-        ),
+        Code::UnsupportedMediaType => Problem::not_json(),
         Code::NotFound => {
             Problem::new(code, "No address of this server is called so. GET /v1/flights is one that is.")
         }

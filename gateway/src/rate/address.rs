@@ -88,7 +88,8 @@ impl Proxies {
     }
 
     /// Who asks: from the peer backwards, the first one that is not a trusted proxy. What stands further to the left
-    /// in `X-Forwarded-For` was written by somebody nobody here knows.
+    /// in `X-Forwarded-For` was written by somebody nobody here knows. What is no address (`unknown`, a name, bytes
+    /// that are not ASCII) is skipped, but counts among the hops.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
@@ -96,10 +97,12 @@ impl Proxies {
         }
         let mut values = headers.get_all(FORWARDED_FOR).iter().collect::<Vec<_>>();
         values.reverse();
-        let hops = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+        // As bytes: what a stranger wrote further to the left must not hide what a proxy has written behind it.
+        let hops = values.iter().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.take(HOPS_MAX) {
-            // A trusted proxy that writes something else has hidden who it asks for.
-            let Some(before) = address_of(hop.trim()) else { return client };
+            let Some(before) = std::str::from_utf8(hop).ok().and_then(|hop| address_of(hop.trim())) else {
+                continue;
+            };
             client = before;
             if !self.trusts(client) {
                 return client;
@@ -136,12 +139,14 @@ pub(super) fn counted(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use warp::http::HeaderValue;
+
     use super::*;
 
     fn client(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(FORWARDED_FOR, value.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers.insert("forwarded", "for=6.6.6.6".parse().unwrap());
         headers.insert("x-real-ip", "6.6.6.6".parse().unwrap());
@@ -159,8 +164,8 @@ mod tests {
             ("10.0.0.0/8", "10.0.0.7", &["6.6.6.6, 1.1.1.1, 10.2.3.4"], "1.1.1.1"),
             ("10.0.0.0/8", "10.0.0.7", &["6.6.6.6", "1.1.1.1 ,10.2.3.4"], "1.1.1.1"),
             ("10.0.0.0/8", "10.0.0.7", &["10.1.1.1, 10.2.3.4"], "10.1.1.1"),
-            ("10.0.0.0/8", "10.0.0.7", &["1.1.1.1, unknown"], "10.0.0.7"),
-            ("10.0.0.0/8", "10.0.0.7", &["1.1.1.1, "], "10.0.0.7"),
+            ("10.0.0.0/8", "10.0.0.7", &["1.1.1.1, unknown"], "1.1.1.1"),
+            ("10.0.0.0/8", "10.0.0.7", &["1.1.1.1, "], "1.1.1.1"),
             ("10.0.0.0/8", "10.0.0.7", &["1.1.1.1:4711"], "1.1.1.1"),
             ("10.0.0.7,fd00::/8", "10.0.0.7", &["[2001:db8::1]:4711, fd00::1"], "2001:db8::1"),
             ("10.0.0.7, fd00::/8", "fd00::9", &["[2001:db8::1]"], "2001:db8::1"),
@@ -170,6 +175,16 @@ mod tests {
         ] {
             assert_eq!(client(proxies, peer, forwarded), expect, "{proxies} {peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_not_ascii_do_not_hide_what_a_proxy_wrote() {
+        for forwarded in
+            [&["é, 1.1.1.1"][..], &["1.1.1.1, é"], &["é", "1.1.1.1"], &["6.6.6.6, 1.1.1.1, é, 10.2.3.4"]]
+        {
+            assert_eq!(client("10.0.0.0/8", "10.0.0.7", forwarded), "1.1.1.1", "{forwarded:?}");
+        }
+        assert_eq!(client("10.0.0.0/8", "10.0.0.7", &["é"]), "10.0.0.7");
     }
 
     #[test]

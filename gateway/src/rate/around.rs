@@ -61,7 +61,7 @@ where
 }
 
 fn check<B>(app: &App, request: &Request<B>) -> Result<(), Problem> {
-    if EXEMPT.contains(&request.uri().path().trim_end_matches('/')) {
+    if EXEMPT.contains(&request.uri().path()) {
         return Ok(());
     }
     match request.extensions().get::<Peer>() {

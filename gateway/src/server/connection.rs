@@ -121,6 +121,7 @@ where
         let mut arrivals = Arrivals::default();
         vitals.note_came(arrivals.newest(&stream, std::time::Instant::now()));
         let socket = Socket::new(stream, bytes, vitals.clone(), express.ids.clone(), arrivals);
+        let socket = socket.readable_for(express.origins.clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
         // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
         let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));

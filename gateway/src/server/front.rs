@@ -27,6 +27,14 @@ use crate::traces::{Observer, Scope};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client.
 const REQUEST_ID_CHARS_MAX: usize = 128;
+/// Statuses of answers that may leave before the request's body has come.
+const LEFT_UNREAD: [StatusCode; 5] = [
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::FORBIDDEN,
+];
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Makes ids of requests: a random part for the process, and a number.
@@ -251,7 +259,7 @@ where
         if let Some(body) = response.extensions_mut().remove::<LongBody>() {
             *vitals.long_body.lock() = Some(body);
         }
-        if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        if LEFT_UNREAD.contains(&response.status()) {
             vitals.linger.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Ok(response))

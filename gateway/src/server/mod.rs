@@ -5,6 +5,7 @@ mod arrival;
 mod connection;
 mod front;
 mod long_body;
+mod page_seen;
 mod plain;
 mod socket;
 

@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use warp::http::HeaderMap;
 
 use super::arrival::Arrivals;
 use super::connection::Vitals;
 use super::front::RequestIds;
+use super::page_seen::PageSeen;
+use crate::cors::Origins;
 use crate::problem::{Code, Problem};
 
 /// How long a closing connection reads on, so that a client that is still sending gets to read the answer.
@@ -32,6 +35,8 @@ pub(super) struct Socket {
     instead: Option<(Vec<u8>, usize)>,
     lingering: Option<Lingering>,
     arrivals: Arrivals,
+    /// The page that asks, where pages of other origins may.
+    page: Option<PageSeen>,
 }
 
 struct Lingering {
@@ -48,7 +53,23 @@ impl Socket {
         ids: Arc<RequestIds>,
         arrivals: Arrivals,
     ) -> Self {
-        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals }
+        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals, page: None }
+    }
+
+    /// The same where pages of these origins may read answers.
+    pub(super) fn readable_for(mut self, origins: Option<Arc<Origins>>) -> Self {
+        self.page = origins.map(|origins| PageSeen::new(origins, &self.begun.0));
+        self
+    }
+
+    /// An answer of the socket's own.
+    fn answer(&self, problem: &Problem) -> Vec<u8> {
+        let mut headers = HeaderMap::new();
+        headers.extend(problem.headers());
+        if let Some(page) = &self.page {
+            page.mark(&mut headers);
+        }
+        whole_response(problem, &headers, &self.ids.next())
     }
 
     /// Writes what is to go out instead, if there is something.
@@ -92,7 +113,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         if self.vitals.too_slow.load(Ordering::Relaxed) {
             let detail = "Nothing was done: the request's headers took too long to arrive.";
-            let answer = whole_response(&Problem::new(Code::RequestTimeout, detail), &self.ids.next());
+            let answer = self.answer(&Problem::new(Code::RequestTimeout, detail));
             // One attempt: whoever dawdles so has no claim to more.
             let _ = Pin::new(&mut self.stream).poll_write(context, &answer);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
@@ -113,6 +134,9 @@ impl AsyncRead for Socket {
             self.vitals.heard.store(true, Ordering::Relaxed);
             let this = &mut *self;
             this.vitals.note_came(this.arrivals.newest(&this.stream, Instant::now()));
+            if let Some(page) = &mut this.page {
+                page.look_at(&buffer.filled()[before..]);
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -132,7 +156,7 @@ impl AsyncWrite for Socket {
             && let Some(problem) = hypers_own_error(bytes)
         {
             self.vitals.linger.store(true, Ordering::Relaxed);
-            let answer = whole_response(&problem, &self.ids.next());
+            let answer = self.answer(&problem);
             self.instead = Some((answer, 0));
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -170,18 +194,25 @@ fn hypers_own_error(bytes: &[u8]) -> Option<Problem> {
     Some(Problem::new(code, detail))
 }
 
-fn whole_response(problem: &Problem, id: &[u8]) -> Vec<u8> {
+fn whole_response(problem: &Problem, headers: &HeaderMap, id: &[u8]) -> Vec<u8> {
     let body = problem.render();
     let status = problem.code().status();
     let mut response = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\
-         x-request-id: {}\r\n\r\n",
+        "HTTP/1.1 {} {}\r\ncontent-length: {}\r\nconnection: close\r\nx-content-type-options: nosniff\r\n\
+         x-request-id: {}\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default(),
         body.len(),
         String::from_utf8_lossy(id),
     )
     .into_bytes();
+    for (name, value) in headers {
+        response.extend_from_slice(name.as_str().as_bytes());
+        response.extend_from_slice(b": ");
+        response.extend_from_slice(value.as_bytes());
+        response.extend_from_slice(b"\r\n");
+    }
+    response.extend_from_slice(b"\r\n");
     response.extend_from_slice(&body);
     response
 }

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 /// The token of every test server.
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
+/// What tests call their servers, besides localhost.
+const HOSTS: &str = "t, test";
 /// Longer than anything should take; only there so that a hanging server fails instead of hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +36,7 @@ pub(crate) fn settings(data_dir: &tempfile::TempDir, changes: &[(&'static str, &
     values.set("listen", "127.0.0.1:0");
     values.set("data_dir", data_dir.path().to_str().unwrap());
     values.set("admin_token", TOKEN);
+    values.set("hosts", HOSTS);
     for (name, value) in changes {
         values.set(name, *value);
     }
@@ -105,6 +108,9 @@ impl TestServer {
         let mut text = format!("{request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n").into_bytes();
         for (name, value) in headers {
             text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if !body.is_empty() && headers.iter().all(|(name, _)| *name != "content-type") {
+            text.extend_from_slice(b"content-type: application/json\r\n");
         }
         if !body.is_empty() || request.starts_with("POST") {
             text.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());

@@ -50,8 +50,7 @@ async fn slow_headers_and_slow_bodies_are_given_up() {
         Reply::parse(&read_to_end(&mut stream).await).is_problem(408, "REQUEST_TIMEOUT");
     }
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let start =
-        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 50\r\n\r\n{\"customer_id\"";
+    let start = "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{\"customer_id\"";
     stream.write_all(start.as_bytes()).await.unwrap();
     let mut answer = vec![0; 16];
     stream.read_exact(&mut answer).await.unwrap();
@@ -108,7 +107,7 @@ async fn a_client_that_hangs_up_changes_nothing() {
     let server = TestServer::start().await;
     let body = r#"{"customer_id":"u","quantity":1}"#;
     let request = format!(
-        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: gone\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: gone\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -142,11 +141,11 @@ async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
 /// Requests of every kind of framing, one after the other on one connection; the last one ends it.
 const CONVERSATION: &[&str] = &[
     "GET /livez HTTP/1.1\r\nhost: t\r\n\r\n",
-    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
-    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-type: application/json\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-type: application/json\r\ncontent-length: 32\r\n\r\n{\"customer_id\":\"u\",\"quantity\":1}",
     "POST /v1/flights/NOPE/orders HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{}",
     "DELETE /v1/flights/DEMO1 HTTP/1.1\r\nhost: t\r\n\r\n",
-    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"customer_id\":\"\r\n10\r\nu\",\"quantity\":1}\r\n0\r\n\r\n",
+    "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nidempotency-key: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"customer_id\":\"\r\n10\r\nu\",\"quantity\":1}\r\n0\r\n\r\n",
     "GET /nope HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n",
 ];
 

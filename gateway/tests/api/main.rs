@@ -4,6 +4,7 @@
 mod admin;
 mod admin_reads;
 mod authorization;
+mod browsers;
 mod client;
 mod cockpit;
 mod connections;
@@ -12,6 +13,8 @@ mod journal;
 mod keys;
 mod lifecycle;
 mod live;
+mod names;
+mod nginx;
 mod pages;
 mod payments;
 mod rates;

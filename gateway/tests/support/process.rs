@@ -39,6 +39,8 @@ impl Plan {
         let plan =
             Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
         plan.with("id_secret", ID_SECRET)
+            // What the clients of these tests call it.
+            .with("hosts", "t, farerush.test")
             .with("listen", "127.0.0.1:0")
             .with("demo", "false")
             .with("test_payment", "true")

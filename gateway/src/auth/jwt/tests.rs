@@ -219,6 +219,8 @@ fn audience_issuer_and_subject_must_be_the_right_ones() {
     let tokens = with_secret(Some("farerush"), Some("https://id.example"));
     assert!(tokens.check(&with(json!({}))).is_ok());
     assert!(tokens.check(&with(json!({"aud": ["other", "farerush"]}))).is_ok());
+    let composed = tokens.check(&with(json!({"sub": "a\u{301}nna"}))).unwrap();
+    assert_eq!(composed.as_str(), "\u{e1}nna", "one customer, however the name is composed");
     for (change, why) in [
         (json!({"aud": "other"}), "another audience"),
         (json!({"aud": ["other"]}), "another audience"),
@@ -232,6 +234,8 @@ fn audience_issuer_and_subject_must_be_the_right_ones() {
         (json!({"sub": ""}), "cannot be a customer"),
         (json!({"sub": "x".repeat(1000)}), "cannot be a customer"),
         (json!({"sub": "a\nb"}), "cannot be a customer"),
+        (json!({"sub": "a\u{200b}b"}), "cannot be a customer"),
+        (json!({"sub": "a\u{202e}b"}), "cannot be a customer"),
     ] {
         refused(&tokens, &with(change), why);
     }

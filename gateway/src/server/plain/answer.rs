@@ -17,17 +17,20 @@ thread_local! {
 /// Begins a response: the status line, and the headers that every response has.
 pub(super) fn begin(out: &mut Vec<u8>, status: StatusCode, body_bytes: usize) {
     match status.as_u16() {
-        201 => out.extend_from_slice(b"HTTP/1.1 201 Created\r\ncontent-length: "),
-        409 => out.extend_from_slice(b"HTTP/1.1 409 Conflict\r\ncontent-length: "),
+        201 => out.extend_from_slice(b"HTTP/1.1 201 Created"),
+        409 => out.extend_from_slice(b"HTTP/1.1 409 Conflict"),
         _ => {
             out.extend_from_slice(b"HTTP/1.1 ");
             out.extend_from_slice(status.as_str().as_bytes());
             out.push(b' ');
             out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-            out.extend_from_slice(b"\r\ncontent-length: ");
         }
     }
-    number(out, body_bytes);
+    // These have no body, and a length of 0 would be that of what they stand for (RFC 9110, section 8.6).
+    if !matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
+        out.extend_from_slice(b"\r\ncontent-length: ");
+        number(out, body_bytes);
+    }
     out.extend_from_slice(b"\r\ndate: ");
     out.extend_from_slice(&date());
     out.extend_from_slice(b"\r\n");
@@ -39,6 +42,11 @@ pub(super) fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What browsers and caches must not do with an answer that is somebody's own.
+pub(super) fn own(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n");
 }
 
 /// The headers of a finished response, apart from those that say how it is framed.

@@ -28,6 +28,7 @@ use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::cors::Origins;
 use crate::deadline::{self, Deadline};
 use crate::grab::{self, Granted};
 use crate::problem::Problem;
@@ -56,12 +57,20 @@ pub struct Express {
     pub(super) observer: Option<Arc<Observer>>,
     /// Whether requests are to say who their connection's peer is.
     pub(super) names_peers: bool,
+    /// Whose pages may read what the socket itself answers.
+    pub(super) origins: Option<Arc<Origins>>,
 }
 
 impl Express {
     /// The way to this app's flights; without one, all requests go the long way, with their peer if `names_peers`.
     pub fn new(app: Option<Arc<App>>, observer: Option<Arc<Observer>>, names_peers: bool) -> Self {
-        Self { app, ids: Arc::new(RequestIds::new()), observer, names_peers }
+        Self { app, ids: Arc::new(RequestIds::new()), observer, names_peers, origins: None }
+    }
+
+    /// The same where pages of these origins may read answers.
+    #[must_use]
+    pub fn readable_for(self, origins: Option<Arc<Origins>>) -> Self {
+        Self { origins, ..self }
     }
 }
 
@@ -281,6 +290,7 @@ impl Connection<'_, '_> {
         let out = &mut self.out;
         answer::begin(out, granted.status(), granted.json.len());
         answer::header(out, "content-type", b"application/json");
+        answer::own(out);
         answer::header(out, "location", granted.location.as_bytes());
         if granted.replayed {
             answer::header(out, "idempotency-replayed", b"true");
@@ -294,6 +304,7 @@ impl Connection<'_, '_> {
         for (name, value) in problem.headers() {
             answer::header(&mut self.out, name.as_str(), value.as_bytes());
         }
+        answer::own(&mut self.out);
         self.end(&body);
     }
 
@@ -416,8 +427,12 @@ impl Connection<'_, '_> {
 fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'e Arc<App>, FlightHandle)> {
     let app = express.app.as_ref()?;
     let name = plain.target.strip_prefix("/v1/flights/")?.strip_suffix("/orders")?;
-    let is_json = plain.content_type.is_none_or(|name| name.eq_ignore_ascii_case(b"application/json"));
+    let is_json = plain.content_type.is_some_and(|name| name.eq_ignore_ascii_case(b"application/json"));
     if plain.method != "POST" || plain.asks_for_more || !is_json || plain.body.len() > app.body.bytes_max {
+        return None;
+    }
+    // What is not for this server is refused on the long way.
+    if !plain.host.is_some_and(|host| app.gate.is_for_us(host)) {
         return None;
     }
     match app.engine.find(&FlightId::new(name).ok()?) {

@@ -30,6 +30,7 @@ pub(super) struct Plain<'b, 'h> {
     pub(super) body: &'b [u8],
     /// Headers that the hot route does not know how to honour.
     pub(super) asks_for_more: bool,
+    pub(super) host: Option<&'b [u8]>,
     pub(super) request_id: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
     pub(super) idempotency_key: Option<&'b [u8]>,
@@ -62,6 +63,7 @@ pub(super) fn read<'b, 'h>(bytes: &'b [u8], room: &'h mut Room<'b>) -> Read<'b, 
         headers: head.headers,
         body: &[],
         asks_for_more: false,
+        host: None,
         request_id: None,
         content_type: None,
         idempotency_key: None,
@@ -102,6 +104,7 @@ impl Plain<'_, '_> {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             match name.len() {
                 2 if is("te") => return None,
+                4 if is("host") && self.host.replace(value).is_some() => return None,
                 6 if is("expect") => return None,
                 7 if is("upgrade") || is("trailer") => return None,
                 17 if is("transfer-encoding") => return None,
@@ -111,6 +114,7 @@ impl Plain<'_, '_> {
                 12 if is("x-request-id") && self.request_id.replace(value).is_some() => return None,
                 15 if is("idempotency-key") && self.idempotency_key.replace(value).is_some() => return None,
                 6 if is("origin") => self.asks_for_more = true,
+                14 if is("sec-fetch-site") => self.asks_for_more = true,
                 11 if is("traceparent") => self.asks_for_more = true,
                 15 if is("request-timeout") => self.asks_for_more = true,
                 _ => {}
