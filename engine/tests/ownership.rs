@@ -320,6 +320,24 @@ async fn a_flight_from_a_server_whose_clock_is_ahead_sells_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_was_refused_as_over_stays_over_for_an_owner_whose_clock_is_behind() {
+    let rig = Rig::new(Durability::Journal);
+    let closes_at = rig.engine.clock().now().plus_millis(50);
+    let flight = rig.create("FR1", SalePolicy { closes_at: Some(closes_at), ..SalePolicy::default() }).await;
+    until("it is over", async || rig.engine.clock().now() >= closes_at).await;
+    // Nothing else happens: what is refused leaves no trace but that the sale is over.
+    assert_eq!(ask(&flight, grab("a", 1)).await, Answer::Refused(Refusal::SaleClosed));
+    let seq = flight.status().seq;
+    assert_eq!(ask(&flight, grab("b", 1)).await, Answer::Refused(Refusal::SaleClosed));
+    assert_eq!(flight.status().seq, seq, "it is said once");
+    rig.engine.clock().turn_back(Duration::from_secs(60));
+    rig.engine.restart(&flight_id("FR1")).await.unwrap();
+    assert!(rig.engine.clock().now() < closes_at);
+    assert_eq!(ask(&flight, grab("c", 1)).await, Answer::Refused(Refusal::SaleClosed));
+    rig.engine.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_that_time_has_closed_stays_closed_when_a_clock_goes_back() {
     let rig = Rig::new(Durability::Journal);
     let closes_at = rig.engine.clock().now().plus_millis(100);

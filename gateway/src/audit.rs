@@ -254,6 +254,7 @@ fn actor_of(event: &Event) -> Actor {
         Event::OrderExpired { .. }
         | Event::Forgotten { .. }
         | Event::TakenOver { .. }
+        | Event::SaleEnded
         | Event::WaitlistLeft { reason: LeftBecause::Expired, .. }
         | Event::WaitlistServed { .. } => Actor::Flight,
     }
@@ -387,6 +388,7 @@ pub fn kind_and_details(event: &Event, naming: Naming<'_>, json: &mut Json) -> &
             entry.iter().for_each(|no| naming.waiting(json, *no));
             "nothing_changed"
         }
+        Event::SaleEnded => "sale_ended",
         Event::TakenOver { epoch, secret, .. } => {
             json.key("epoch").number(epoch.0).key("id_secret").plain(secret);
             "taken_over"

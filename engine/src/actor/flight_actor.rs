@@ -95,6 +95,11 @@ impl FlightActor {
             let Some(event) = self.flight.decide_expiry(now) else { break };
             self.record(turn, event, None, now)?;
         }
+        if !self.shared.queue.is_empty()
+            && let Some(event) = self.flight.decide_sale_end(now)
+        {
+            self.record(turn, event, None, now)?;
+        }
         self.serve_waitlist(turn, now)?;
         for _ in 0..REQUESTS_PER_TURN_MAX {
             let Some(Asked { ask, deadline, reply, permit, stamps }) = self.shared.queue.pop() else {

@@ -94,7 +94,8 @@ impl Flight {
                 self.apply_placed(placed);
             }
             Event::ClosedForGood(closed) => self.apply_closed_for_good(closed),
-            Event::NothingChanged { .. } => {}
+            // What counts is its time: the flight's own does not go back.
+            Event::SaleEnded | Event::NothingChanged { .. } => {}
             Event::TakenOver { epoch, secret, nonce } => {
                 let era = Era { from: self.seq, epoch: *epoch, secret: *secret, nonce: *nonce };
                 self.apply_taken_over(era);

@@ -235,6 +235,7 @@ impl Form {
                 self.number(10, 21).maybe_number(11, order.map(|order| order.0));
                 self.maybe_number(12, entry.map(|entry| entry.0));
             }
+            Event::SaleEnded => drop(self.number(10, 23)),
             Event::TakenOver { epoch, secret, nonce } => {
                 self.number(10, 22).number(11, epoch.0).number(12, secret.0).number(13, nonce.0);
             }

@@ -11,7 +11,7 @@ use super::order::{Order, OrderStatus, Passengers};
 use super::refusal::{LimitScope, Refusal};
 use super::sale::{
     CLOSES_BEFORE_MINUTES_MAX, HOLD_SECONDS_MAX, PAYMENT_GRACE_SECONDS_MAX, SEATS_LIMIT_MAX, SalePolicy,
-    SaleSwitch,
+    SaleState, SaleSwitch,
 };
 use super::seat_map::SeatStatus;
 use super::seating;
@@ -34,6 +34,13 @@ pub enum Decision {
 }
 
 impl Flight {
+    /// What happens at `now` because the sale is over by its own rules and the flight's last event is from before that: what
+    /// is refused for it from now on must not be sold by a later owner whose clock is behind.
+    pub fn decide_sale_end(&self, now: Timestamp) -> Option<Event> {
+        let is_over = |at| self.sale_state(at) == SaleState::Closed;
+        (is_over(now) && !is_over(self.last_at)).then_some(Event::SaleEnded)
+    }
+
     /// Decides a command at `now`. Holds that have run out by then must have been expired before
     /// (see [`Flight::decide_expiry`]).
     pub fn decide(&self, command: &Command, now: Timestamp) -> Result<Decision, Refusal> {

@@ -222,6 +222,9 @@ pub enum Event {
         /// The entry of the waitlist it was about, if it was about one.
         entry: Option<WaitlistNo>,
     },
+    /// The sale was over by its own rules before this, and somebody may have been told so: it stays over for whoever comes,
+    /// whatever their clock says.
+    SaleEnded,
     /// A new owner begins: the first event under its epoch, in front of whatever else it decides.
     TakenOver {
         /// Its epoch.

@@ -128,6 +128,7 @@ pub(super) fn meaning_of(recorded: &Recorded) -> Meaning {
         | Event::NothingChanged { .. }
         | Event::PaymentReturned { .. }
         | Event::TakenOver { .. }
+        | Event::SaleEnded
         | Event::Forgotten { .. } => silent(Free::Same),
         Event::ClosedForGood(closed) => {
             let cancelled = closed.cancelled.iter().map(|(order, _)| (*order, Kind::OrderCancelled));

@@ -75,8 +75,10 @@ impl Flight {
         must(event.at >= self.at, "its time is before the last one's")?;
         must((event.actor == "flight") == ask.is_none(), "nobody asked for it, or somebody did")?;
         // Whatever a customer asks for, those who wait come first.
-        if !matches!(event.kind.as_str(), "waitlist_served" | "waitlist_left" | "order_expired")
-            && let Some(entry) = self.owed(self.at)
+        if !matches!(
+            event.kind.as_str(),
+            "waitlist_served" | "waitlist_left" | "order_expired" | "taken_over" | "sale_ended"
+        ) && let Some(entry) = self.owed(self.at)
         {
             return Err(format!("the seats of {} are for {entry:?}", self.seq));
         }
@@ -98,6 +100,8 @@ impl Flight {
             "policy_changed" => self.policy(event, ask),
             "sale_switched" => self.switched(event, ask),
             "closed_for_good" => self.closed_for_good(event, ask),
+            "taken_over" => Ok(()),
+            "sale_ended" => must(self.sale.state(event.at) == "closed", "its rules let it go on"),
             "nothing_changed" => {
                 let now = Span { from: event.at, to: event.at };
                 must(ask.is_some_and(|ask| self.has_nothing_to_do(ask, now)), "there was something to do")

@@ -181,6 +181,12 @@ event.order_changed|Order changed|訂單變更|订单更改
 event.payment_begun|Payment begun|開始付款|开始付款
 event.waitlist_joined|Joined the waitlist|加入候補|加入候补
 event.waitlist_left|Left the waitlist|離開候補|离开候补
+event.closed_for_good|Flight called off|航班取消|航班取消
+event.payment_returned|Payment to be returned|款項待退|款项待退
+event.nothing_changed|Nothing changed|沒有變更|没有变更
+event.forgotten|Old entries forgotten|清除舊紀錄|清除旧记录
+event.taken_over|Taken over by a server|由伺服器接手|由服务器接手
+event.sale_ended|Sale over|販售結束|销售结束
 event.waitlist_served|Served from the waitlist|候補成功|候补成功
 minutes|Minutes shown|顯示分鐘數|显示分钟数
 chart.says|Point at a chart, or move along it with the arrow keys, to read a moment.|把游標移到圖上，或用方向鍵移動，即可讀取該時刻的數值。|把光标移到图上，或用方向键移动，即可读取该时刻的数值。

@@ -101,6 +101,7 @@ pub(super) enum EventRecord<'a> {
         secret: u64,
         nonce: u64,
     },
+    SaleEnded,
 }
 
 /// What stands in a batch behind its events, until the body ends. Variants are numbered by their place: add at the end only.
@@ -341,6 +342,7 @@ impl<'a> From<&'a Event> for EventRecord<'a> {
                 Self::NothingChanged { order: order.map(|no| no.0), entry: entry.map(|no| no.0) }
             }
             Event::Forgotten { through } => Self::Forgotten { through: through.0 },
+            Event::SaleEnded => Self::SaleEnded,
             Event::TakenOver { epoch, secret, nonce } => {
                 Self::TakenOver { epoch: epoch.0, secret: secret.0, nonce: nonce.0 }
             }
@@ -410,6 +412,7 @@ impl EventRecord<'_> {
                 definition.ids = EraRecord::restore_all(&eras, definition.ids.salt())?;
                 Event::FlightCreated { definition, policy: policy.restore() }
             }
+            Self::SaleEnded => Event::SaleEnded,
             Self::TakenOver { epoch, secret, nonce } => {
                 let (secret, nonce) = (SecretId(secret), EraNonce(nonce));
                 Event::TakenOver { epoch: Epoch(epoch), secret, nonce }

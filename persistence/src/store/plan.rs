@@ -209,7 +209,7 @@ impl Plan {
                     self.end(*no, OrderStatus::Cancelled, freed, recorded)?;
                 }
             }
-            Event::NothingChanged { .. } => {}
+            Event::SaleEnded | Event::NothingChanged { .. } => {}
             Event::TakenOver { epoch, secret, nonce } => {
                 let era = Era { from: recorded.seq, epoch: *epoch, secret: *secret, nonce: *nonce };
                 flight.definition.ids.begin(era).map_err(|unknown| unknown.to_string())?;

@@ -10,7 +10,7 @@ pub(crate) fn rows_written(event: &Event) -> usize {
             1 + definition.cabins.iter().map(|cabin| cabin.capacity() as usize).sum::<usize>()
         }
         Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::Forgotten { .. } => 1,
-        Event::NothingChanged { .. } | Event::TakenOver { .. } => 1,
+        Event::SaleEnded | Event::NothingChanged { .. } | Event::TakenOver { .. } => 1,
         Event::ClosedForGood(closed) => {
             1 + closed.cancelled.iter().map(|(_, seats)| 1 + seats.len()).sum::<usize>()
         }
@@ -45,7 +45,10 @@ pub(crate) fn bytes_held(recorded: &Recorded) -> usize {
         + match &recorded.event {
             Event::FlightCreated { definition, .. } => 512 + definition.cabins.len() * 256,
             Event::SaleSwitched { .. } | Event::PolicyChanged { .. } | Event::PaymentBegun { .. } => 0,
-            Event::NothingChanged { .. } | Event::Forgotten { .. } | Event::TakenOver { .. } => 0,
+            Event::SaleEnded
+            | Event::NothingChanged { .. }
+            | Event::Forgotten { .. }
+            | Event::TakenOver { .. } => 0,
             Event::ClosedForGood(closed) => {
                 closed.cancelled.iter().map(|(_, s)| SMALL + seats(s)).sum::<usize>()
             }

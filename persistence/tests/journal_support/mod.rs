@@ -127,7 +127,8 @@ pub(crate) fn random_batch(
 
 pub(crate) fn random_event(rng: &mut Rng, flight_id: &FlightId) -> Event {
     let order = OrderNo(rng.next() >> rng.below(64));
-    match rng.below(27) {
+    match rng.below(28) {
+        27 => Event::SaleEnded,
         0 => Event::FlightCreated {
             definition: Box::new(random_definition(rng, flight_id)),
             policy: random_policy(rng),
