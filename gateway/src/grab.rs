@@ -1,6 +1,7 @@
 //! The grab: `POST /v1/flights/{flight_id}/orders`. The body becomes a command that cannot be malformed, the flight
 //! decides, the order is rendered. Never logs a request: this is the hot route.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::body::Received;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::problem::Problem;
+use crate::rate::{KeyPrint, Share};
 use crate::{input, render, traces};
 
 /// The header that says that the same was granted before, under the same key.
@@ -68,6 +70,8 @@ pub struct UnderWay {
     view: Arc<FlightView>,
     /// What the flight will say.
     pub pending: PendingAnswer,
+    /// What an order counts in, and under which key.
+    pays: Option<(Arc<Share>, Option<KeyPrint>)>,
 }
 
 /// A grab that was granted.
@@ -93,12 +97,13 @@ pub async fn place(
     authorization: Option<String>,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Response {
     let under_way = app.metrics.grab();
     let answered = match app.identity.caller(authorization.as_deref(), Deed::Changes, app.now()) {
-        Ok(caller) => placed(&name, &app, &caller, (key, timeout), body).await,
+        Ok(caller) => placed(&name, &app, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };
     under_way.end(&answered);
@@ -112,12 +117,14 @@ async fn placed(
     name: &FlightName,
     app: &App,
     caller: &Caller,
-    (key, timeout): (Option<GivenKey>, Option<GivenTimeout>),
+    (key, address, timeout): (Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     body: Received,
 ) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
     let deadline = app.deadline(timeout)?;
-    let mut under_way = begin(app, flight, (caller, key), deadline, &body?)?;
+    // Customers can be invented where they show nothing; then their address pays, too.
+    let share = app.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
+    let mut under_way = begin(app, flight, (caller, key, share), deadline, &body?)?;
     let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
     granted(app, &under_way, outcome.ok().and_then(Result::ok))
 }
@@ -143,7 +150,7 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
 pub fn begin(
     app: &App,
     flight: FlightHandle,
-    (caller, key): (&Caller, Option<GivenKey>),
+    (caller, key, share): (&Caller, Option<GivenKey>, Option<Arc<Share>>),
     deadline: Deadline,
     body: &[u8],
 ) -> Result<UnderWay, Problem> {
@@ -158,8 +165,15 @@ pub fn begin(
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
+    let rates = &app.identity.rates;
+    let key_of =
+        |grab: &Grab| grab.idempotency_key.as_ref().map(|key| rates.shares.print(&grab.customer, key));
+    let pays = share.map(|share| (share, key_of(&grab)));
+    if let Some((share, key)) = &pays {
+        rates.may_keep(Some(share), *key)?;
+    }
     let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
-    Ok(UnderWay { flight, view, pending })
+    Ok(UnderWay { flight, view, pending, pays })
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
@@ -170,6 +184,9 @@ pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Resu
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
+    if let Some((share, key)) = under_way.pays.as_ref().filter(|_| !replayed) {
+        share.count(*key);
+    }
     let mut json = render::order_buffer();
     let is_missing = |view: &FlightView| order.seats.iter().any(|seat| view.cabin_of(*seat).is_none());
     let order_id = if is_missing(&under_way.view) {

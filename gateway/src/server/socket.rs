@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use super::arrival::Arrivals;
 use super::connection::Vitals;
 use super::front::RequestIds;
+use super::taking::Taking;
 use crate::problem::{Code, Problem};
 
 /// How long a closing connection reads on, so that a client that is still sending gets to read the answer.
@@ -32,6 +33,7 @@ pub(super) struct Socket {
     instead: Option<(Vec<u8>, usize)>,
     lingering: Option<Lingering>,
     arrivals: Arrivals,
+    taking: Taking,
 }
 
 struct Lingering {
@@ -46,21 +48,39 @@ impl Socket {
         begun: Vec<u8>,
         vitals: Arc<Vitals>,
         ids: Arc<RequestIds>,
-        arrivals: Arrivals,
+        (arrivals, taking): (Arrivals, Taking),
     ) -> Self {
-        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals }
+        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals, taking }
+    }
+
+    /// Writes as much as goes; a client that takes nothing for too long, or too little, is an error.
+    fn poll_write_on(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(written) => {
+                self.taking.went(*written.as_ref().unwrap_or(&0));
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                let goes_on = self.vitals.long_body.lock().is_some();
+                let left = (bytes.len(), goes_on);
+                self.taking.poll_blocked(context, &self.stream, &self.vitals.guest, left).map(Err)
+            }
+        }
     }
 
     /// Writes what is to go out instead, if there is something.
     fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some((bytes, written)) = &mut self.instead {
-            if *written == bytes.len() {
-                self.instead = None;
+        while let Some((bytes, mut written)) = self.instead.take() {
+            if written == bytes.len() {
                 break;
             }
-            match ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[*written..]))? {
-                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                count => *written += count,
+            let result = self.poll_write_on(context, &bytes[written..]);
+            if let Poll::Ready(Ok(count)) = result {
+                written += count;
+            }
+            self.instead = Some((bytes, written));
+            if ready!(result)? == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
         }
         Poll::Ready(Ok(()))
@@ -136,11 +156,14 @@ impl AsyncWrite for Socket {
             self.instead = Some((answer, 0));
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.poll_write_on(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(context))?;
+        // hyper asks for this once it has nothing more to write.
+        let this = &mut *self;
+        this.taking.all_went(&this.stream, &this.vitals.guest);
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -170,18 +193,24 @@ fn hypers_own_error(bytes: &[u8]) -> Option<Problem> {
     Some(Problem::new(code, detail))
 }
 
-fn whole_response(problem: &Problem, id: &[u8]) -> Vec<u8> {
+pub(super) fn whole_response(problem: &Problem, id: &[u8]) -> Vec<u8> {
     let body = problem.render();
     let status = problem.code().status();
     let mut response = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\
-         x-request-id: {}\r\n\r\n",
+        "HTTP/1.1 {} {}\r\ncontent-length: {}\r\nconnection: close\r\nx-request-id: {}\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default(),
         body.len(),
         String::from_utf8_lossy(id),
     )
     .into_bytes();
+    for (name, value) in problem.headers() {
+        response.extend_from_slice(name.as_str().as_bytes());
+        response.extend_from_slice(b": ");
+        response.extend_from_slice(value.as_bytes());
+        response.extend_from_slice(b"\r\n");
+    }
+    response.extend_from_slice(b"\r\n");
     response.extend_from_slice(&body);
     response
 }

@@ -30,6 +30,8 @@ pub(super) struct Plain<'b, 'h> {
     pub(super) body: &'b [u8],
     /// Headers that the hot route does not know how to honour.
     pub(super) asks_for_more: bool,
+    /// It says that it is passed on for somebody else.
+    pub(super) is_forwarded: bool,
     pub(super) request_id: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
     pub(super) idempotency_key: Option<&'b [u8]>,
@@ -62,6 +64,7 @@ pub(super) fn read<'b, 'h>(bytes: &'b [u8], room: &'h mut Room<'b>) -> Read<'b, 
         headers: head.headers,
         body: &[],
         asks_for_more: false,
+        is_forwarded: false,
         request_id: None,
         content_type: None,
         idempotency_key: None,
@@ -113,6 +116,7 @@ impl Plain<'_, '_> {
                 6 if is("origin") => self.asks_for_more = true,
                 11 if is("traceparent") => self.asks_for_more = true,
                 15 if is("request-timeout") => self.asks_for_more = true,
+                15 if is("x-forwarded-for") => self.is_forwarded = true,
                 _ => {}
             }
         }
