@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use crate::client::{TOKEN, TestServer};
 
 const FLIGHTS: usize = 10_000;
-const READERS: usize = 32;
+const READERS: u32 = 32;
 const GRABBERS: usize = 8;
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -140,7 +140,7 @@ async fn ask_on(
 }
 
 /// Grabs a second, and lists a second beside them.
-async fn rates(server: &TestServer, readers: usize, time: Duration) -> (f64, f64) {
+async fn rates(server: &TestServer, readers: u32, time: Duration) -> (f64, f64) {
     let (grabs, lists, stop) =
         (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let mut clients = tokio::task::JoinSet::new();
@@ -232,7 +232,7 @@ async fn lists_that_wait_for_a_store_that_lags_cost_next_to_nothing() {
         let list = list.await.unwrap();
         assert!(list.starts_with("HTTP/1.1 200") && list.contains(r#""up_to_date":false"#), "{list}");
     }
-    let used = (processor_time() - before) / READERS as u32;
+    let used = (processor_time() - before) / READERS;
     println!(
         "{READERS} lists that waited {:?} for {behind} flights used {used:?} of processor each",
         began.elapsed()

@@ -109,8 +109,10 @@ impl FlightShared {
                 return;
             }
             *published = (epoch, view.seq);
-            let before = self.view.swap(view.clone());
+            let before = self.view.load();
             listed_otherwise = before.sale != view.sale || !Arc::ptr_eq(&before.definition, &view.definition);
+            drop(before);
+            self.view.store(view);
         }
         self.changed.notify_waiters();
         if listed_otherwise {

@@ -36,6 +36,10 @@ use turned_away::TurnedAway;
 const BACKLOG: i32 = 4096;
 /// How long the loop rests after a failed accept (no file descriptors left, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// While as many come as there may be connections, it is looked so often at least at what they have sent.
+const LOOKS: u32 = 16;
+/// Most connections that are let in without such a look.
+const WITHOUT_A_LOOK_MAX: u32 = 16;
 /// How often that is logged at most.
 const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
@@ -161,7 +165,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let doors = Doors::new(&limits);
-    let accepted = serving(service, express, limits, stop.clone());
+    let accepted = serving(service, express, &limits, stop.clone());
     let held_up = doors.accept_until(&listener, &accepted, &stop).await;
     // Whoever has connected already is served, too: closing the socket would break off requests that have been sent. So
     // nobody connects any more before it is looked who has.
@@ -207,20 +211,25 @@ pub async fn serve_for_now<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let doors = Doors::new(&limits);
-    let accepted = serving(service, express, limits, stop);
+    let accepted = serving(service, express, &limits, stop);
     doors.accept_until(&listener, &accepted, &until).await;
 }
 
 /// What is done with a connection that was accepted.
-fn serving<S, B>(service: S, express: Express, limits: Limits, stop: Arc<Stop>) -> impl Fn(TcpStream, Guest)
+fn serving<S, B>(
+    service: S,
+    express: Express,
+    limits: &Limits,
+    stop: Arc<Stop>,
+) -> impl Fn(TcpStream, Guest) + use<S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = connection::builder(&limits);
-    let times = connection::Times::of(&limits);
+    let builder = connection::builder(limits);
+    let times = connection::Times::of(limits);
     move |stream: TcpStream, guest: Guest| {
         // Without it, a small response may wait for the client's delayed acknowledgement (40 ms).
         if let Err(error) = stream.set_nodelay(true) {
@@ -238,12 +247,15 @@ where
 struct Doors {
     places: Arc<Places>,
     turned_away: TurnedAway,
+    /// So many are let in without a look at what they have sent.
+    without_a_look: u32,
 }
 
 impl Doors {
     fn new(limits: &Limits) -> Self {
         let places = Places::new(limits.connections_max, limits.per_address.clone());
-        Self { places, turned_away: TurnedAway::default() }
+        let without_a_look = (limits.connections_max / LOOKS).clamp(1, WITHOUT_A_LOOK_MAX);
+        Self { places, turned_away: TurnedAway::default(), without_a_look }
     }
 
     /// Accepts connections until that word is given. Gives the one that was accepted by then and has no place yet.
@@ -253,7 +265,7 @@ impl Doors {
         accepted: &impl Fn(TcpStream, Guest),
         until: &Stop,
     ) -> Option<(TcpStream, IpAddr)> {
-        let mut last_warning: Option<Instant> = None;
+        let (mut last_warning, mut let_in) = (None::<Instant>, 0_u32);
         loop {
             let next = tokio::select! {
                 () = until.begun() => return None,
@@ -268,8 +280,11 @@ impl Doors {
                         () = self.let_in_when_there_is_room(&mut newcomer, accepted) => {}
                         () = until.begun() => return newcomer,
                     }
-                    // What has come is looked at before the next one comes, who may take its place.
-                    tokio::task::yield_now().await;
+                    // What has come is looked at before so many come that they may take its place.
+                    let_in = let_in.wrapping_add(1);
+                    if let_in % self.without_a_look == 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

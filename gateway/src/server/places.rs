@@ -88,6 +88,9 @@ impl Place {
 /// Somebody who may have to leave, and as what he was seen.
 type Candidate = (Weak<Place>, u64);
 
+/// Who leaves first: whether he holds no more than his share, whether he reads what goes on, and since when he waits.
+type Rank = (bool, bool, u64);
+
 /// The connections of one address.
 #[derive(Default)]
 struct Neighbours {
@@ -292,7 +295,7 @@ fn end_first(next: &mut Vec<Candidate>, choose: impl FnOnce() -> Vec<Candidate>)
 /// Those who are to leave first, the first of them last: who holds more than his share before others, who waits for a client
 /// before who sends to one that reads, and then who does so for longest.
 fn choose<'p>(places: impl Iterator<Item = (bool, &'p Arc<Place>)>) -> Vec<Candidate> {
-    let mut all: Vec<((bool, bool, u64), &Arc<Place>)> = places
+    let mut all: Vec<(Rank, &Arc<Place>)> = places
         .filter_map(|(is_fair, place)| {
             let state = place.may_leave()?;
             Some(((is_fair, state & 1 == 1, state >> 1), place))

@@ -182,7 +182,7 @@ mod tests {
             while client.read(&mut bite).await.is_ok() {
                 every.tick().await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         ended.await.unwrap();
     }
