@@ -324,7 +324,7 @@ async fn a_sale_that_was_refused_as_over_stays_over_for_an_owner_whose_clock_is_
     let rig = Rig::new(Durability::Journal);
     let closes_at = rig.engine.clock().now().plus_millis(50);
     let flight = rig.create("FR1", SalePolicy { closes_at: Some(closes_at), ..SalePolicy::default() }).await;
-    until("it is over", async || rig.engine.clock().now() >= closes_at).await;
+    until("it is over", || rig.engine.clock().now() >= closes_at).await;
     // Nothing else happens: what is refused leaves no trace but that the sale is over.
     assert_eq!(ask(&flight, grab("a", 1)).await, Answer::Refused(Refusal::SaleClosed));
     let seq = flight.status().seq;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::{Answer, Engine, FlightHandle, Located, Overloaded, PendingAnswer};
+use farerush_engine::actor::{
+    Answer, BoardPage, Engine, FlightHandle, Located, Overloaded, PendingAnswer, Sought,
+};
 use farerush_engine::flight::{
     AdminName, Command, Epoch, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
 };
 use farerush_engine::journal::Durability;
 use farerush_persistence::store::{Store, StoreError, StoredOrder};
-use farerush_persistence::write_behind::{StoreState, WriteBehind};
+use farerush_persistence::write_behind::WriteBehind;
 
 use crate::auth::Identity;
 use crate::body::BodyLimits;
+use crate::catching_up::{self, CatchingUp};
 use crate::cockpit::Cockpit;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::gate::Gate;
@@ -25,16 +28,11 @@ use crate::metrics::Metrics;
 use crate::outside::Outside;
 use crate::problem::{Code, Problem};
 use crate::query::percent_decoded;
+use crate::reads::Reads;
 use crate::recovering::Recoveries;
 use crate::rehearsal::Rehearsals;
 use crate::traces;
 use crate::webhooks::Webhooks;
-
-/// How long to wait before looking again how far the store is.
-const CATCH_UP_PAUSE: Duration = Duration::from_millis(1);
-
-/// A store that has not answered for so long is away; a shorter while is waited for.
-const AWAY_AFTER: Duration = Duration::from_secs(1);
 
 /// What every handler may use.
 pub struct App {
@@ -44,6 +42,10 @@ pub struct App {
     pub store: Store,
     /// What fills it.
     pub write_behind: WriteBehind,
+    /// Those who wait for it.
+    pub catching_up: CatchingUp,
+    /// How much lists may take.
+    pub reads: Reads,
     /// What others may have.
     pub outside: Arc<Outside>,
     /// What is posted to others, if anything is.
@@ -146,19 +148,34 @@ impl App {
         }
     }
 
-    /// All flights that are served here. A process that serves none of those there are says so instead of "none".
-    pub async fn flights_here(&self) -> Result<Vec<FlightHandle>, Problem> {
-        self.outside.ownership().certain().await?;
-        let mut flights = self.engine.flights();
-        let had_some = !flights.is_empty();
-        if self.outside.is_shared() {
-            // One that has moved must not be shown as it was.
-            flights.retain(|flight| !matches!(self.engine.find(flight.flight_id()), Located::There));
-            if flights.is_empty() && (had_some || self.outside.flights_elsewhere(&self.engine) > 0) {
+    /// A page of the flights that are served here, and whether there are more. A process that serves none of those there are
+    /// says so instead of "none".
+    pub fn flights_here(
+        &self,
+        sought: &Sought,
+        after: Option<&(i64, FlightId)>,
+        between: (i64, i64),
+        limit: usize,
+        mut holds: impl FnMut(&FlightHandle) -> bool,
+    ) -> Result<BoardPage, Problem> {
+        self.outside.ownership().still_certain()?;
+        let is_shared = self.outside.is_shared();
+        // One that has moved must not be shown as it was.
+        let is_here = |flight: &FlightHandle| {
+            !is_shared || !matches!(self.engine.find(flight.flight_id()), Located::There)
+        };
+        let page = self.engine.page(sought, after, between, limit, |flight| holds(flight) && is_here(flight));
+        if is_shared && page.flights.is_empty() {
+            let (shown, moved) = self.engine.shown_and_moved();
+            let had_some = shown + moved > 0 || self.outside.flights_elsewhere(&self.engine) > 0;
+            let all = (i64::MIN, i64::MAX);
+            let serves_none =
+                || self.engine.page(&Sought::default(), None, all, 1, is_here).flights.is_empty();
+            if had_some && serves_none() {
                 return Err(Problem::overloaded("all flights are served by other servers", 1));
             }
         }
-        Ok(flights)
+        Ok(page)
     }
 
     /// Whether lists can be read, from the store or its replica.
@@ -174,38 +191,21 @@ impl App {
         }
     }
 
-    /// Waits until the store has everything that was acknowledged before this call; `false` if that takes longer than
-    /// `patience`.
-    pub async fn store_caught_up(&self, patience: Duration) -> bool {
-        // What another process owns by now, that process stores.
-        let is_here =
-            |flight: &FlightHandle| matches!(self.engine.find(flight.flight_id()), Located::Here(_));
-        let behind = |flight: &FlightHandle| {
-            let status = flight.status();
-            (status.stored_seq < status.durable_seq).then_some(status.durable_seq)
-        };
-        let mut goals: Vec<(FlightHandle, Seq)> = self
-            .engine
-            .flights()
-            .into_iter()
-            .filter(is_here)
-            .filter_map(|flight| Some((flight.clone(), behind(&flight)?)))
-            .collect();
-        let until = Instant::now() + patience;
-        // A reply may leave a moment before its events are handed to the write-behind, which then knows of nothing to
-        // wait for: so the goals are the flights' own, and its word only ends the waiting sooner.
-        while !goals.is_empty() && Instant::now() < until && !self.store_is_down() {
-            self.write_behind.caught_up(until.saturating_duration_since(Instant::now())).await;
-            goals.retain(|(flight, seq)| flight.status().stored_seq < *seq && is_here(flight));
-            if !goals.is_empty() {
-                tokio::time::sleep(CATCH_UP_PAUSE).await;
-            }
+    /// Waits until the store has everything that was acknowledged before this call (of one flight, or of all); `false` if
+    /// that takes longer than `patience`.
+    pub async fn store_caught_up(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
+        match flight {
+            None => self.catching_up.all(patience).await,
+            Some(flight_id) => match self.engine.find(flight_id) {
+                Located::Here(flight) => self.catching_up.one(flight, patience).await,
+                // What another process owns by now, that process stores.
+                _ => true,
+            },
         }
-        goals.is_empty()
     }
 
     fn store_is_down(&self) -> bool {
-        matches!(self.write_behind.status().store, StoreState::Down { for_time, .. } if for_time >= AWAY_AFTER)
+        catching_up::is_away(&self.write_behind)
     }
 
     /// Hands a command over and waits for its outcome, up to the request's time limit.

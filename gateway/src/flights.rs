@@ -1,9 +1,9 @@
-//! `/v1/flights`: the list, one flight, its seat map. All from the published views.
+//! `/v1/flights`: the list, one flight, its seat map. All from the published views, the list from the board.
 //! Never asks a flight's actor.
 
 use std::sync::Arc;
 
-use farerush_engine::actor::FlightView;
+use farerush_engine::actor::{FlightHandle, FlightView, Sought};
 use farerush_engine::flight::{FlightDefinition, FlightId, SaleState, Timestamp};
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -38,9 +38,15 @@ impl Wanted {
 
 /// Whether the calendar at the origin shows this day when the flight leaves.
 fn leaves_on(day: Day, definition: &FlightDefinition) -> bool {
-    // No place is further than that from UTC, so that only few flights are looked at more closely.
-    let around = day.start().plus_millis(-DAY_MS)..day.start().plus_millis(2 * DAY_MS);
-    around.contains(&definition.departs_at) && LocalTime::of_departure(definition).day() == day
+    let (from, until) = around(day);
+    (from..until).contains(&definition.departs_at.as_millis())
+        && LocalTime::of_departure(definition).day() == day
+}
+
+/// Between which moments it is this day somewhere: no place is further than a day from UTC, so that only few flights are
+/// looked at more closely.
+fn around(day: Day) -> (i64, i64) {
+    (day.start().plus_millis(-DAY_MS).as_millis(), day.start().plus_millis(2 * DAY_MS).as_millis())
 }
 
 /// `GET /v1/flights`
@@ -58,28 +64,31 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         Some((query::cursor_millis(departs_at)?, FlightId::new(id).ok()?))
     });
     query.finish()?;
+    app.outside.ownership().certain().await?;
+    let mut turn = app.reads.turn(&app).await?;
     let now = app.now();
-    let mut found: Vec<Arc<FlightView>> = app
-        .flights_here()
-        .await?
-        .iter()
-        .map(|flight| flight.view())
-        .filter(|view| wanted.holds(view, now))
-        .filter(|view| after.as_ref().is_none_or(|after| place(view) > (after.0, &after.1)))
-        .collect();
-    found.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let mut json = Json::with_capacity(512 * (found.len() + 1));
+    let sought = Sought {
+        origin: wanted.origin.clone(),
+        destination: wanted.destination.clone(),
+        state: wanted.status,
+    };
+    let between = wanted.date.map_or((i64::MIN, i64::MAX), around);
+    let holds = |flight: &FlightHandle| wanted.holds(&flight.view(), now);
+    let page = app.flights_here(&sought, after.as_ref(), between, limit, holds)?;
+    let more = page.more;
+    let found: Vec<Arc<FlightView>> = page.flights.iter().map(FlightHandle::view).collect();
+    let mut json = Json::with_capacity(640 * (found.len() + 1));
     json.open().key("flights").open_list();
-    found.iter().for_each(|view| render::write_flight(&mut json, view, now));
+    found.iter().for_each(|view| render::write_listed_flight(&mut json, view, now));
     json.close_list();
     let next = found.last().filter(|_| more).map(|view| {
         let (departs_at, id) = place(view);
         query::cursor(&format!("{departs_at}:{id}"))
     });
     json.key("next_cursor").text_or_null(next.as_deref()).close();
-    Ok(render::response(StatusCode::OK, json))
+    let bytes = json.into_bytes();
+    turn.wrote(bytes.len());
+    Ok(render::response(StatusCode::OK, bytes))
 }
 
 /// Where a flight stands in the list.
@@ -104,7 +113,10 @@ pub async fn one(name: FlightName, app: Arc<App>, raw_query: String) -> Result<R
 pub async fn seats(name: FlightName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let view = app.flight(&name).await?.view();
+    let mut turn = app.reads.turn(&app).await?;
     let mut json = Json::with_capacity(256 + 34 * view.capacity as usize);
     render::write_seat_map(&mut json, &view);
-    Ok(render::response(StatusCode::OK, json))
+    let bytes = json.into_bytes();
+    turn.wrote(bytes.len());
+    Ok(render::response(StatusCode::OK, bytes))
 }

@@ -1,6 +1,7 @@
 //! The grab: `POST /v1/flights/{flight_id}/orders`. The body becomes a command that cannot be malformed, the flight
 //! decides, the order is rendered. Never logs a request: this is the hot route.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::body::Received;
 use crate::deadline::{self, Deadline, GivenTimeout};
 use crate::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::problem::Problem;
+use crate::rate::{KeyPrint, Share};
 use crate::{input, names, render, traces};
 
 /// The header that says that the same was granted before, under the same key.
@@ -60,6 +62,14 @@ impl GivenKey {
 /// What a key may consist of.
 pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
+/// A grab that was handed over to its flight.
+pub struct UnderWay {
+    /// What the flight will say.
+    pub pending: PendingAnswer,
+    /// What an order counts in, and under which key.
+    pays: Option<(Arc<Share>, Option<KeyPrint>)>,
+}
+
 /// A grab that was granted.
 pub struct Granted {
     /// The order.
@@ -83,12 +93,13 @@ pub async fn place(
     authorization: Option<String>,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Response {
     let under_way = app.metrics.grab();
     let answered = match app.identity.caller(authorization.as_deref(), Deed::Changes, app.now()) {
-        Ok(caller) => placed(&name, &app, &caller, (key, timeout), body).await,
+        Ok(caller) => placed(&name, &app, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };
     under_way.end(&answered);
@@ -102,14 +113,16 @@ async fn placed(
     name: &FlightName,
     app: &App,
     caller: &Caller,
-    (key, timeout): (Option<GivenKey>, Option<GivenTimeout>),
+    (key, address, timeout): (Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     body: Received,
 ) -> Result<Granted, Problem> {
     let flight = app.flight(name).await?;
     let deadline = app.deadline(timeout)?;
-    let pending = begin(app, &flight, (caller, key), deadline, &body?)?;
-    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
-    granted(app, outcome.ok().and_then(Result::ok))
+    // Customers can be invented where they show nothing; then their address pays, too.
+    let share = app.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
+    let mut under_way = begin(app, &flight, (caller, key, share), deadline, &body?)?;
+    let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
+    granted(app, &under_way, outcome.ok().and_then(Result::ok))
 }
 
 fn respond(granted: Granted) -> Response {
@@ -133,10 +146,10 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
 pub fn begin(
     app: &App,
     flight: &FlightHandle,
-    (caller, key): (&Caller, Option<GivenKey>),
+    (caller, key, share): (&Caller, Option<GivenKey>, Option<Arc<Share>>),
     deadline: Deadline,
     body: &[u8],
-) -> Result<PendingAnswer, Problem> {
+) -> Result<UnderWay, Problem> {
     let idempotency_key = GivenKey::checked(key)?;
     // Turned away before the body is parsed; what the view refuses needs no permit.
     let view = flight.view();
@@ -148,17 +161,28 @@ pub fn begin(
     if is_known_to_be_sold_out(&grab, &view, app) {
         return Err(Problem::sold_out());
     }
-    Ok(flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?)
+    let rates = &app.identity.rates;
+    let key_of =
+        |grab: &Grab| grab.idempotency_key.as_ref().map(|key| rates.shares.print(&grab.customer, key));
+    let pays = share.map(|share| (share, key_of(&grab)));
+    if let Some((share, key)) = &pays {
+        rates.may_keep(Some(share), *key)?;
+    }
+    let pending = flight.submit_by(Command::Grab(grab), deadline.decide_by, traces::stamps())?;
+    Ok(UnderWay { pending, pays })
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
-pub fn granted(app: &App, outcome: Option<Answer>) -> Result<Granted, Problem> {
+pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
     let (order, definition, replayed) = match outcome {
         Some(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         Some(Answer::Refused(refusal)) => return Err(app.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
+    if let Some((share, key)) = under_way.pays.as_ref().filter(|_| !replayed) {
+        share.count(*key);
+    }
     let mut json = render::order_buffer();
     let order_id = render::order_of(&mut json, &order, &definition, app.durability);
     let mut location = String::with_capacity(ORDERS.len() + order_id.len());

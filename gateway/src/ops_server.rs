@@ -15,16 +15,20 @@ use crate::app::App;
 use crate::gate::{Gate, Gated, Hosts};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
-use crate::server::{self, Express, Stop};
+use crate::server::{self, Express, PerAddress, Stop};
 use crate::{metrics, ops, render};
 
 /// Balancers, a scraper and a person or two.
-const LIMITS: server::Limits = server::Limits {
-    connections_max: 256,
-    header_timeout: Duration::from_secs(2),
-    idle_timeout: Duration::from_secs(30),
-    header_bytes_max: 16 << 10,
-};
+fn limits() -> server::Limits {
+    server::Limits {
+        connections_max: 256,
+        per_address: PerAddress::default(),
+        header_timeout: Duration::from_secs(2),
+        idle_timeout: Duration::from_secs(30),
+        answer_timeout: Duration::from_secs(5),
+        header_bytes_max: 16 << 10,
+    }
+}
 /// How long the end waits for answers that are on their way.
 const END_PATIENCE: Duration = Duration::from_millis(300);
 /// By how much its thread goes before the others, where the system allows that.
@@ -66,7 +70,7 @@ impl OpsServer {
                     tokio::time::sleep(END_PATIENCE).await;
                 };
                 tokio::select! {
-                    () = server::serve(listener, service, Express::new(None, None, false), LIMITS, until.clone()) => {}
+                    () = server::serve(listener, service, Express::new(None, None, false), limits(), until.clone()) => {}
                     () = end => {}
                 }
             });

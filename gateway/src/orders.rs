@@ -1,6 +1,7 @@
 //! `/v1/orders`: a customer's orders, one order, and what may be done to it. Changes and single orders come from the
 //! flight itself, lists from the store. Never places an order: see `grab`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ impl Page {
         limit: usize,
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
-        let up_to_date = app.store_caught_up(CATCH_UP).await;
+        let _turn = app.reads.from_store()?;
+        let up_to_date = app.store_caught_up(filter.flight_id.as_ref(), CATCH_UP).await;
         // One more than the page shows whether there is a next one.
         let read = app.store.orders(filter, after, limit + 1).await;
         let mut orders = read.map_err(|error| store_away(&error))?;
@@ -152,6 +154,7 @@ pub async fn change(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -165,8 +168,12 @@ pub async fn change(
     if seats.is_none() && passengers.is_none() {
         return Err(Problem::invalid_field("seats", "must be given, or passengers"));
     }
-    act(&app, &name, (caller, key, timeout), |id| Command::Change { order: id.order, seats, passengers })
-        .await
+    act(&app, &name, (caller, key, address, timeout), |id| Command::Change {
+        order: id.order,
+        seats,
+        passengers,
+    })
+    .await
 }
 
 /// `POST /v1/orders/{order_id}/confirm`
@@ -175,6 +182,7 @@ pub async fn confirm(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -194,8 +202,10 @@ pub async fn confirm(
     if payment.is_some() && !may_tell {
         return Err(not_theirs());
     }
-    let confirmed =
-        act(&app, &name, (caller.clone(), key, timeout), |id| Command::Confirm { order: id.order, payment });
+    let confirmed = act(&app, &name, (caller.clone(), key, address, timeout), |id| Command::Confirm {
+        order: id.order,
+        payment,
+    });
     match confirmed.await {
         // An order that costs nothing is confirmed without a payment, and this one costs something.
         Err(problem) if problem.code() == Code::InvalidRequest && !may_tell => Err(not_theirs()),
@@ -238,6 +248,7 @@ pub async fn pay(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -245,7 +256,7 @@ pub async fn pay(
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, (caller, key, timeout), |id| Command::Pay { order: id.order }).await
+    act(&app, &name, (caller, key, address, timeout), |id| Command::Pay { order: id.order }).await
 }
 
 /// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
@@ -254,6 +265,7 @@ pub async fn cancel(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -261,20 +273,26 @@ pub async fn cancel(
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, (caller, key, timeout), |id| Command::Cancel { order: id.order }).await
+    act(&app, &name, (caller, key, address, timeout), |id| Command::Cancel { order: id.order }).await
 }
 
 /// Has a command about an order decided, and shows the order as it is then.
 async fn act(
     app: &App,
     name: &OrderName,
-    (caller, key, timeout): (Caller, Option<GivenKey>, Option<GivenTimeout>),
+    (caller, key, address, timeout): (Caller, Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     command: impl FnOnce(&OrderId) -> Command,
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
     let deadline = app.deadline(timeout)?;
     let (id, flight) = find(app, name).await?;
     check_owner(app, &caller, id, &flight, deadline).await?;
+    // A key is kept, and customers can be invented where they show nothing: then its address pays, too.
+    let pays = address.filter(|_| key.is_some() && caller == Caller::Anyone);
+    let rates = &app.identity.rates;
+    let share = rates.share(flight.flight_id(), pays);
+    let print = key.as_ref().map(|key| rates.shares.print(&id.order.no.0, key));
+    rates.may_keep(share.as_ref(), print)?;
     let command = command(id);
     let is_cancel = matches!(command, Command::Cancel { .. });
     let asked = app.command_as(&flight, command, caller.admin_name(), key, deadline).await;
@@ -288,6 +306,9 @@ async fn act(
         Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
         Err(problem) => return Err(problem),
     };
+    if let Some(share) = share.filter(|_| !replayed) {
+        share.count(print);
+    }
     let mut json = render::order_buffer();
     render::order_of(&mut json, &order, &definition, app.durability);
     Ok(grab::marked(render::response(StatusCode::OK, json), replayed))

@@ -1,7 +1,7 @@
 //! Flights and orders as the outside sees them, in JSON.
 //! Never decides what may be seen.
 
-use farerush_engine::actor::FlightView;
+use farerush_engine::actor::{FlightView, Rendered};
 use farerush_engine::flight::{Cabin, Fare, FlightDefinition, Order, OrderId, Sale, SaleState, Timestamp};
 use farerush_engine::journal::Durability;
 use warp::http::StatusCode;
@@ -151,6 +151,23 @@ pub fn write_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
     json.key("sale");
     write_sale(json, &view.sale, view.sale_state(now));
     json.close();
+}
+
+/// Writes a flight as it is at `now`, as a part of a list: what was written before is not written again while the flight
+/// stays as it is.
+pub fn write_listed_flight(json: &mut Json, view: &FlightView, now: Timestamp) {
+    let state = view.sale_state(now);
+    let rendered = view.rendered.get_or_init(|| {
+        let mut one = Json::with_capacity(768);
+        write_flight(&mut one, view, now);
+        Rendered { state, text: one.into_bytes().into_boxed_slice() }
+    });
+    // Its sale may have opened or closed by itself since.
+    if rendered.state == state {
+        json.raw(&rendered.text);
+    } else {
+        write_flight(json, view, now);
+    }
 }
 
 /// Writes when a flight leaves: the moment, and what clocks and calendar at its origin show then.

@@ -87,6 +87,7 @@ pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infalli
         .and(auth::authorization())
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(grab::place);
@@ -172,6 +173,7 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(changes())
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(orders::change);
@@ -180,6 +182,7 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(changes())
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(orders::pay);
@@ -188,6 +191,7 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(auth::payer(app))
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(orders::confirm);
@@ -199,6 +203,7 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(changes())
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(orders::cancel);
@@ -212,7 +217,7 @@ fn about_waitlists(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(auth::caller(app, Deed::Changes))
         .and(with(app))
         .and(key())
-        .and(asks_from(app))
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(waitlist::join);
@@ -228,6 +233,7 @@ fn about_waitlists(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .and(auth::caller(app, Deed::Changes))
         .and(with(app))
         .and(key())
+        .and(asks_from())
         .and(timeout())
         .and(received(app.body))
         .then(waitlist::leave);
@@ -437,13 +443,8 @@ fn key() -> impl Filter<Extract = (Option<GivenKey>,), Error = Rejection> + Copy
 }
 
 /// The address that a request counts for, where that matters.
-fn asks_from(app: &Arc<App>) -> impl Filter<Extract = (Option<IpAddr>,), Error = Infallible> + Clone + use<> {
-    let app = app.clone();
-    warp::ext::optional::<Peer>().and(warp::header::headers_cloned()).map(
-        move |peer: Option<Peer>, headers: HeaderMap| {
-            peer.map(|Peer(peer)| app.identity.rates.counted(peer, &headers))
-        },
-    )
+fn asks_from() -> impl Filter<Extract = (Option<IpAddr>,), Error = Infallible> + Copy {
+    warp::ext::optional::<Peer>().map(|peer: Option<Peer>| peer.map(|Peer(address)| address))
 }
 
 /// Whether CSV is wanted.

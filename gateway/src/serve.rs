@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::body::BodyLimits;
+use crate::catching_up::CatchingUp;
 use crate::cockpit::{self, Cockpit};
-use crate::config::{CustomerAuth, JournalTarget, Settings};
+use crate::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings};
 use crate::cors::Cors;
 use crate::gate::{Gate, Gated};
 use crate::live::Live;
@@ -26,9 +27,10 @@ use crate::ops_server::OpsServer;
 use crate::outside::Outside;
 use crate::owning::Owning;
 use crate::rate::Limited;
+use crate::reads::Reads;
 use crate::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
 use crate::rehearsal::Rehearsals;
-use crate::server::Stop;
+use crate::server::{PerAddress, Stop};
 use crate::starting::Starting;
 use crate::storage::{DataDir, StartError, StoreLock, open_journal};
 use crate::traces::Observer;
@@ -133,9 +135,12 @@ pub async fn start_with(
     around.outside.read_ownership(&engine).await;
     let ownership = around.outside.ownership().clone();
     let live = Live::new(&engine, settings.live_readers_max, stop.clone(), ownership);
+    let catching_up = CatchingUp::new(&engine, &around.write_behind);
     let app = Arc::new(App {
         engine,
         store: around.store,
+        catching_up,
+        reads: Reads::default(),
         write_behind: around.write_behind,
         outside: around.outside,
         webhooks,
@@ -228,10 +233,23 @@ fn accept(
 fn limits(settings: &Settings) -> server::Limits {
     server::Limits {
         connections_max: settings.max_connections,
+        per_address: per_address(settings),
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
+        answer_timeout: settings.answer_timeout,
         header_bytes_max: settings.header_bytes_max,
     }
+}
+
+/// How many connections one address may hold. Where nobody has said so, a quarter of those there may be, so that one alone
+/// keeps nobody out; then whoever runs on this machine (a proxy, a measurement) is not meant.
+fn per_address(settings: &Settings) -> PerAddress {
+    let (max, loopback_is_free) = match settings.connections_per_address_max {
+        ConnectionsPerAddress::AQuarter => (Some(settings.max_connections.div_ceil(4)), true),
+        ConnectionsPerAddress::Most(max) => (Some(max), false),
+        ConnectionsPerAddress::All => (None, true),
+    };
+    PerAddress { max, loopback_is_free, proxies: settings.rate_limits.trusted_proxies.clone() }
 }
 
 /// Starts the engine and the write-behind around what was recovered.

@@ -61,9 +61,11 @@ pub async fn join(
     let flight = app.flight(&name).await?;
     // Customers can be invented where they show nothing; then their address pays, too.
     let address = address.filter(|_| caller == Caller::Anyone);
-    let shares = &app.identity.rates.shares;
-    if let Some(address) = address {
-        shares.check(flight.flight_id(), address, Instant::now()).map_err(Problem::address_over_quota)?;
+    let rates = &app.identity.rates;
+    let share = rates.share(flight.flight_id(), address);
+    let print = key.as_ref().map(|key| rates.shares.print(&wish.customer, key));
+    if let Some(share) = &share {
+        rates.shares.check_join(share, print, Instant::now()).map_err(Problem::address_over_quota)?;
     }
     let command = Command::JoinWaitlist(Box::new(wish));
     let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
@@ -71,8 +73,8 @@ pub async fn join(
         return Err(Problem::outcome_unknown());
     };
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    if let Some(address) = address.filter(|_| !replayed) {
-        shares.count(flight.flight_id(), address, Instant::now());
+    if let Some(share) = share.filter(|_| !replayed) {
+        share.count_join(print);
     }
     let mut response = shown(&app, &flight, status, &entry, place);
     let id = WaitlistId::of(flight.flight_id(), &flight.view().definition.ids, entry.no);
@@ -103,6 +105,7 @@ pub async fn leave(
     caller: Caller,
     app: Arc<App>,
     key: Option<GivenKey>,
+    address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -117,11 +120,19 @@ pub async fn leave(
         // Whose it is never changes, so that it can be asked beforehand.
         look_up(&app, &caller, id, &flight, deadline).await?;
     }
+    let pays = address.filter(|_| key.is_some() && caller == Caller::Anyone);
+    let rates = &app.identity.rates;
+    let share = rates.share(flight.flight_id(), pays);
+    let print = key.as_ref().map(|key| rates.shares.print(&id.entry.no.0, key));
+    rates.may_keep(share.as_ref(), print)?;
     let command = Command::LeaveWaitlist { entry: id.entry };
     let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
     let Answer::Waitlisted { entry, place, replayed } = answer else {
         return Err(Problem::outcome_unknown());
     };
+    if let Some(share) = share.filter(|_| !replayed) {
+        share.count(print);
+    }
     Ok(grab::marked(shown(&app, &flight, StatusCode::OK, &entry, place), replayed))
 }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::admission::{Gauge, Limits, Overloaded, Permit};
+use super::board::{Board, BoardPage, Sought};
 use super::census::Census;
 use super::clock::Clock;
 use super::flight_actor::fresh_nonce;
@@ -170,6 +171,7 @@ impl Engine {
         let delivery = Delivery::on(&runtime);
         let (writer, writer_thread) = start(journal, on_durable, durability, delivery, writer);
         let clock = Arc::new(Clock::new());
+        let board = Arc::new(Board::new(clock.clone()));
         let supervisor = Arc::new(Supervisor {
             arbiters,
             next_arbiter: AtomicUsize::new(0),
@@ -183,7 +185,7 @@ impl Engine {
             panics: Mutex::new(Vec::new()),
         });
         Ok(Arc::new(Self {
-            registry: Registry::default(),
+            registry: Registry::new(board),
             supervisor,
             writer,
             clock,
@@ -210,6 +212,7 @@ impl Engine {
                 older.was_fenced(older.epoch());
             }
         }
+        shared.note_if_behind();
         match unlocked {
             Ok(()) => self.supervisor.start_actor(flight, epoch, &shared),
             Err(unknown) => shared.quarantine(unknown.to_string()),
@@ -236,6 +239,47 @@ impl Engine {
     /// All flights served here, in no certain order.
     pub fn flights(&self) -> Vec<FlightHandle> {
         self.registry.handles()
+    }
+
+    /// A page of the flights that are shown: those sought, in the order in which they leave, behind `after` (a moment in
+    /// milliseconds and an id), leaving at or after the first and before the second of these moments, of which `holds`
+    /// says so. Costs as much as it shows, and as much as `holds` turns down.
+    pub fn page(
+        &self,
+        sought: &Sought,
+        after: Option<&(i64, FlightId)>,
+        between: (i64, i64),
+        limit: usize,
+        holds: impl FnMut(&FlightHandle) -> bool,
+    ) -> BoardPage {
+        self.registry.board().page(sought, after, between, limit, holds)
+    }
+
+    /// How many flights are shown here, and how many are not because another process has them by now.
+    pub fn shown_and_moved(&self) -> (usize, usize) {
+        self.registry.board().counts()
+    }
+
+    /// The flights served here of which the store lacks durable events, and up to which event.
+    pub fn behind(&self) -> Vec<(FlightHandle, Seq)> {
+        let here = |flight_id: &FlightId| match self.find(flight_id) {
+            Located::Here(flight) => {
+                let status = flight.status();
+                (status.stored_seq < status.durable_seq).then_some((flight, status.durable_seq))
+            }
+            _ => None,
+        };
+        self.registry.board().behind().iter().filter_map(here).collect()
+    }
+
+    /// Whether the store lacks durable events of any flight that was served here.
+    pub fn is_behind(&self) -> bool {
+        self.registry.board().is_behind()
+    }
+
+    /// Requests under way, of all flights.
+    pub fn under_way(&self) -> u32 {
+        self.overall.under_way()
     }
 
     /// Creates a flight; it is there when this returns. With `open`, its sale is open from the start. A caller
@@ -487,7 +531,8 @@ impl Engine {
     /// Notes how far the store has come with a flight.
     pub fn note_stored(&self, flight_id: &FlightId, seq: Seq) {
         if let Some(shared) = self.registry.shared(flight_id) {
-            shared.stored_seq.fetch_max(seq.0, Ordering::AcqRel);
+            shared.stored_seq.fetch_max(seq.0, Ordering::SeqCst);
+            self.registry.board().note_stored(&shared);
         }
     }
 

@@ -1,8 +1,8 @@
 //! A flight as the rest of the process reaches it: a handle that is cheap to clone and hides the channels.
 //! Never touches a seat: the actor does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use actix::Addr;
@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use super::admission::{FLIGHT_IS_FULL, Gauge, Overloaded, Permit, SERVER_IS_FULL};
+use super::board::Board;
 use super::flight_actor::FlightActor;
 use super::message::{Ask, AskedAs, Drain, PendingAnswer, Request};
 use super::stamps::{Stamps, Step};
@@ -73,6 +74,10 @@ pub(crate) struct FlightShared {
     pub(crate) seq: AtomicU64,
     pub(crate) durable_seq: AtomicU64,
     pub(crate) stored_seq: AtomicU64,
+    /// Whether it is noted that the store lacks events that are durable.
+    pub(crate) noted_behind: AtomicBool,
+    /// The board that it stands on.
+    pub(crate) board: OnceLock<Weak<Board>>,
     epoch: AtomicU64,
     /// The newest epoch of which a batch was not taken by the journal: what was decided on top of that never happened.
     lost_epoch: AtomicU64,
@@ -92,20 +97,48 @@ impl FlightShared {
     pub(crate) fn set_standing(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Release);
         self.changed.notify_waiters();
+        self.note_on_board();
     }
 
     /// Shows a view to everybody; the caller knows that it is durable. One that is older than what is shown changes
     /// nothing. A newer epoch goes before a larger seq: what it starts from is what there is.
     pub(crate) fn publish(&self, view: Arc<FlightView>, epoch: Epoch) {
+        let listed_otherwise;
         {
             let mut published = self.published.lock();
             if (epoch, view.seq) <= *published {
                 return;
             }
             *published = (epoch, view.seq);
+            let before = self.view.load();
+            listed_otherwise = before.sale != view.sale || !Arc::ptr_eq(&before.definition, &view.definition);
+            drop(before);
             self.view.store(view);
         }
         self.changed.notify_waiters();
+        if listed_otherwise {
+            self.note_on_board();
+        }
+    }
+
+    fn note_on_board(&self) {
+        if let Some(board) = self.board.get().and_then(Weak::upgrade) {
+            board.note(self);
+        }
+    }
+
+    /// Whether the store lacks events that are durable.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.stored_seq.load(Ordering::SeqCst) < self.durable_seq.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the store lacks events that are durable, if it does.
+    pub(crate) fn note_if_behind(&self) {
+        if self.is_behind()
+            && let Some(board) = self.board.get().and_then(Weak::upgrade)
+        {
+            board.note_behind(self);
+        }
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -171,7 +204,10 @@ impl FlightShared {
     /// Notes how far the journal has the flight.
     pub(crate) fn note_durable(&self, epoch: Epoch, seq: Seq) {
         if self.epoch() == epoch {
-            self.durable_seq.store(seq.0, Ordering::Release);
+            self.durable_seq.store(seq.0, Ordering::SeqCst);
+            if !self.noted_behind.load(Ordering::SeqCst) {
+                self.note_if_behind();
+            }
         }
     }
 
@@ -234,6 +270,8 @@ impl FlightShared {
             seq: AtomicU64::new(seq),
             durable_seq: AtomicU64::new(seq),
             stored_seq: AtomicU64::new(0),
+            noted_behind: AtomicBool::new(false),
+            board: OnceLock::new(),
             epoch: AtomicU64::new(epoch.0),
             lost_epoch: AtomicU64::new(0),
             refused_epoch: AtomicU64::new(0),

@@ -2,6 +2,7 @@
 //! Never knows HTTP, SQL or files.
 
 mod admission;
+mod board;
 mod census;
 mod clock;
 mod engine;
@@ -16,6 +17,7 @@ mod supervisor;
 mod view;
 
 pub use admission::{Limits, Overloaded};
+pub use board::{BoardPage, Sought};
 pub use census::Census;
 pub use clock::Clock;
 pub use engine::{CreateAllError, CreateError, Engine, EngineParts, EngineStatus, RestartError, Restarted};
@@ -24,7 +26,7 @@ pub use message::{Answer, LiveOrders, OutcomeUnknown, PendingAnswer};
 pub use registry::Located;
 pub use stamps::{Stamps, Step};
 pub use supervisor::{Recover, RecoverFuture, RecoveredFlight};
-pub use view::FlightView;
+pub use view::{FlightView, Rendered};
 
 #[cfg(test)]
 pub(crate) use admission::Gauge;

@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use foldhash::quality::RandomState;
 
+use super::board::Board;
 use super::handle::{FlightHandle, FlightShared, Standing};
 use crate::flight::FlightId;
 
@@ -31,17 +32,33 @@ enum Entered {
     Lost(String),
 }
 
-#[derive(Default)]
 pub(crate) struct Registry {
     flights: DashMap<FlightId, Entered, RandomState>,
+    board: Arc<Board>,
 }
 
 impl Registry {
+    pub(crate) fn new(board: Arc<Board>) -> Self {
+        Self { flights: DashMap::default(), board }
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Under the map's own guard, so that the board has the same flight under an id as the map.
+    fn put_on_board(&self, flight: &Arc<FlightShared>) {
+        // It is entered once.
+        let _ = flight.board.set(Arc::downgrade(&self.board));
+        self.board.enter(flight);
+    }
+
     /// Enters a flight, unless there is one of that id already.
     pub(crate) fn enter(&self, flight: Arc<FlightShared>) -> bool {
         match self.flights.entry(flight.flight_id.clone()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
+                self.put_on_board(&flight);
                 place.insert(Entered::Flight(flight));
                 true
             }
@@ -62,12 +79,14 @@ impl Registry {
                 {
                     return Err(present.clone());
                 }
+                self.put_on_board(flight);
                 match place.insert(Entered::Flight(flight.clone())) {
                     Entered::Flight(older) => Ok(Some(older)),
                     Entered::Lost(_) => Ok(None),
                 }
             }
             Entry::Vacant(place) => {
+                self.put_on_board(flight);
                 place.insert(Entered::Flight(flight.clone()));
                 Ok(None)
             }
@@ -83,7 +102,13 @@ impl Registry {
     pub(crate) fn remove(&self, flight: &Arc<FlightShared>) {
         let is_it =
             |entered: &Entered| matches!(entered, Entered::Flight(there) if Arc::ptr_eq(there, flight));
-        self.flights.remove_if(&flight.flight_id, |_, entered| is_it(entered));
+        self.flights.remove_if(&flight.flight_id, |_, entered| {
+            let is_it = is_it(entered);
+            if is_it {
+                self.board.remove(flight);
+            }
+            is_it
+        });
     }
 
     pub(crate) fn shared(&self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {

@@ -121,6 +121,7 @@ impl Supervisor {
                 shared.publish(Arc::new(FlightView::of(&flight)), epoch);
                 shared.durable_seq.store(seq.0, Ordering::Release);
                 shared.stored_seq.fetch_max(stored.0, Ordering::AcqRel);
+                shared.note_if_behind();
                 self.start_actor(flight, epoch, shared);
                 tracing::info!(flight_id = %shared.flight_id, %seq, %epoch, "the flight is recovered");
                 Ok((seq, epoch))

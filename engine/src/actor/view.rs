@@ -1,7 +1,7 @@
 //! A flight as everybody may see it: its state as of the last durable event, published whole.
 //! Never shows what is not durable yet.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -25,6 +25,17 @@ pub struct FlightView {
     pub free_by_cabin: SmallVec<[u32; 4]>,
     /// All rows, cabin by cabin in the order of the definition's cabins, row by row.
     pub rows: Box<[RowSeats]>,
+    /// How the flight is shown in lists, once somebody has rendered it. It goes with the view, and so is never old.
+    pub rendered: OnceLock<Rendered>,
+}
+
+/// A view as somebody has written it, in a state of its sale.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The state that is shown.
+    pub state: SaleState,
+    /// What was written.
+    pub text: Box<[u8]>,
 }
 
 impl FlightView {
@@ -39,6 +50,7 @@ impl FlightView {
             capacity: map.capacity(),
             free_by_cabin: map.free_by_cabin().collect(),
             rows: map.rows().collect(),
+            rendered: OnceLock::new(),
         }
     }
 

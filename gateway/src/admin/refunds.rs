@@ -106,7 +106,8 @@ impl Page {
         limit: usize,
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
-        let up_to_date = app.store_caught_up(CATCH_UP).await;
+        let _turn = app.reads.from_store()?;
+        let up_to_date = app.store_caught_up(Some(flight.flight_id()), CATCH_UP).await;
         // One more than the page shows whether there is a next one.
         let read = app.store.refunds(flight.flight_id(), after, limit + 1).await;
         let mut refunds = read.map_err(|error| store_away(&error))?;

@@ -157,6 +157,12 @@ pub const KEYS: &[Key] = &[
         "requests a second with one admin token, as many at once; beyond it RATE_LIMITED",
     ),
     key(
+        "things_per_address",
+        "16384",
+        "where customer_auth is open: orders, idempotency keys and places on the waitlist that one address may cause on one \
+         flight within a day, a number or none; beyond it QUOTA_EXCEEDED",
+    ),
+    key(
         "trusted_proxies",
         "none",
         "whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, with commas between",
@@ -172,7 +178,17 @@ pub const KEYS: &[Key] = &[
         "none",
         "whose web pages may use this server and change something here (CORS) besides its own: origins such as https://shop.example, with commas between, or *",
     ),
-    key("max_connections", "20000", "open connections; further ones wait"),
+    key(
+        "max_connections",
+        "20000",
+        "open connections; for a further one, the one ends that has waited for its client for longest",
+    ),
+    key(
+        "max_connections_per_address",
+        "a quarter of max_connections",
+        "those of one address (or one IPv6 network of 64 bits), a number or none; for a further one its own idle one ends; \
+         not for trusted_proxies, nor by default for this machine's own addresses",
+    ),
     key("live_readers_max", "20000", "readers of live events at once; beyond it OVERLOADED"),
     key("log_format", "text", "text or json"),
     key("log_filter", "info", "what is logged, such as info or farerush=debug,warn"),
@@ -216,6 +232,12 @@ pub const KEYS: &[Key] = &[
     key("header_timeout_ms", "10000", "how long a client may take for a request's headers"),
     key("idle_timeout_ms", "75000", "how long a connection may stay open without a request"),
     key("body_timeout_ms", "10000", "how long a client may take for a request's body"),
+    key(
+        "answer_timeout_ms",
+        "10000",
+        "how long an answer may stand still because its client takes nothing of it; all of it may take so long and a \
+         second for every 4096 bytes",
+    ),
     key("body_bytes_max", "65536", "largest request body, in bytes"),
     key("import_bytes_max", "16777216", "largest file of flights that is imported, in bytes"),
     key("header_bytes_max", "32768", "largest request line with headers, in bytes"),

@@ -7,6 +7,7 @@ mod sources;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,17 @@ pub enum StoreTarget {
     MySql(Secret),
 }
 
+/// How many connections one address may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionsPerAddress {
+    /// A quarter of all, unless it is one of this machine.
+    AQuarter,
+    /// So many, whoever it is.
+    Most(u32),
+    /// As many as there are.
+    All,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -195,6 +207,8 @@ pub struct Settings {
     pub cors_origins: Option<Arc<Origins>>,
     /// Most open connections.
     pub max_connections: u32,
+    /// Most of one address.
+    pub connections_per_address_max: ConnectionsPerAddress,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged (the syntax of `tracing_subscriber::EnvFilter`).
@@ -215,6 +229,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long a client may take for the body.
     pub body_timeout: Duration,
+    /// How long an answer may stand still because its client takes nothing of it.
+    pub answer_timeout: Duration,
     /// Largest body, in bytes.
     pub body_bytes_max: usize,
     /// Largest file of flights that is imported, in bytes.
@@ -303,11 +319,22 @@ impl Settings {
                 per_customer: values.parse("rate_limit_per_customer", identity::rate)?,
                 per_address: values.parse("rate_limit_per_address", identity::rate)?,
                 per_token: values.parse("rate_limit_per_token", identity::rate)?,
+                things_per_address: values.parse("things_per_address", |text| match text {
+                    "none" => Ok(None),
+                    _ => whole(text, 1, 10_000_000).map(NonZeroU32::new),
+                })?,
                 trusted_proxies: values.parse("trusted_proxies", Proxies::parse)?,
             },
             demo,
             cors_origins: values.parse("cors_origins", Origins::parse)?.map(Arc::new),
             max_connections: values.parse("max_connections", |text| whole(text, 1, 1_000_000))?,
+            connections_per_address_max: match values.text("max_connections_per_address") {
+                None => ConnectionsPerAddress::AQuarter,
+                Some(_) => values.parse("max_connections_per_address", |text| match text {
+                    "none" => Ok(ConnectionsPerAddress::All),
+                    _ => whole(text, 1, 1_000_000).map(ConnectionsPerAddress::Most),
+                })?,
+            },
             log_format: values.parse("log_format", |text| match text {
                 "text" => Ok(LogFormat::Text),
                 "json" => Ok(LogFormat::Json),
@@ -328,6 +355,7 @@ impl Settings {
             header_timeout: values.parse("header_timeout_ms", millis)?,
             idle_timeout: values.parse("idle_timeout_ms", millis)?,
             body_timeout: values.parse("body_timeout_ms", millis)?,
+            answer_timeout: values.parse("answer_timeout_ms", millis)?,
             body_bytes_max: values.parse("body_bytes_max", |text| whole(text, 1024, 64 << 20))? as usize,
             import_bytes_max: values.parse("import_bytes_max", |text| whole(text, 1024, 256 << 20))? as usize,
             header_bytes_max: values.parse("header_bytes_max", |text| whole(text, 8192, 1 << 20))? as usize,

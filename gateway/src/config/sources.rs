@@ -196,8 +196,10 @@ fn unknown(name: &str, origin: Origin) -> ConfigError {
     ConfigError::Unknown { key: name.to_owned(), origin, hint }
 }
 
-/// The key that shares the longest beginning with `name`, if that is long enough to be a likely slip.
+/// The key that shares the longest beginning with `name`, if that is long enough to be a likely slip; of several, the one that
+/// is about as long.
 fn closest(name: &str) -> Option<&'static Key> {
     let shared = |key: &Key| key.name.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-    KEYS.iter().max_by_key(|key| shared(key)).filter(|key| shared(key) >= 4)
+    let likeness = |key: &&Key| (shared(key), std::cmp::Reverse(key.name.len().abs_diff(name.len())));
+    KEYS.iter().max_by_key(likeness).filter(|key| shared(key) >= 4)
 }

@@ -25,6 +25,9 @@ fn the_defaults_are_the_contract_s() {
     assert_eq!(settings.journal, JournalTarget::File("./data/journal".into()));
     assert_eq!(settings.store, StoreTarget::Sqlite("./data/farerush.db".into()));
     assert_eq!(settings.max_connections, 20_000);
+    assert_eq!(settings.connections_per_address_max, ConnectionsPerAddress::AQuarter);
+    // As `docs/limits.md` says, and what was measured for it.
+    assert_eq!(settings.rate_limits.things_per_address.map(NonZeroU32::get), Some(16_384));
     assert!(settings.demo);
     assert!(settings.admin_token.is_none());
 }

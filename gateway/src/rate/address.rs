@@ -83,7 +83,8 @@ impl Proxies {
         Ok(Self(networks))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether it is one of them.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
@@ -128,7 +129,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
 }
 
 /// The address that counts: IPv4 as it is, IPv6 as its network.
-pub(super) fn counted(address: IpAddr) -> IpAddr {
+pub(crate) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -1,4 +1,5 @@
-//! What stands around the routes and counts addresses, before anything of a request is looked at.
+//! What stands around the routes, finds out whose address a request counts for, and counts it, before anything else of a
+//! request is looked at.
 //! Never counts those who watch over the server: their addresses are always answered.
 
 use std::convert::Infallible;
@@ -18,11 +19,12 @@ use crate::problem::Problem;
 /// Addresses that are not counted.
 const EXEMPT: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Who is at the other end of a request's connection; it travels with the request where addresses are limited.
+/// Whose address a request counts for, where addresses matter: the other end's of its connection, until a trusted proxy has
+/// said for whom it asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// The routes with a limit for each address around them, if there is one.
+/// The routes with this around them, where addresses matter.
 #[derive(Clone)]
 pub struct Limited<S> {
     inner: S,
@@ -32,7 +34,7 @@ pub struct Limited<S> {
 impl<S> Limited<S> {
     /// Puts it around `inner`.
     pub fn new(inner: S, app: &Arc<App>) -> Self {
-        Self { inner, app: app.identity.rates.know_addresses().then(|| app.clone()) }
+        Self { inner, app: app.identity.needs_addresses().then(|| app.clone()) }
     }
 }
 
@@ -48,9 +50,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(app) = &self.app
-            && let Err(problem) = check(app, &request)
+            && let Err(problem) = check(app, &mut request)
         {
             let response = problem.into_response();
             app.metrics.count(request.uri().path(), request.method(), response.status());
@@ -60,13 +62,16 @@ where
     }
 }
 
-fn check<B>(app: &App, request: &Request<B>) -> Result<(), Problem> {
+fn check<B>(app: &App, request: &mut Request<B>) -> Result<(), Problem> {
+    let rates = &app.identity.rates;
+    // Without one, its connection is gone already.
+    let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return Ok(()) };
+    let address = rates.counted(peer, request.headers());
+    if let Some(peer) = request.extensions_mut().get_mut::<Peer>() {
+        *peer = Peer(address);
+    }
     if EXEMPT.contains(&request.uri().path()) {
         return Ok(());
     }
-    match request.extensions().get::<Peer>() {
-        Some(Peer(peer)) => app.identity.rates.address(*peer, request.headers()),
-        // Its connection is gone already.
-        None => Ok(()),
-    }
+    rates.address(address)
 }

@@ -8,19 +8,20 @@ mod shares;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Weak;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use farerush_engine::flight::{AdminName, CustomerId};
+use farerush_engine::flight::{AdminName, CustomerId, FlightId};
 use warp::http::HeaderMap;
 
 use crate::app::App;
 use crate::problem::Problem;
 
+pub(crate) use address::counted;
 pub use address::{Network, Proxies};
 pub use around::{Limited, Peer};
 pub use limiter::{KEYS_MAX, Limiter};
-pub use shares::{JOINS_PER_ADDRESS_MAX, Shares};
+pub use shares::{JOINS_PER_ADDRESS_MAX, KeyPrint, Share, Shares, UsedUp};
 
 /// How often those are forgotten who have not asked lately.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub struct RateLimits {
     pub per_address: Option<NonZeroU32>,
     /// With one admin token.
     pub per_token: Option<NonZeroU32>,
+    /// Things that one address may make one flight keep within a day, where customers show nothing.
+    pub things_per_address: Option<NonZeroU32>,
     /// Whose word is taken for whom they ask for.
     pub trusted_proxies: Proxies,
 }
@@ -45,7 +48,7 @@ pub struct Rates {
     addresses: Option<Limiter<IpAddr>>,
     tokens: Option<Limiter<AdminName>>,
     proxies: Proxies,
-    /// What addresses have put on waitlists.
+    /// What addresses have made flights keep.
     pub shares: Shares,
 }
 
@@ -57,7 +60,7 @@ impl Rates {
             addresses: limits.per_address.map(Limiter::new),
             tokens: limits.per_token.map(Limiter::new),
             proxies: limits.trusted_proxies.clone(),
-            shares: Shares::default(),
+            shares: Shares::new(limits.things_per_address.map(NonZeroU32::get)),
         }
     }
 
@@ -81,13 +84,25 @@ impl Rates {
         check(self.tokens.as_ref(), name, "this token")
     }
 
-    /// Counts a request from this peer with these headers; `RATE_LIMITED` if it is one too many.
-    pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.addresses.is_none() {
-            return Ok(());
-        }
-        let address = address::counted(self.proxies.client(peer, headers));
+    /// Counts a request from this address; `RATE_LIMITED` if it is one too many.
+    pub fn address(&self, address: IpAddr) -> Result<(), Problem> {
         check(self.addresses.as_ref(), &address, "this address")
+    }
+
+    /// The share of whoever asks on this flight, where it counts in one.
+    pub fn share(&self, flight: &FlightId, address: Option<IpAddr>) -> Option<Arc<Share>> {
+        Some(self.shares.of(flight, address?, Instant::now()))
+    }
+
+    /// Whether one thing more may be kept in this share; `QUOTA_EXCEEDED` if it is used up, and the key is a new one.
+    pub fn may_keep(&self, share: Option<&Arc<Share>>, key: Option<KeyPrint>) -> Result<(), Problem> {
+        let Some(share) = share else { return Ok(()) };
+        self.shares.check(share, key, Instant::now()).map_err(Problem::address_over_quota)
+    }
+
+    /// Whether this peer's word is taken for whom it asks for.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer.to_canonical())
     }
 
     /// The address that a request from this peer with these headers counts for.

@@ -1,60 +1,150 @@
-//! How many parties one address puts on one flight's waitlist where nobody has to show who they are: customers can be
-//! invented there, addresses hardly. Never knows a customer, and is forgotten with the process.
+//! How much one address makes one flight keep where nobody has to show who they are: customers can be invented there,
+//! addresses hardly. Never knows a customer, and is forgotten with the process.
 
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use farerush_engine::flight::FlightId;
+use farerush_engine::flight::{FlightId, IdempotencyKey};
 use parking_lot::Mutex;
 
 /// Parties that one address may put on the waitlist of one flight within a day: a tenth of those that may wait.
 pub const JOINS_PER_ADDRESS_MAX: u32 = 1_000;
 /// After so long an address begins anew.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// Most addresses and flights that are counted at the same time. Beyond that, those that joined least are forgotten.
+/// Most addresses and flights that are counted at the same time. Beyond that, those that caused least are forgotten.
 const COUNTED_MAX: usize = 65_536;
 
+/// What one address has caused on one flight since its day began.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     since: Instant,
-    joins: u32,
+    joins: AtomicU32,
+    things: AtomicU32,
+    /// Prints of the keys among them: what is repeated under one is answered, however much has been used up.
+    keys: Mutex<HashSet<u64>>,
 }
 
-/// Which address has put how many parties on which waitlist.
-#[derive(Debug, Default)]
-pub struct Shares(Mutex<HashMap<(FlightId, IpAddr), Share>>);
+/// A key, and whose it is, in few bytes that nobody can foresee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPrint(u64);
+
+/// What an address has used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedUp {
+    /// Its places on the waitlist.
+    Joins {
+        /// After how long it begins anew.
+        wait: Duration,
+    },
+    /// Its orders, keys and places on the waitlist together.
+    Things {
+        /// After how long it begins anew.
+        wait: Duration,
+        /// How many there may be.
+        most: u32,
+    },
+}
+
+impl Share {
+    fn new(now: Instant) -> Self {
+        Self { since: now, joins: AtomicU32::new(0), things: AtomicU32::new(0), keys: Mutex::default() }
+    }
+
+    fn left(&self, now: Instant) -> Duration {
+        WINDOW.saturating_sub(now.saturating_duration_since(self.since))
+    }
+
+    fn weight(&self) -> u32 {
+        self.joins.load(Ordering::Relaxed).max(self.things.load(Ordering::Relaxed))
+    }
+
+    /// One thing more is kept, under this key if it has one.
+    pub fn count(&self, key: Option<KeyPrint>) {
+        self.things.fetch_add(1, Ordering::Relaxed);
+        if let Some(KeyPrint(print)) = key {
+            self.keys.lock().insert(print);
+        }
+    }
+
+    /// A party waits.
+    pub fn count_join(&self, key: Option<KeyPrint>) {
+        self.joins.fetch_add(1, Ordering::Relaxed);
+        self.count(key);
+    }
+
+    fn has(&self, key: Option<KeyPrint>) -> bool {
+        key.is_some_and(|KeyPrint(print)| self.keys.lock().contains(&print))
+    }
+}
+
+/// Which address has caused how much on which flight.
+#[derive(Debug)]
+pub struct Shares {
+    /// Things of one address on one flight, if that is bounded.
+    things_max: Option<u32>,
+    chance: RandomState,
+    counted: Mutex<HashMap<(FlightId, IpAddr), Arc<Share>>>,
+}
 
 impl Shares {
-    /// Whether the address has used up its share of the flight's waitlist; if so, after how long it begins anew.
-    pub fn check(&self, flight: &FlightId, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let shares = self.0.lock();
-        match shares.get(&(flight.clone(), address)) {
-            Some(share) if share.joins >= JOINS_PER_ADDRESS_MAX => {
-                let left = WINDOW.saturating_sub(now.saturating_duration_since(share.since));
-                if left.is_zero() { Ok(()) } else { Err(left) }
+    /// So many things may one address cause on one flight within a day.
+    pub fn new(things_max: Option<u32>) -> Self {
+        Self { things_max, chance: RandomState::new(), counted: Mutex::default() }
+    }
+
+    /// A key of this owner's: the same key of another one is another key.
+    pub fn print(&self, owner: &impl Hash, key: &IdempotencyKey) -> KeyPrint {
+        KeyPrint(self.chance.hash_one((owner, key)))
+    }
+
+    /// The address's share on the flight; if something is counted in it, for as long as it is [`Shares::is_current`].
+    pub fn of(&self, flight: &FlightId, address: IpAddr, now: Instant) -> Arc<Share> {
+        let mut counted = self.counted.lock();
+        let key = (flight.clone(), address);
+        match counted.get(&key) {
+            Some(share) if self.is_current(share, now) => return share.clone(),
+            Some(_) => {}
+            None if counted.len() >= COUNTED_MAX => {
+                counted.retain(|_, share| self.is_current(share, now));
+                let mut least = 1;
+                while counted.len() >= COUNTED_MAX {
+                    counted.retain(|_, share| share.weight() > least);
+                    least *= 2;
+                }
+            }
+            None => {}
+        }
+        let share = Arc::new(Share::new(now));
+        counted.insert(key, share.clone());
+        share
+    }
+
+    /// Whether its day is not over yet.
+    pub fn is_current(&self, share: &Share, now: Instant) -> bool {
+        !share.left(now).is_zero()
+    }
+
+    /// Whether one thing more may be kept, or what is asked has been before.
+    pub fn check(&self, share: &Share, key: Option<KeyPrint>, now: Instant) -> Result<(), UsedUp> {
+        match self.things_max {
+            Some(most) if share.things.load(Ordering::Relaxed) >= most && !share.has(key) => {
+                Err(UsedUp::Things { wait: share.left(now), most })
             }
             _ => Ok(()),
         }
     }
 
-    /// Counts a party that joined.
-    pub fn count(&self, flight: &FlightId, address: IpAddr, now: Instant) {
-        let mut shares = self.0.lock();
-        let is_past = |share: &Share| now.saturating_duration_since(share.since) >= WINDOW;
-        if shares.len() >= COUNTED_MAX && !shares.contains_key(&(flight.clone(), address)) {
-            shares.retain(|_, share| !is_past(share));
-            let mut least = 1;
-            while shares.len() >= COUNTED_MAX {
-                shares.retain(|_, share| share.joins > least);
-                least *= 2;
-            }
+    /// Whether one more party may wait.
+    pub fn check_join(&self, share: &Share, key: Option<KeyPrint>, now: Instant) -> Result<(), UsedUp> {
+        if share.joins.load(Ordering::Relaxed) >= JOINS_PER_ADDRESS_MAX && !share.has(key) {
+            return Err(UsedUp::Joins { wait: share.left(now) });
         }
-        let share = shares.entry((flight.clone(), address)).or_insert(Share { since: now, joins: 0 });
-        if is_past(share) {
-            *share = Share { since: now, joins: 0 };
-        }
-        share.joins += 1;
+        self.check(share, key, now)
     }
 }
 
@@ -62,31 +152,44 @@ impl Shares {
 mod tests {
     use super::*;
 
+    fn flight(name: &str) -> FlightId {
+        FlightId::new(name).unwrap()
+    }
+
     #[test]
     fn an_address_has_its_share_of_each_flight_every_day() {
-        let (shares, now) = (Shares::default(), Instant::now());
-        let (flight, other) = (FlightId::new("A").unwrap(), FlightId::new("B").unwrap());
+        let (shares, now) = (Shares::new(Some(2_000)), Instant::now());
         let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let may_join =
+            |name: &str, address, now| shares.check_join(&shares.of(&flight(name), address, now), None, now);
         for _ in 0..JOINS_PER_ADDRESS_MAX {
-            assert!(shares.check(&flight, one, now).is_ok());
-            shares.count(&flight, one, now);
+            may_join("A", one, now).unwrap();
+            shares.of(&flight("A"), one, now).count_join(None);
         }
-        assert_eq!(shares.check(&flight, one, now), Err(WINDOW));
-        assert!(shares.check(&flight, two, now).is_ok() && shares.check(&other, one, now).is_ok());
-        assert!(shares.check(&flight, one, now + WINDOW).is_ok());
-        shares.count(&flight, one, now + WINDOW);
-        assert!(shares.check(&flight, one, now + WINDOW).is_ok());
+        assert_eq!(may_join("A", one, now), Err(UsedUp::Joins { wait: WINDOW }));
+        assert!(may_join("A", two, now).is_ok() && may_join("B", one, now).is_ok());
+        let share = shares.of(&flight("A"), one, now);
+        shares.check(&share, None, now).expect("what is no party may still come");
+        (0..1_000).for_each(|_| share.count(None));
+        assert_eq!(shares.check(&share, None, now), Err(UsedUp::Things { wait: WINDOW, most: 2_000 }));
+        let key = IdempotencyKey::new("k").unwrap();
+        let print = shares.print(&"customer", &key);
+        share.count(Some(print));
+        shares.check(&share, Some(print), now).expect("what is repeated is answered");
+        assert!(shares.check(&share, Some(shares.print(&"another one", &key)), now).is_err());
+        assert!(!shares.is_current(&share, now + WINDOW));
+        may_join("A", one, now + WINDOW).unwrap();
     }
 
     #[test]
     fn as_many_are_counted_as_may_and_those_with_most_stay() {
-        let (shares, now, flight) = (Shares::default(), Instant::now(), FlightId::new("A").unwrap());
+        let (shares, now) = (Shares::new(Some(500)), Instant::now());
         let greedy = IpAddr::from([9, 9, 9, 9]);
-        (0..JOINS_PER_ADDRESS_MAX).for_each(|_| shares.count(&flight, greedy, now));
+        (0..500).for_each(|_| shares.of(&flight("A"), greedy, now).count(None));
         for number in 0..=u32::try_from(COUNTED_MAX).unwrap() {
-            shares.count(&flight, IpAddr::from(number.to_be_bytes()), now);
+            shares.of(&flight("A"), IpAddr::from(number.to_be_bytes()), now).count(None);
         }
-        assert!(shares.0.lock().len() <= COUNTED_MAX);
-        assert!(shares.check(&flight, greedy, now).is_err());
+        assert!(shares.counted.lock().len() <= COUNTED_MAX);
+        assert!(shares.check(&shares.of(&flight("A"), greedy, now), None, now).is_err());
     }
 }

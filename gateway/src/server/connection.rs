@@ -19,8 +19,10 @@ use warp::http::{Request, Response};
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody};
 use super::long_body::LongBody;
+use super::places::Guest;
 use super::plain::{self, Express, Left};
 use super::socket::Socket;
+use super::taking::Taking;
 use super::{Limits, Stop};
 use crate::rate::Peer;
 
@@ -41,6 +43,8 @@ pub(super) struct Vitals {
     pub(super) long_body: Mutex<Option<LongBody>>,
     /// The headers took too long.
     pub(super) too_slow: AtomicBool,
+    /// The connection's place among the others.
+    pub(super) guest: Guest,
     /// When the newest bytes came that were read.
     came: Mutex<Option<std::time::Instant>>,
 }
@@ -67,8 +71,24 @@ pub(super) fn builder(limits: &Limits) -> http1::Builder {
 pub(super) struct Connection<S> {
     service: S,
     express: Express,
-    limits: Limits,
+    times: Times,
     stop: Arc<Stop>,
+}
+
+/// The time limits of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    plain: plain::Limits,
+}
+
+impl Times {
+    pub(super) fn of(limits: &Limits) -> Self {
+        let Limits { header_timeout, idle_timeout, answer_timeout, .. } = *limits;
+        Self { header_timeout, idle_timeout, answer_timeout, plain: plain::Limits::of(limits) }
+    }
 }
 
 /// How long a client may take nothing of a long body, which has something for it every few seconds.
@@ -103,30 +123,37 @@ where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(service: S, express: Express, limits: Limits, stop: Arc<Stop>) -> Self {
-        Self { service, express, limits, stop }
+    pub(super) fn new(service: S, express: Express, times: Times, stop: Arc<Stop>) -> Self {
+        Self { service, express, times, stop }
     }
 
-    pub(super) async fn run(self, mut stream: TcpStream, builder: &http1::Builder) {
-        let Self { service, express, limits, stop } = self;
-        let vitals = Arc::new(Vitals { heard: AtomicBool::new(true), ..Vitals::default() });
+    pub(super) async fn run(self, mut stream: TcpStream, guest: Guest, builder: &http1::Builder) {
+        let Self { service, express, times, stop } = self;
+        let vitals = Arc::new(Vitals { heard: AtomicBool::new(true), guest, ..Vitals::default() });
         let (ids, observer) = (express.ids.clone(), express.observer.clone());
         let peer = if express.names_peers { stream.peer_addr().ok() } else { None };
         let peer = peer.map(|address| Peer(address.ip()));
         let mut front = Front::new(service, vitals.clone(), ids, observer, stop.clone(), peer);
-        let plain = plain::serve(&mut stream, &mut front, &express, &stop, plain::Limits::of(&limits)).await;
+        let around = (&express, &*stop, &vitals.guest);
+        let plain = plain::serve(&mut stream, &mut front, around, peer, times.plain).await;
         let Left::Other(bytes) = plain else { return };
         vitals.heard.store(true, Ordering::Relaxed);
         vitals.answered.store(false, Ordering::Relaxed);
         let mut arrivals = Arrivals::default();
         vitals.note_came(arrivals.newest(&stream, std::time::Instant::now()));
-        let socket = Socket::new(stream, bytes, vitals.clone(), express.ids.clone(), arrivals);
+        let socket = Socket::new(
+            stream,
+            bytes,
+            vitals.clone(),
+            express.ids.clone(),
+            (arrivals, Taking::new(times.answer_timeout)),
+        );
         let socket = socket.readable_for(express.origins.clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), front));
         // Two ticks make a header time-out, which so ends after 1 to 1.5 times its length.
-        let tick = (limits.header_timeout / 2).max(Duration::from_millis(10));
+        let tick = (times.header_timeout / 2).max(Duration::from_millis(10));
         let ticks = |time: Duration| time.div_duration_f64(tick).ceil();
-        let ticks_max = TicksMax { idle: ticks(limits.idle_timeout), unread: ticks(UNREAD_MAX) };
+        let ticks_max = TicksMax { idle: ticks(times.idle_timeout), unread: ticks(UNREAD_MAX) };
         let mut patience = Patience::default();
         let mut timer = pin!(tokio::time::sleep(tick));
         let mut stopped = pin!(stop.begun());

@@ -103,9 +103,15 @@ fn is_sane(id: &[u8]) -> bool {
 /// A request's body: as hyper receives it, or whole.
 pub enum RequestBody {
     /// It comes in pieces.
-    Coming(Incoming),
+    Coming(Coming),
     /// It has come; `None` once it was taken.
     Whole(Option<Bytes>),
+}
+
+/// A body that comes in pieces, and the connection on which it does.
+pub struct Coming {
+    body: Incoming,
+    vitals: Arc<Vitals>,
 }
 
 impl RequestBody {
@@ -124,21 +130,26 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
-            Self::Coming(body) => Pin::new(body).poll_frame(context),
+            Self::Coming(Coming { body, vitals }) => {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+                let is_whole = frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream());
+                // A connection that has to end has nothing decided any more: its task ends with this.
+                if is_whole && !vitals.guest.decides() { Poll::Pending } else { Poll::Ready(frame) }
+            }
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Coming(body) => body.is_end_stream(),
+            Self::Coming(coming) => coming.body.is_end_stream(),
             Self::Whole(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Coming(body) => body.size_hint(),
+            Self::Coming(coming) => coming.body.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }
@@ -177,7 +188,8 @@ where
     type Future = FrontFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.ask(request.map(RequestBody::Coming))
+        let vitals = self.vitals.clone();
+        self.ask(request.map(|body| RequestBody::Coming(Coming { body, vitals })))
     }
 }
 
@@ -210,7 +222,11 @@ impl<S> Front<S> {
         let under_way = UnderWay(self.vitals.clone());
         let scope = Some(Scope::new(id, watched));
         let is_last = self.stop.is_announced();
-        FrontFuture { inner: self.inner.borrow_mut().call(request), scope, under_way, is_last }
+        // What is still to come is up to the client.
+        let is_whole = !matches!(request.body(), RequestBody::Coming(_)) || request.body().is_end_stream();
+        let has_to_end = is_whole && !self.vitals.guest.decides();
+        let inner = (!has_to_end).then(|| self.inner.borrow_mut().call(request));
+        FrontFuture { inner, scope, under_way, is_last }
     }
 }
 
@@ -226,8 +242,9 @@ impl Drop for UnderWay {
 
 pin_project! {
     pub(super) struct FrontFuture<F> {
+        // None: the connection has to end, and its task ends with this.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         scope: Option<Scope>,
         under_way: UnderWay,
         is_last: bool,
@@ -242,11 +259,12 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Pending };
         if let Some(scope) = this.scope.as_mut() {
             // Its body may have come meanwhile.
             scope.note_came(this.under_way.0.came());
         }
-        let mut response = ready!(Scope::within(this.scope, || this.inner.poll(context)))?;
+        let mut response = ready!(Scope::within(this.scope, || inner.poll(context)))?;
         if let Some(scope) = this.scope.take() {
             scope.end(REQUEST_ID, &mut response);
         }
@@ -256,8 +274,13 @@ where
         }
         let vitals = &this.under_way.0;
         vitals.answered.store(true, Ordering::Relaxed);
-        if let Some(body) = response.extensions_mut().remove::<LongBody>() {
-            *vitals.long_body.lock() = Some(body);
+        match response.extensions_mut().remove::<LongBody>() {
+            Some(body) => {
+                *vitals.long_body.lock() = Some(body);
+                vitals.guest.is_read(Instant::now());
+            }
+            // To take it is up to the client.
+            None => vitals.guest.waits(Instant::now()),
         }
         if LEFT_UNREAD.contains(&response.status()) {
             vitals.linger.store(true, Ordering::Relaxed);

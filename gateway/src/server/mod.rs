@@ -6,42 +6,57 @@ mod connection;
 mod front;
 mod long_body;
 mod page_seen;
+mod places;
 mod plain;
 mod socket;
+mod taking;
+mod turned_away;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 use warp::http::{Request, Response};
 
 pub use front::{RequestBody, RequestIds};
 pub use long_body::LongBody;
+pub use places::PerAddress;
 pub use plain::Express;
+
+use places::{Admission, Guest, Places};
+use turned_away::TurnedAway;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// How long the loop rests after a failed accept (no file descriptors left, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// While as many come as there may be connections, it is looked so often at least at what they have sent.
+const LOOKS: u32 = 16;
+/// Most connections that are let in without such a look.
+const WITHOUT_A_LOOK_MAX: u32 = 16;
 /// How often that is logged at most.
 const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// The limits of connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Most open connections.
     pub connections_max: u32,
+    /// Most of one address.
+    pub per_address: PerAddress,
     /// How long a client may take for a request's headers.
     pub header_timeout: Duration,
     /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
+    /// How long an answer may stand still because its client takes nothing of it.
+    pub answer_timeout: Duration,
     /// Largest request head, in bytes.
     pub header_bytes_max: usize,
 }
@@ -150,21 +165,22 @@ where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let accepted = serving(service, express, limits, stop.clone());
-    accept_until(&listener, &connections, &accepted, &stop).await;
+    let doors = Doors::new(&limits);
+    let accepted = serving(service, express, &limits, stop.clone());
+    let held_up = doors.accept_until(&listener, &accepted, &stop).await;
     // Whoever has connected already is served, too: closing the socket would break off requests that have been sent. So
     // nobody connects any more before it is looked who has.
     if let Err(error) = turn_away_newcomers(&listener) {
         tracing::debug!(%error, "who connects in the last moment may be broken off");
     }
-    while let Ok(permit) = connections.clone().try_acquire_owned()
-        && let Ok(Ok((stream, _))) = tokio::time::timeout(LAST_COMERS, listener.accept()).await
-    {
-        accepted(stream, permit);
+    if let Some((stream, peer)) = held_up {
+        doors.let_in(stream, peer, &accepted).await;
+    }
+    while let Ok(Ok((stream, peer))) = tokio::time::timeout(LAST_COMERS, listener.accept()).await {
+        doors.let_in(stream, peer.ip(), &accepted).await;
     }
     drop(listener);
-    let _all_gone = connections.acquire_many(limits.connections_max).await;
+    doors.places.all_gone().await;
 }
 
 /// From now on the kernel drops whatever would begin a connection to this socket; what has begun is completed. Whoever is
@@ -195,72 +211,129 @@ pub async fn serve_for_now<S, B>(
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connections = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let accepted = serving(service, express, limits, stop);
-    accept_until(&listener, &connections, &accepted, &until).await;
+    let doors = Doors::new(&limits);
+    let accepted = serving(service, express, &limits, stop);
+    doors.accept_until(&listener, &accepted, &until).await;
 }
 
 /// What is done with a connection that was accepted.
 fn serving<S, B>(
     service: S,
     express: Express,
-    limits: Limits,
+    limits: &Limits,
     stop: Arc<Stop>,
-) -> impl Fn(TcpStream, OwnedSemaphorePermit)
+) -> impl Fn(TcpStream, Guest) + use<S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = connection::builder(&limits);
-    move |stream: TcpStream, permit: OwnedSemaphorePermit| {
+    let builder = connection::builder(limits);
+    let times = connection::Times::of(limits);
+    move |stream: TcpStream, guest: Guest| {
         // Without it, a small response may wait for the client's delayed acknowledgement (40 ms).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY failed");
         }
-        let connection = connection::Connection::new(service.clone(), express.clone(), limits, stop.clone());
+        let connection = connection::Connection::new(service.clone(), express.clone(), times, stop.clone());
         let builder = builder.clone();
-        tokio::spawn(async move {
-            connection.run(stream, &builder).await;
-            drop(permit);
-        });
+        let end = guest.end();
+        let task = tokio::spawn(async move { connection.run(stream, guest, &builder).await });
+        end.is(task.abort_handle());
     }
 }
 
-/// Accepts connections until that word is given, as many at once as there are permits for.
-async fn accept_until(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-    accepted: &impl Fn(TcpStream, OwnedSemaphorePermit),
-    until: &Stop,
-) {
-    let mut last_warning: Option<Instant> = None;
-    loop {
-        let permit = tokio::select! {
-            () = until.begun() => return,
-            permit = connections.clone().acquire_owned() => permit,
-        };
-        let Ok(permit) = permit else { return };
-        let next = tokio::select! {
-            () = until.begun() => return,
-            next = listener.accept() => next,
-        };
-        let stream = match next {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                if !is_of_one_connection(&error) {
+/// The ways in: who gets a place, and what becomes of the others.
+struct Doors {
+    places: Arc<Places>,
+    turned_away: TurnedAway,
+    /// So many are let in without a look at what they have sent.
+    without_a_look: u32,
+}
+
+impl Doors {
+    fn new(limits: &Limits) -> Self {
+        let places = Places::new(limits.connections_max, limits.per_address.clone());
+        let without_a_look = (limits.connections_max / LOOKS).clamp(1, WITHOUT_A_LOOK_MAX);
+        Self { places, turned_away: TurnedAway::default(), without_a_look }
+    }
+
+    /// Accepts connections until that word is given. Gives the one that was accepted by then and has no place yet.
+    async fn accept_until(
+        &self,
+        listener: &TcpListener,
+        accepted: &impl Fn(TcpStream, Guest),
+        until: &Stop,
+    ) -> Option<(TcpStream, IpAddr)> {
+        let (mut last_warning, mut let_in) = (None::<Instant>, 0_u32);
+        loop {
+            let next = tokio::select! {
+                () = until.begun() => return None,
+                next = listener.accept() => next,
+            };
+            match next {
+                Ok((stream, peer)) => {
+                    let mut newcomer = Some((stream, peer.ip()));
+                    tokio::select! {
+                        // Whoever is let in is not cut off by the word.
+                        biased;
+                        () = self.let_in_when_there_is_room(&mut newcomer, accepted) => {}
+                        () = until.begun() => return newcomer,
+                    }
+                    // What has come is looked at before so many come that they may take its place.
+                    let_in = let_in.wrapping_add(1);
+                    if let_in % self.without_a_look == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
                     if last_warning.is_none_or(|at| at.elapsed() > WARNING_PAUSE) {
                         tracing::warn!(%error, "accepting connections fails; trying on");
                         last_warning = Some(Instant::now());
                     }
+                    if is_for_want_of_descriptors(&error) {
+                        self.places.make_room();
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                continue;
             }
-        };
-        accepted(stream, permit);
+        }
     }
+
+    async fn let_in(&self, stream: TcpStream, peer: IpAddr, accepted: &impl Fn(TcpStream, Guest)) {
+        self.let_in_when_there_is_room(&mut Some((stream, peer)), accepted).await;
+    }
+
+    /// May be dropped at any time: whoever is still in `newcomer` then has no place yet.
+    async fn let_in_when_there_is_room(
+        &self,
+        newcomer: &mut Option<(TcpStream, IpAddr)>,
+        accepted: &impl Fn(TcpStream, Guest),
+    ) {
+        while let Some((_, peer)) = newcomer {
+            match self.places.admit(*peer) {
+                Admission::In(guest) => {
+                    if let Some((stream, _)) = newcomer.take() {
+                        accepted(stream, guest);
+                    }
+                }
+                Admission::AddressIsFull => {
+                    if let Some((stream, _)) = newcomer.take() {
+                        self.turned_away.tell(stream);
+                    }
+                }
+                Admission::Full => self.places.room().await,
+            }
+        }
+    }
+}
+
+fn is_for_want_of_descriptors(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let number = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| number == Some(errno.raw_os_error()))
 }
 
 /// Whether a failed accept concerns only the connection that was to be accepted.

@@ -17,6 +17,7 @@ use super::arrival::Arrivals;
 use super::connection::Vitals;
 use super::front::RequestIds;
 use super::page_seen::PageSeen;
+use super::taking::Taking;
 use crate::cors::Origins;
 use crate::problem::{Code, Problem};
 
@@ -37,6 +38,7 @@ pub(super) struct Socket {
     arrivals: Arrivals,
     /// The page that asks, where pages of other origins may.
     page: Option<PageSeen>,
+    taking: Taking,
 }
 
 struct Lingering {
@@ -51,9 +53,19 @@ impl Socket {
         begun: Vec<u8>,
         vitals: Arc<Vitals>,
         ids: Arc<RequestIds>,
-        arrivals: Arrivals,
+        (arrivals, taking): (Arrivals, Taking),
     ) -> Self {
-        Self { stream, begun: (begun, 0), vitals, ids, instead: None, lingering: None, arrivals, page: None }
+        Self {
+            stream,
+            begun: (begun, 0),
+            vitals,
+            ids,
+            instead: None,
+            lingering: None,
+            arrivals,
+            page: None,
+            taking,
+        }
     }
 
     /// The same where pages of these origins may read answers.
@@ -72,16 +84,34 @@ impl Socket {
         whole_response(problem, &headers, &self.ids.next())
     }
 
+    /// Writes as much as goes; a client that takes nothing for too long, or too little, is an error.
+    fn poll_write_on(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(written) => {
+                self.taking.went(*written.as_ref().unwrap_or(&0));
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                let goes_on = self.vitals.long_body.lock().is_some();
+                let left = (bytes.len(), goes_on);
+                self.taking.poll_blocked(context, &self.stream, &self.vitals.guest, left).map(Err)
+            }
+        }
+    }
+
     /// Writes what is to go out instead, if there is something.
     fn poll_instead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some((bytes, written)) = &mut self.instead {
-            if *written == bytes.len() {
-                self.instead = None;
+        while let Some((bytes, mut written)) = self.instead.take() {
+            if written == bytes.len() {
                 break;
             }
-            match ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[*written..]))? {
-                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                count => *written += count,
+            let result = self.poll_write_on(context, &bytes[written..]);
+            if let Poll::Ready(Ok(count)) = result {
+                written += count;
+            }
+            self.instead = Some((bytes, written));
+            if ready!(result)? == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
         }
         Poll::Ready(Ok(()))
@@ -160,11 +190,14 @@ impl AsyncWrite for Socket {
             self.instead = Some((answer, 0));
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.poll_write_on(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(context))?;
+        // hyper asks for this once it has nothing more to write.
+        let this = &mut *self;
+        this.taking.all_went(&this.stream, &this.vitals.guest);
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -194,7 +227,7 @@ fn hypers_own_error(bytes: &[u8]) -> Option<Problem> {
     Some(Problem::new(code, detail))
 }
 
-fn whole_response(problem: &Problem, headers: &HeaderMap, id: &[u8]) -> Vec<u8> {
+pub(super) fn whole_response(problem: &Problem, headers: &HeaderMap, id: &[u8]) -> Vec<u8> {
     let body = problem.render();
     let status = problem.code().status();
     let mut response = format!(

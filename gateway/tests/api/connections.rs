@@ -89,17 +89,75 @@ async fn a_connection_serves_many_requests_pipelined_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn for_a_connection_beyond_the_limit_the_one_ends_that_has_idled_for_longest() {
     let server = TestServer::with(&[("max_connections", "2")]).await;
-    let first = TcpStream::connect(server.address).await.unwrap();
-    let second = TcpStream::connect(server.address).await.unwrap();
+    let ask = async |stream: &mut TcpStream| {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+        // So small an answer comes at once.
+        let mut answer = [0; 4096];
+        let count = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
+    };
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut first).await;
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut second).await;
+    ask(&mut first).await;
     let mut third = TcpStream::connect(server.address).await.unwrap();
-    third.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await.unwrap();
-    let early = tokio::time::timeout(Duration::from_millis(200), third.readable()).await;
-    assert!(early.is_err(), "it was served beyond the limit");
-    drop(first);
-    assert_eq!(Reply::parse(&read_to_end(&mut third).await).status, 200);
-    drop(second);
+    ask(&mut third).await;
+    ended(second).await;
+    ask(&mut first).await;
+    ask(&mut third).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_holds_so_many_connections_and_loses_its_own_first() {
+    let server = TestServer::with(&[("max_connections_per_address", "2")]).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"G").await.unwrap();
+    let _other = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.get("/livez").await.status, 200);
+    ended(idle).await;
+}
+
+/// Waits until the server has ended a connection, politely or not, without a word.
+async fn ended(mut stream: TcpStream) {
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 16])).await;
+    assert!(matches!(read.expect("it is kept all the same"), Ok(0) | Err(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_whose_connections_are_all_at_work_is_told_so() {
+    let (server, journal) = TestServer::with_faults(&[("max_connections_per_address", "2")]).await;
+    journal.hold();
+    let body = r#"{"customer_id":"u","quantity":1}"#;
+    let grab = format!(
+        "POST /v1/flights/DEMO1/orders HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut grabs = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(grab.as_bytes()).await.unwrap();
+        grabs.push(stream);
+    }
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while server.running.app.engine.status().in_flight < 2 {
+        assert!(std::time::Instant::now() < until, "the grabs do not get under way");
+        tokio::task::yield_now().await;
+    }
+    let refused = server.get("/v1/flights/DEMO1").await;
+    refused.is_problem(503, "OVERLOADED");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    journal.release();
+    for mut stream in grabs {
+        assert_eq!(
+            Reply::parse(&read_to_end(&mut stream).await).status,
+            201,
+            "who is at work is not cut off"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ mod rates;
 mod refusals;
 mod rehearsal;
 mod seat_plan;
+mod shares;
 mod times;
 mod tokens;
 mod waitlist;

@@ -368,6 +368,11 @@ impl Backlog {
         self.lanes.get(&goal.0).is_none_or(|lane| lane.stored >= goal.1 || lane.halt.is_some())
     }
 
+    /// Whether nothing more of a flight can be stored until somebody has looked.
+    pub(super) fn is_stuck(&self, flight_id: &FlightId) -> bool {
+        self.lanes.get(flight_id).is_some_and(|lane| lane.halt.is_some())
+    }
+
     /// How far the store has a flight.
     pub(super) fn stored(&self, flight_id: &FlightId) -> Option<Seq> {
         self.lanes.get(flight_id).map(|lane| lane.stored)

@@ -262,6 +262,24 @@ impl WriteBehind {
         }
     }
 
+    /// Changes whenever something was stored, or will not be.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.shared.turns.subscribe()
+    }
+
+    /// Whether nothing more of this flight can be stored until somebody has looked.
+    pub fn is_stuck(&self, flight_id: &FlightId) -> bool {
+        self.shared.backlog.lock().is_stuck(flight_id)
+    }
+
+    /// Whether the store answers.
+    pub fn store_state(&self) -> StoreState {
+        let down = self.shared.down.lock();
+        let error = || down.last_error.clone().unwrap_or_default();
+        down.since
+            .map_or(StoreState::Up, |since| StoreState::Down { for_time: since.elapsed(), error: error() })
+    }
+
     /// How far the store has this flight, as far as known.
     pub fn stored(&self, flight_id: &FlightId) -> Option<Seq> {
         self.shared.backlog.lock().stored(flight_id)
@@ -275,15 +293,7 @@ impl WriteBehind {
 
     /// How it is doing.
     pub fn status(&self) -> WriteBehindStatus {
-        let (store, last_error) = {
-            let down = self.shared.down.lock();
-            let error = || down.last_error.clone().unwrap_or_default();
-            let state = down.since.map_or(StoreState::Up, |since| StoreState::Down {
-                for_time: since.elapsed(),
-                error: error(),
-            });
-            (state, down.last_error.clone())
-        };
+        let (store, last_error) = (self.store_state(), self.shared.down.lock().last_error.clone());
         let backlog = self.shared.backlog.lock();
         WriteBehindStatus {
             backlog_events: backlog.events(),

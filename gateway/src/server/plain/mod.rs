@@ -6,13 +6,14 @@ mod request;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farerush_engine::actor::{FlightHandle, Located, PendingAnswer};
+use farerush_engine::actor::{FlightHandle, Located};
 use farerush_engine::flight::FlightId;
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,18 +27,23 @@ use self::request::{Plain, Read};
 use super::Stop;
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
+use super::places::Guest;
+use super::taking::Taking;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::cors::Origins;
 use crate::deadline::{self, Deadline};
-use crate::grab::{self, Granted};
+use crate::grab::{self, Granted, UnderWay};
 use crate::problem::Problem;
+use crate::rate::{Peer, Share, counted};
 use crate::traces::Observer;
 
 /// Largest plain request, in bytes; a larger one is hyper's.
 const REQUEST_BYTES_MAX: usize = 4096;
 /// How long the rest of a request is waited for here; hyper's time limits hold from then on.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A body that is larger than this goes out as it is, and is not copied behind its head, in bytes.
+const BODY_BYTES_COPIED_MAX: usize = 16 * 1024;
 /// A reply buffer that has grown beyond this is given back after the reply, in bytes.
 const REPLY_BYTES_KEPT: usize = 8 * 1024;
 
@@ -81,11 +87,17 @@ pub(super) struct Limits {
     patience: Duration,
     /// How long a connection may stay open without a request.
     idle_timeout: Duration,
+    /// How long an answer may stand still.
+    answer_timeout: Duration,
 }
 
 impl Limits {
     pub(super) fn of(limits: &super::Limits) -> Self {
-        Self { patience: PATIENCE.min(limits.header_timeout / 2), idle_timeout: limits.idle_timeout }
+        Self {
+            patience: PATIENCE.min(limits.header_timeout / 2),
+            idle_timeout: limits.idle_timeout,
+            answer_timeout: limits.answer_timeout,
+        }
     }
 }
 
@@ -102,8 +114,14 @@ struct Connection<'c, 's> {
     bytes: Vec<u8>,
     come: usize,
     out: Vec<u8>,
-    /// How much of `out` has gone.
+    /// What goes out after it.
+    tail: Bytes,
+    /// How much of both has gone.
     sent: usize,
+    taking: Taking,
+    guest: &'c Guest,
+    /// Whose share grabs count in, where they count in one.
+    pays: Option<Pays>,
     /// The id of the request that is being served.
     id: Vec<u8>,
     timer: Pin<&'c mut Sleep>,
@@ -124,6 +142,36 @@ struct Connection<'c, 's> {
     stop_is_awaited: bool,
 }
 
+/// Whom a connection's grabs count for, where customers show nothing: its address.
+struct Pays {
+    address: IpAddr,
+    /// Whether it may say that it asks for somebody else.
+    is_proxy: bool,
+    /// Its share on the flight that was grabbed last.
+    last: Option<(FlightId, Arc<Share>)>,
+}
+
+impl Pays {
+    fn new(app: &App, peer: IpAddr) -> Self {
+        Self { address: counted(peer), is_proxy: app.identity.rates.trusts(peer), last: None }
+    }
+
+    /// Its share on this flight; looked for once, and then at hand.
+    fn share(&mut self, app: &App, flight: &FlightHandle, now: std::time::Instant) -> Arc<Share> {
+        let shares = &app.identity.rates.shares;
+        match &self.last {
+            Some((flight_id, share)) if flight_id == flight.flight_id() && shares.is_current(share, now) => {
+                share.clone()
+            }
+            _ => {
+                let share = shares.of(flight.flight_id(), self.address, now);
+                self.last = Some((flight.flight_id().clone(), share.clone()));
+                share
+            }
+        }
+    }
+}
+
 /// What waiting for bytes ends with.
 enum Heard {
     Bytes,
@@ -140,21 +188,23 @@ enum Step {
     /// Its answer is written.
     Answered,
     /// A flight decides it.
-    Grab(Arc<App>, PendingAnswer),
+    Grab(Arc<App>, UnderWay),
     /// The service answers it.
     Ask(Box<Request<RequestBody>>),
     /// It is none of ours after all.
     Other,
     /// More of it has to come.
     Part,
+    /// Nothing may be decided here any more: the connection has to end for another one.
+    End,
 }
 
 /// Serves plain requests for as long as they come.
 pub(super) async fn serve<S, B>(
     stream: &mut TcpStream,
     front: &mut Front<S>,
-    express: &Express,
-    stop: &Stop,
+    (express, stop, guest): (&Express, &Stop, &Guest),
+    peer: Option<Peer>,
     limits: Limits,
 ) -> Left
 where
@@ -171,7 +221,11 @@ where
         bytes: vec![0; REQUEST_BYTES_MAX],
         come: 0,
         out: Vec::with_capacity(1024),
+        tail: Bytes::new(),
         sent: 0,
+        taking: Taking::new(limits.answer_timeout),
+        guest,
+        pays: express.app.as_ref().zip(peer).map(|(app, Peer(peer))| Pays::new(app, peer)),
         id: Vec::with_capacity(24),
         accepted: Instant::now(),
         is_new: true,
@@ -204,7 +258,7 @@ impl Connection<'_, '_> {
             }
             match self.begin() {
                 Step::Answered => {}
-                Step::Grab(app, pending) => self.grab(&app, pending).await,
+                Step::Grab(app, under_way) => self.grab(&app, under_way).await,
                 Step::Ask(request) => {
                     front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
@@ -223,12 +277,15 @@ impl Connection<'_, '_> {
                     continue;
                 }
                 Step::Other => return self.other(),
+                Step::End => return Left::Ended,
             }
             (is_first, whole_by) = (false, None);
             self.come = 0;
             if poll_fn(|context| self.poll_send(context)).await.is_err() || self.is_told {
                 return Left::Ended;
             }
+            // As of the request: it is as good, and no further look at the clock.
+            self.guest.waits(self.began.into_std());
         }
     }
 
@@ -243,8 +300,14 @@ impl Connection<'_, '_> {
             Read::Part if self.come < REQUEST_BYTES_MAX => return Step::Part,
             Read::Part | Read::Other => return Step::Other,
         };
+        if !self.guest.decides() {
+            return Step::End;
+        }
+        self.began = now;
         self.came = self.arrivals.newest(self.stream, now.into_std()).into();
-        let Some((app, flight)) = grabbed_flight(&plain, self.express) else {
+        let is_for_another = plain.is_forwarded && self.pays.as_ref().is_some_and(|pays| pays.is_proxy);
+        let grabbed = if is_for_another { None } else { grabbed_flight(&plain, self.express) };
+        let Some((app, flight)) = grabbed else {
             return plain.into_request().map_or(Step::Other, |request| Step::Ask(Box::new(request)));
         };
         self.express.ids.write(plain.request_id, &mut self.id);
@@ -252,15 +315,15 @@ impl Connection<'_, '_> {
         // Only where nobody is asked who they are.
         let key = plain.idempotency_key.map(Into::into);
         let begun = if deadline.decide_by > now.into_std() {
-            grab::begin(app, &flight, (&Caller::Anyone, key), deadline, plain.body)
+            let share = self.pays.as_mut().map(|pays| pays.share(app, &flight, now.into_std()));
+            grab::begin(app, &flight, (&Caller::Anyone, key, share), deadline, plain.body)
         } else {
             Err(deadline::too_late())
         };
         match begun {
-            Ok(pending) => {
-                self.began = now;
+            Ok(under_way) => {
                 self.wait_until(deadline.answer_by.into());
-                Step::Grab(app.clone(), pending)
+                Step::Grab(app.clone(), under_way)
             }
             Err(problem) => {
                 app.metrics.grab_ended(now.into_std(), &Err(&problem));
@@ -271,14 +334,14 @@ impl Connection<'_, '_> {
     }
 
     /// Waits for what the flight says, and writes it.
-    async fn grab(&mut self, app: &App, mut pending: PendingAnswer) {
-        let outcome = poll_fn(|context| match Pin::new(&mut pending).poll(context) {
+    async fn grab(&mut self, app: &App, mut under_way: UnderWay) {
+        let outcome = poll_fn(|context| match Pin::new(&mut under_way.pending).poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome.ok()),
             Poll::Pending => self.poll_too_late(context).map(|()| None),
         })
         .await;
         self.until = self.began + self.limits.idle_timeout;
-        let answered = grab::granted(app, outcome);
+        let answered = grab::granted(app, &under_way, outcome);
         app.metrics.grab_ended(self.began.into_std(), &answered.as_ref());
         match answered {
             Ok(granted) => self.write_granted(&granted),
@@ -333,11 +396,16 @@ impl Connection<'_, '_> {
                 Err(_trailers) => {}
             }
         }
-        let bytes = if whole.is_empty() { &first[..] } else { &whole[..] };
+        let bytes = if whole.is_empty() { first } else { Bytes::from(whole) };
         answer::begin(&mut self.out, head.status, bytes.len());
         answer::headers(&mut self.out, &head.headers);
         self.tell_if_last();
-        answer::end(&mut self.out, bytes);
+        if bytes.len() > BODY_BYTES_COPIED_MAX {
+            answer::end(&mut self.out, &[]);
+            self.tail = bytes;
+        } else {
+            answer::end(&mut self.out, &bytes);
+        }
         Ok(())
     }
 
@@ -351,6 +419,7 @@ impl Connection<'_, '_> {
     }
 
     fn other(&mut self) -> Left {
+        self.guest.waits(self.began.into_std());
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.truncate(self.come);
         Left::Other(bytes)
@@ -409,14 +478,35 @@ impl Connection<'_, '_> {
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while self.sent < self.out.len() {
-            let written = ready!(Pin::new(&mut *self.stream).poll_write(context, &self.out[self.sent..]))?;
-            if written == 0 {
-                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+        let all = self.out.len() + self.tail.len();
+        while self.sent < all {
+            let rest = match self.out.get(self.sent..) {
+                Some(rest) if !rest.is_empty() => rest,
+                _ => &self.tail[self.sent - self.out.len()..],
+            };
+            match Pin::new(&mut *self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => {
+                    let written = written?;
+                    self.taking.went(written);
+                    self.sent += written;
+                }
+                Poll::Pending => {
+                    if !self.taking.is_blocked() {
+                        self.guest.waits(std::time::Instant::now());
+                    }
+                    let left = (all - self.sent, false);
+                    return self.taking.poll_blocked(context, self.stream, self.guest, left).map(Err);
+                }
             }
-            self.sent += written;
+        }
+        if self.taking.is_blocked() {
+            self.taking.all_went(self.stream, self.guest);
+            self.began = Instant::now();
+            self.until = self.began + self.limits.idle_timeout;
         }
         self.sent = 0;
+        self.tail = Bytes::new();
         self.out.clear();
         self.out.shrink_to(REPLY_BYTES_KEPT);
         Poll::Ready(Ok(()))

@@ -31,6 +31,8 @@ pub(super) struct Plain<'b, 'h> {
     /// Headers that the hot route does not know how to honour.
     pub(super) asks_for_more: bool,
     pub(super) host: Option<&'b [u8]>,
+    /// It says that it is passed on for somebody else.
+    pub(super) is_forwarded: bool,
     pub(super) request_id: Option<&'b [u8]>,
     pub(super) content_type: Option<&'b [u8]>,
     pub(super) idempotency_key: Option<&'b [u8]>,
@@ -64,6 +66,7 @@ pub(super) fn read<'b, 'h>(bytes: &'b [u8], room: &'h mut Room<'b>) -> Read<'b, 
         body: &[],
         asks_for_more: false,
         host: None,
+        is_forwarded: false,
         request_id: None,
         content_type: None,
         idempotency_key: None,
@@ -117,6 +120,7 @@ impl Plain<'_, '_> {
                 14 if is("sec-fetch-site") => self.asks_for_more = true,
                 11 if is("traceparent") => self.asks_for_more = true,
                 15 if is("request-timeout") => self.asks_for_more = true,
+                15 if is("x-forwarded-for") => self.is_forwarded = true,
                 _ => {}
             }
         }
