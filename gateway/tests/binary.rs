@@ -322,10 +322,10 @@ fn a_journal_that_is_only_memory_says_so_in_every_answer_and_warns() {
 fn with_few_open_files_fewer_connections_are_taken_and_the_store_and_the_journal_have_theirs() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start_after(directory.path(), "ulimit -n 130", &["--admin-token", TOKEN]);
-    // One that is served, then a crowd that says nothing.
-    let mut first = TcpStream::connect(&server.address).unwrap();
-    first.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut ask = |head: &str, body: &str| {
+    // Somebody who comes anew each time, among a crowd that says nothing and so has to make room.
+    let ask = |head: &str, body: &str| {
+        let mut first = TcpStream::connect(&server.address).unwrap();
+        first.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = body.len();
         write!(first, "{head} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
             .unwrap();
