@@ -86,6 +86,48 @@ fn with_redis_flushed_flights_come_up_as_the_store_has_them_and_say_so() {
 }
 
 #[test]
+fn what_came_up_on_an_emptied_redis_comes_up_again_with_mysql_away_whether_or_not_it_has_sold() {
+    let mut rig = Rig::new();
+    let plan = rig.plan("one").with("store_start_timeout_ms", "300");
+    let gateway = start(&plan);
+    for flight in ["FR1", "FR2"] {
+        gateway.create(flight);
+    }
+    let order = gateway.grab("FR1", "k1");
+    assert_eq!(gateway.listed().len(), 1);
+    until("all is stored", || {
+        ["FR1", "FR2"].iter().all(|flight| {
+            let shown = gateway.status_of(flight);
+            shown["stored_seq"] == shown["durable_seq"]
+        })
+    });
+    gateway.kill();
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    let gateway = start(&plan);
+    assert_eq!(gateway.status_of("FR1")["recovered"]["from"], "store");
+    // One sells while MySQL is away, and never reaches it; the other does not.
+    rig.mariadb.stop();
+    gateway.grab("FR1", "k2");
+    gateway.kill();
+    rig.mariadb.kill();
+
+    let gateway = start(&plan);
+    assert_eq!(gateway.get("/readyz").1["flights_stopped"], 0);
+    assert_eq!(gateway.try_grab("FR1", "k1"), (200, order));
+    assert_eq!((gateway.available("FR1"), gateway.available("FR2")), (json!(178), json!(180)));
+    gateway.grab("FR1", "k3");
+    gateway.grab("FR2", "k4");
+    rig.mariadb.restart();
+    until("the store has caught up", || {
+        let caught_up = |flight: &Value| flight["stored_seq"] == flight["durable_seq"];
+        caught_up(&gateway.status_of("FR1")) && caught_up(&gateway.status_of("FR2"))
+    });
+    assert_eq!(gateway.listed().len(), 4);
+    gateway.stop();
+    verify(&plan);
+}
+
+#[test]
 fn with_mysql_down_at_the_start_flights_come_up_from_redis_alone() {
     let mut rig = Rig::new();
     let plan = rig.plan("one").with("store_start_timeout_ms", "300");

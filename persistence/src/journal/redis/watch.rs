@@ -120,9 +120,11 @@ impl RedisJournal {
         for (flight_id, found) in flights.iter().zip(&mut found).filter(|(_, found)| **found) {
             // Listed before its first entry, and perhaps never created.
             *found = match load(link, &self.keys, std::slice::from_ref(flight_id)) {
-                Ok(standing) => {
-                    standing.first().copied().flatten().is_some_and(|standing| standing.last > Seq(0))
-                }
+                Ok(standing) => match standing.first().copied().flatten() {
+                    // One that came up from the store has a snapshot until it sells.
+                    Some(standing) if standing.last == Seq(0) => self.snapshot_seq(link, flight_id)? > Seq(0),
+                    standing => standing.is_some(),
+                },
                 Err(JournalError::Damaged { .. }) => true,
                 Err(error) => return Err(error),
             };
