@@ -12,6 +12,7 @@ use farerush_engine::flight::{
     AdminName, Command, Epoch, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
 };
 use farerush_engine::journal::Durability;
+use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::store::{Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::{StoreState, WriteBehind};
 
@@ -54,6 +55,8 @@ pub struct App {
     pub has_replica: bool,
     /// What the journal is and where, for the status page.
     pub journal: String,
+    /// The journal itself, if it is in Redis: how that is set up is looked at again and again.
+    pub redis: Option<Arc<RedisJournal>>,
     /// When a reply leaves.
     pub durability: Durability,
     /// Which requests are let in at all.

@@ -7,6 +7,8 @@ mod rig;
 mod servers;
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rig::{Asked, PATIENCE, Rig, start, until, verify};
@@ -220,6 +222,71 @@ fn a_redis_that_may_lose_what_it_confirms_is_refused_unless_that_is_meant() {
         assert!(gateway.log_text().contains("appendfsync everysec"), "{}", gateway.log_text());
         gateway.stop();
     }
+}
+
+#[test]
+fn a_redis_that_does_not_let_itself_be_asked_is_refused_unless_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&["--rename-command", "CONFIG", ""]);
+    redis.command(&["ACL", "SETUSER", "app", "on", ">hush-hush", "~*", "+@all", "-config"]).unwrap();
+    let with_acl = redis.url().replace("redis://", "redis://app:hush-hush@");
+    for url in [redis.url(), with_acl] {
+        let plan = Plan::embedded(folder.path()).with("journal", &url);
+        let output = plan.run("serve");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for expected in ["could not check that Redis runs with appendfsync always", "--redis-allow-unsafe"] {
+            assert!(said.contains(expected), "{said}");
+        }
+        let gateway = start(&plan.with("redis_allow_unsafe", "true"));
+        assert!(gateway.log_text().contains("could not check"), "{}", gateway.log_text());
+        let (status, ready) = gateway.get("/readyz");
+        assert_eq!(
+            (status, ready["journal"]["unsafe_because"].as_array().unwrap().len()),
+            (200, 4),
+            "{ready}"
+        );
+        gateway.stop();
+    }
+}
+
+/// What /metrics says of a figure without labels.
+fn figure(gateway: &Gateway, name: &str) -> f64 {
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}: {page}")).parse().unwrap()
+}
+
+#[test]
+fn a_redis_that_is_set_up_badly_while_it_runs_is_shown_and_nothing_is_acknowledged_until_it_is_mended() {
+    let rig = Rig::new();
+    let gateway = start(&rig.plan("one").with("request_timeout_ms", "500"));
+    gateway.create("FR1");
+    gateway.grab("FR1", "k1");
+    let is_unsafe = || figure(&gateway, "farerush_journal_unsafe");
+    assert_eq!(is_unsafe(), 0.0);
+    rig.redis.command(&["CONFIG", "SET", "appendfsync", "everysec"]).unwrap();
+    // A new connection is looked at; without one it takes a minute.
+    rig.redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
+    until("it is not ready", || gateway.get("/readyz").0 == 503);
+    let (_, ready) = gateway.get("/readyz");
+    let why = ready["journal"]["unsafe_because"][0].as_str().unwrap_or_default();
+    assert!(why.contains("appendfsync everysec"), "{ready}");
+    assert_eq!(gateway.get("/v1/admin/status").1["journal"]["unsafe_because"][0], why);
+    assert_eq!(is_unsafe(), 1.0);
+    assert!(gateway.log_text().contains("Redis may lose what it confirms"), "{}", gateway.log_text());
+    assert!(is_refused(&gateway.try_grab("FR1", "k2")));
+    until("nothing more is let in", || gateway.try_grab("FR1", "k3").1["code"] == "OVERLOADED");
+    rig.redis.command(&["CONFIG", "SET", "appendfsync", "always"]).unwrap();
+    until("it sells again", || gateway.try_grab("FR1", "k4").0 == 201);
+    until("it is ready", || gateway.get("/readyz").0 == 200);
+    assert!([200, 201].contains(&gateway.try_grab("FR1", "k2").0), "what was taken is found, or done now");
+    assert!(gateway.get("/readyz").1["journal"]["unsafe_because"].is_null());
+    assert_eq!(is_unsafe(), 0.0);
+    gateway.stop();
 }
 
 fn is_refused(answer: &(u16, Value)) -> bool {

@@ -41,7 +41,10 @@ pub(super) fn note_claims(link: &mut Link, keys: &Keys, claims: &[Claim]) -> Res
 
 impl RedisJournal {
     pub(super) fn read_claims(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
-        self.watch_link.lock().attempt(|link| self.claims_on(link, place))
+        self.watch_link.lock().attempt(|link| {
+            self.look_now_and_then(link)?;
+            self.claims_on(link, place)
+        })
     }
 
     fn claims_on(
