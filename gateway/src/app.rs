@@ -139,12 +139,16 @@ impl App {
         }
         match self.engine.find(id) {
             Located::Here(flight) => Ok(Some(flight)),
-            Located::There => Err(elsewhere()),
+            // Being created or recovered; else it is another one's.
+            Located::There if self.engine.has(id) => {
+                Err(Problem::overloaded("the flight is being recovered", 1))
+            }
+            Located::There => Err(Problem::flight_elsewhere()),
             Located::Quarantined { reason } => {
                 tracing::debug!(%id, reason, "asked for a flight that is stopped");
                 Err(Problem::overloaded("the flight is stopped until its operator has seen to it", 60))
             }
-            Located::Nobody if self.outside.has(id).await? => Err(elsewhere()),
+            Located::Nobody if self.outside.has(id).await? => Err(Problem::flight_elsewhere()),
             Located::Nobody => Ok(None),
         }
     }
@@ -158,7 +162,7 @@ impl App {
             // One that has moved must not be shown as it was.
             flights.retain(|flight| !matches!(self.engine.find(flight.flight_id()), Located::There));
             if flights.is_empty() && (had_some || self.outside.flights_elsewhere(&self.engine) > 0) {
-                return Err(Problem::overloaded("all flights are served by other servers", 1));
+                return Err(Problem::elsewhere("all flights are served"));
             }
         }
         Ok(flights)
@@ -336,7 +340,7 @@ impl Owned<'_> {
             return Ok(());
         }
         self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
-        Err(elsewhere())
+        Err(Problem::flight_elsewhere())
     }
 }
 
@@ -348,10 +352,6 @@ fn shows(answer: &Answer) -> Seq {
         Answer::Waitlisted { entry, .. } => entry.changed_by,
         Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
     }
-}
-
-fn elsewhere() -> Problem {
-    Problem::overloaded("the flight is being recovered, or has moved to another server", 1)
 }
 
 /// A store that cannot be read.

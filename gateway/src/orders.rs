@@ -119,7 +119,7 @@ pub async fn one(
     let found = match app.look_up(&flight, id, deadline).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
-        Err(problem) if problem.code() == Code::Overloaded => {
+        Err(problem) if matches!(problem.code(), Code::Overloaded | Code::Elsewhere) => {
             let status = flight.status();
             if status.stored_seq < status.durable_seq {
                 return Err(problem);

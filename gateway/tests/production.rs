@@ -291,7 +291,7 @@ fn a_redis_that_is_set_up_badly_while_it_runs_is_shown_and_nothing_is_acknowledg
 
 fn is_refused(answer: &(u16, Value)) -> bool {
     let code = answer.1["code"].as_str().unwrap_or_default();
-    answer.0 == 503 && ["OVERLOADED", "OUTCOME_UNKNOWN"].contains(&code)
+    answer.0 == 503 && ["OVERLOADED", "ELSEWHERE", "OUTCOME_UNKNOWN"].contains(&code)
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_mo
     first.create("FR2");
     first.grab("FR2", "k4");
     let (status, problem) = second.get("/v1/flights/FR2");
-    assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "it is somewhere else, not nowhere");
+    assert_eq!((status, &problem["code"]), (503, &json!("ELSEWHERE")), "it is somewhere else, not nowhere");
     let (status, problem) = second.try_create("FR2");
     assert_eq!((status, &problem["code"]), (409, &json!("FLIGHT_EXISTS")));
     let (status, taken) = second.post("/v1/admin/flights/FR2/restart", "");
