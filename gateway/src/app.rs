@@ -28,6 +28,7 @@ use crate::problem::{Code, Problem};
 use crate::query::percent_decoded;
 use crate::recovering::Recoveries;
 use crate::rehearsal::Rehearsals;
+use crate::storage::in_full;
 use crate::traces;
 use crate::webhooks::Webhooks;
 
@@ -354,9 +355,24 @@ fn shows(answer: &Answer) -> Seq {
     }
 }
 
+/// What the store says, if it says it while whoever asked still waits: for a connection, for the statement, for both once
+/// more. `read` is dropped if it takes longer, so that it has to be a single statement.
+pub async fn from_store<T>(
+    deadline: Deadline,
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout_at(deadline.decide_by.into(), read).await {
+        Ok(read) => read.map_err(|error| store_away(&error)),
+        Err(_) => {
+            let what = "the store, from which lists and old orders are read, did not answer in time; flights sell on";
+            Err(Problem::overloaded(what, 2))
+        }
+    }
+}
+
 /// A store that cannot be read.
 pub fn store_away(error: &StoreError) -> Problem {
-    tracing::warn!(%error, "reading the store failed");
+    tracing::warn!(error = in_full(error), "reading the store failed");
     store_is_away()
 }
 

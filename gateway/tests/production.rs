@@ -177,6 +177,40 @@ fn with_mysql_down_at_the_start_flights_come_up_from_redis_alone() {
 }
 
 #[test]
+fn what_is_read_from_a_store_that_hangs_keeps_the_time_that_the_request_has() {
+    const TIME: Duration = Duration::from_millis(1_500);
+    const TAG_CHARS: usize = 13;
+    let rig = Rig::new();
+    let gateway = start(&rig.plan("one").with("request_timeout_ms", "1500"));
+    gateway.create("FR1");
+    let order = gateway.grab("FR1", "k1")["order_id"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.listed().len(), 1);
+    // One that its flight may have forgotten, so that the store is asked.
+    let forgotten = format!("/v1/orders/FR1-99{}", &order[order.len() - TAG_CHARS..]);
+    assert_eq!(gateway.get(&forgotten).0, 404);
+    let paths = [
+        "/v1/orders?customer_id=u",
+        "/v1/admin/orders?record_locator=ABCDEF",
+        "/v1/admin/flights/FR1/refunds",
+        &forgotten,
+    ];
+    rig.mariadb.stop();
+    for path in paths {
+        // What the store has not got yet is waited for, too.
+        gateway.grab("FR1", path);
+        let began = Instant::now();
+        let (status, problem) = gateway.get(path);
+        let took = began.elapsed();
+        assert!(took < TIME + Duration::from_millis(400), "{path} took {took:?}: {problem}");
+        assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "{path}: {problem}");
+    }
+    rig.mariadb.cont();
+    until("the list is there again", || gateway.get(paths[0]).0 == 200);
+    assert_eq!(gateway.listed().len(), 5);
+    gateway.stop();
+}
+
+#[test]
 fn a_start_waits_for_its_servers_and_says_so_but_not_for_ever() {
     let mut rig = Rig::new();
     rig.redis.kill();
@@ -333,7 +367,8 @@ fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_mo
 
     // And back again, one that the first one had and lost.
     let (status, taken) = first.post("/v1/admin/flights/FR1/restart", "");
-    assert_eq!((status, &taken["seq"]), (200, &json!(4)), "{taken}");
+    // Created, on sale, k1, the second one's era, k2.
+    assert_eq!((status, &taken["seq"]), (200, &json!(5)), "{taken}");
     first.grab("FR1", "k7");
     assert!(is_refused(&second.try_grab("FR1", "k8")));
     assert_eq!(first.post("/v1/admin/flights/NONE/restart", "").0, 404);

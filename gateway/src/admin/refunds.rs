@@ -10,7 +10,7 @@ use farerush_persistence::store::Refund;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::app::{App, FlightName, store_away};
+use crate::app::{App, FlightName, from_store};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
@@ -106,10 +106,11 @@ impl Page {
         limit: usize,
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
-        let up_to_date = app.store_caught_up(CATCH_UP).await;
+        let deadline = app.deadline(None)?;
+        let up_to_date = app.store_caught_up(CATCH_UP.min(deadline.left())).await;
         // One more than the page shows whether there is a next one.
-        let read = app.store.refunds(flight.flight_id(), after, limit + 1).await;
-        let mut refunds = read.map_err(|error| store_away(&error))?;
+        let read = app.store.refunds(flight.flight_id(), after, limit + 1);
+        let mut refunds = from_store(deadline, read).await?;
         let more = refunds.len() > limit;
         refunds.truncate(limit);
         let place = |last: &Refund| query::cursor(&format!("{}:{}", last.seq.0, last.order_id.order.no.0));
