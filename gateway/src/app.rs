@@ -14,6 +14,7 @@ use farerush_engine::flight::{
     AdminName, Command, Epoch, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
 };
 use farerush_engine::journal::Durability;
+use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::store::{Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 
@@ -31,6 +32,7 @@ use crate::query::percent_decoded;
 use crate::reads::Reads;
 use crate::recovering::Recoveries;
 use crate::rehearsal::Rehearsals;
+use crate::storage::in_full;
 use crate::traces;
 use crate::webhooks::Webhooks;
 
@@ -56,6 +58,8 @@ pub struct App {
     pub has_replica: bool,
     /// What the journal is and where, for the status page.
     pub journal: String,
+    /// The journal itself, if it is in Redis: how that is set up is looked at again and again.
+    pub redis: Option<Arc<RedisJournal>>,
     /// When a reply leaves.
     pub durability: Durability,
     /// Which requests are let in at all.
@@ -138,12 +142,16 @@ impl App {
         }
         match self.engine.find(id) {
             Located::Here(flight) => Ok(Some(flight)),
-            Located::There => Err(elsewhere()),
+            // Being created or recovered; else it is another one's.
+            Located::There if self.engine.has(id) => {
+                Err(Problem::overloaded("the flight is being recovered", 1))
+            }
+            Located::There => Err(Problem::flight_elsewhere()),
             Located::Quarantined { reason } => {
                 tracing::debug!(%id, reason, "asked for a flight that is stopped");
                 Err(Problem::overloaded("the flight is stopped until its operator has seen to it", 60))
             }
-            Located::Nobody if self.outside.has(id).await? => Err(elsewhere()),
+            Located::Nobody if self.outside.has(id).await? => Err(Problem::flight_elsewhere()),
             Located::Nobody => Ok(None),
         }
     }
@@ -172,7 +180,7 @@ impl App {
             let serves_none =
                 || self.engine.page(&Sought::default(), None, all, 1, is_here).flights.is_empty();
             if had_some && serves_none() {
-                return Err(Problem::overloaded("all flights are served by other servers", 1));
+                return Err(Problem::elsewhere("all flights are served"));
             }
         }
         Ok(page)
@@ -333,7 +341,7 @@ impl Owned<'_> {
             return Ok(());
         }
         self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
-        Err(elsewhere())
+        Err(Problem::flight_elsewhere())
     }
 }
 
@@ -347,13 +355,24 @@ fn shows(answer: &Answer) -> Seq {
     }
 }
 
-fn elsewhere() -> Problem {
-    Problem::overloaded("the flight is being recovered, or has moved to another server", 1)
+/// What the store says, if it says it while whoever asked still waits: for a connection, for the statement, for both once
+/// more. `read` is dropped if it takes longer, so that it has to be a single statement.
+pub async fn from_store<T>(
+    deadline: Deadline,
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout_at(deadline.decide_by.into(), read).await {
+        Ok(read) => read.map_err(|error| store_away(&error)),
+        Err(_) => {
+            let what = "the store, from which lists and old orders are read, did not answer in time; flights sell on";
+            Err(Problem::overloaded(what, 2))
+        }
+    }
 }
 
 /// A store that cannot be read.
 pub fn store_away(error: &StoreError) -> Problem {
-    tracing::warn!(%error, "reading the store failed");
+    tracing::warn!(error = in_full(error), "reading the store failed");
     store_is_away()
 }
 

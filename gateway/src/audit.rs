@@ -13,7 +13,7 @@ use farerush_persistence::store::{StoredChange, StoredOrder};
 use warp::http::HeaderValue;
 use warp::reply::Response;
 
-use crate::app::{App, FlightName, store_away};
+use crate::app::{App, FlightName, from_store};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
@@ -123,6 +123,7 @@ async fn page(
     after: Seq,
     events_max: usize,
 ) -> Result<(Seq, Vec<Told>), Problem> {
+    let deadline = app.deadline(None)?;
     for _ in 0..READ_TRIES {
         let (journal, flight_id) = (app.outside.journal().clone(), naming.flight_id.clone());
         let read = move || -> Result<(Seq, Vec<Recorded>), JournalError> {
@@ -144,8 +145,8 @@ async fn page(
         if after.next() >= first {
             return Ok((first, events.iter().map(|recorded| told(recorded, naming)).collect()));
         }
-        let stored = app.store.changes(naming.flight_id, after, first, events_max).await;
-        let stored = stored.map_err(|error| store_away(&error))?;
+        let stored =
+            from_store(deadline, app.store.changes(naming.flight_id, after, first, events_max)).await?;
         let mut told: Vec<Told> = stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
         if told.len() < events_max {
             // The page goes on in the journal.

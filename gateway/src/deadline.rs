@@ -74,6 +74,11 @@ impl Deadline {
         if deadline.decide_by <= now { Err(too_late()) } else { Ok(deadline) }
     }
 
+    /// What is left of the time in which it has to be decided.
+    pub fn left(&self) -> Duration {
+        self.decide_by.saturating_duration_since(Instant::now())
+    }
+
     /// So long after `now`.
     pub fn after(now: Instant, time: Duration) -> Self {
         let margin = (time / MARGIN_PART).min(MARGIN_MAX);

@@ -32,7 +32,8 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     let journal_writes = matches!(status.journal, Condition::Writing);
     let needs_store = app.durability == farerush_engine::journal::Durability::Store;
     let uncertain_for = app.outside.ownership().uncertain_for();
-    let is_able = journal_writes && uncertain_for.is_none() && (store_is_up || !needs_store);
+    let is_refused = app.redis.as_ref().is_some_and(|redis| redis.is_refused());
+    let is_able = journal_writes && !is_refused && uncertain_for.is_none() && (store_is_up || !needs_store);
     let ready = !app.is_stopping() && is_able;
     let mut json = Json::default();
     let word = match (app.is_stopping(), ready) {
@@ -42,7 +43,7 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     };
     json.open().key("status").text(word).key("recovered").boolean(true);
     json.key("journal");
-    write_journal(&mut json, &app.journal, &status.journal);
+    write_journal(&mut json, &app, &status.journal);
     json.key("store");
     write_store(&mut json, &app);
     json.key("ownership").open().key("state");
@@ -61,8 +62,8 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
 }
 
 /// Writes the journal's state.
-pub fn write_journal(json: &mut Json, what: &str, condition: &Condition) {
-    json.open().key("where").text(what).key("state");
+pub fn write_journal(json: &mut Json, app: &App, condition: &Condition) {
+    json.open().key("where").text(&app.journal).key("state");
     match condition {
         Condition::Writing => {
             json.text("writing");
@@ -72,6 +73,18 @@ pub fn write_journal(json: &mut Json, what: &str, condition: &Condition) {
         }
         Condition::Stopped { reason } => {
             json.text("stopped").key("reason").text(reason);
+        }
+    }
+    if let Some(redis) = &app.redis {
+        for (key, sentences) in [("unsafe_because", redis.complaints()), ("warnings", redis.warnings())] {
+            if sentences.is_empty() {
+                continue;
+            }
+            json.key(key).open_list();
+            for sentence in &sentences {
+                json.text(sentence);
+            }
+            json.close_list();
         }
     }
     json.close();

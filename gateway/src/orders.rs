@@ -14,7 +14,7 @@ use farerush_persistence::store::{OrderFilter, OrderPlace, StoredOrder};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::app::{App, OrderName, store_away};
+use crate::app::{App, OrderName, from_store};
 use crate::auth::Caller;
 use crate::body::Received;
 use crate::deadline::{Deadline, GivenTimeout};
@@ -61,6 +61,8 @@ pub(crate) struct Page {
     /// The next page's cursor; none on the last one.
     pub(crate) next: Option<String>,
     up_to_date: bool,
+    /// Until when the rest has to be found out.
+    deadline: Deadline,
 }
 
 impl Page {
@@ -72,21 +74,22 @@ impl Page {
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
         let _turn = app.reads.from_store()?;
-        let up_to_date = app.store_caught_up(filter.flight_id.as_ref(), CATCH_UP).await;
+        let deadline = app.deadline(None)?;
+        let patience = CATCH_UP.min(deadline.left());
+        let up_to_date = app.store_caught_up(filter.flight_id.as_ref(), patience).await;
         // One more than the page shows whether there is a next one.
-        let read = app.store.orders(filter, after, limit + 1).await;
-        let mut orders = read.map_err(|error| store_away(&error))?;
+        let mut orders = from_store(deadline, app.store.orders(filter, after, limit + 1)).await?;
         let more = orders.len() > limit;
         orders.truncate(limit);
         let next = orders.last().filter(|_| more).map(|stored| write_place(&stored.place()));
-        Ok(Self { orders, next, up_to_date })
+        Ok(Self { orders, next, up_to_date, deadline })
     }
 
     pub(crate) async fn json(&self, app: &App) -> Json {
         let mut json = Json::with_capacity(640 * (self.orders.len() + 1));
         json.open().key("orders").open_list();
         for stored in &self.orders {
-            write_stored(&mut json, app, stored).await;
+            write_stored(&mut json, app, stored, self.deadline).await;
         }
         json.close_list().key("next_cursor").text_or_null(self.next.as_deref());
         json.key("up_to_date").boolean(self.up_to_date).close();
@@ -121,7 +124,7 @@ pub async fn one(
     let found = match app.look_up(&flight, id, deadline).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
-        Err(problem) if problem.code() == Code::Overloaded => {
+        Err(problem) if matches!(problem.code(), Code::Overloaded | Code::Elsewhere) => {
             let status = flight.status();
             if status.stored_seq < status.durable_seq {
                 return Err(problem);
@@ -136,7 +139,7 @@ pub async fn one(
         render::order_of(&mut json, &order, &definition, app.durability);
         return Ok(render::response(StatusCode::OK, json));
     }
-    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+    let stored = from_store(deadline, app.store.order(id)).await?;
     let Some(stored) = stored else {
         // Also where the flight could not be asked.
         owned.still().await?;
@@ -144,7 +147,7 @@ pub async fn one(
     };
     hide_from_others(&caller, &stored.order.customer)?;
     let mut json = render::order_buffer();
-    write_stored(&mut json, &app, &stored).await;
+    write_stored(&mut json, &app, &stored, deadline).await;
     Ok(render::response(StatusCode::OK, json))
 }
 
@@ -300,10 +303,12 @@ async fn act(
         Ok(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         // An admin's key is remembered for longer than an order that had to be forgotten early.
         Ok(Answer::Flight { replayed: true, .. }) => {
-            return forgotten(app, id, true).await.map(|response| grab::marked(response, true));
+            return forgotten(app, id, true, deadline).await.map(|response| grab::marked(response, true));
         }
         Ok(_) => return Err(Problem::outcome_unknown()),
-        Err(problem) if problem.code() == Code::OrderNotFound => return forgotten(app, id, is_cancel).await,
+        Err(problem) if problem.code() == Code::OrderNotFound => {
+            return forgotten(app, id, is_cancel, deadline).await;
+        }
         Err(problem) => return Err(problem),
     };
     if let Some(share) = share.filter(|_| !replayed) {
@@ -315,13 +320,18 @@ async fn act(
 }
 
 /// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late.
-async fn forgotten(app: &App, id: &OrderId, is_cancel: bool) -> Result<Response, Problem> {
-    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+async fn forgotten(
+    app: &App,
+    id: &OrderId,
+    is_cancel: bool,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let stored = from_store(deadline, app.store.order(id)).await?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
     match stored.order.status {
         _ if is_cancel => {
             let mut json = render::order_buffer();
-            write_stored(&mut json, app, &stored).await;
+            write_stored(&mut json, app, &stored, deadline).await;
             Ok(render::response(StatusCode::OK, json))
         }
         OrderStatus::Expired => Err(Refusal::HoldExpired.into()),
@@ -349,7 +359,7 @@ async fn check_owner(
     if let Some(Answer::Order { order, .. }) = app.look_up(flight, id, deadline).await? {
         return hide_from_others(caller, &order.customer);
     }
-    let stored = app.store.order(id).await.map_err(|error| store_away(&error))?;
+    let stored = from_store(deadline, app.store.order(id)).await?;
     hide_from_others(caller, &stored.ok_or_else(Problem::order_not_found)?.order.customer)
 }
 
@@ -359,8 +369,10 @@ async fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, Flight
     Ok((id, flight))
 }
 
-async fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder) {
-    let definition = app.definition_for(stored).await;
+async fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder, deadline: Deadline) {
+    // An order is shown without its flight's cabins rather than not at all.
+    let definition = tokio::time::timeout_at(deadline.decide_by.into(), app.definition_for(stored)).await;
+    let definition = definition.unwrap_or_default();
     let order_id = stored.order_id.to_string();
     let frame = render::OrderFrame {
         order_id: &order_id,

@@ -82,6 +82,7 @@ codes! {
     QuotaExceeded "QUOTA_EXCEEDED" TOO_MANY_REQUESTS "The share of what is kept is used up";
     RateLimited "RATE_LIMITED" TOO_MANY_REQUESTS "Too many requests";
     Overloaded "OVERLOADED" SERVICE_UNAVAILABLE "Too busy at the moment; nothing was done";
+    Elsewhere "ELSEWHERE" SERVICE_UNAVAILABLE "Another server has the flight; nothing was done";
     OutcomeUnknown "OUTCOME_UNKNOWN" SERVICE_UNAVAILABLE "It is not known whether it was done";
     Internal "INTERNAL" INTERNAL_SERVER_ERROR "Something is broken here";
 }
@@ -213,6 +214,20 @@ impl Problem {
         detail.push_str(reason);
         detail.push_str(". Wait for as long as Retry-After says and send it again.");
         Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Code::Overloaded, detail) }
+    }
+
+    /// Nothing was done, because another server has what was asked for: "the flight".
+    pub fn elsewhere(what: &str) -> Self {
+        let detail = format!(
+            "Nothing was done here: {what} by another server. Wait for as long as Retry-After says and send it again; a \
+             balancer asks the other server."
+        );
+        Self { retry_after_seconds: Some(1), ..Self::new(Code::Elsewhere, detail) }
+    }
+
+    /// The same of one flight.
+    pub fn flight_elsewhere() -> Self {
+        Self::elsewhere("the flight is served")
     }
 
     /// More than there may be: `limit` is how many, `holding` how many there are.
@@ -450,6 +465,9 @@ impl Extras {
 
 impl From<Overloaded> for Problem {
     fn from(overloaded: Overloaded) -> Self {
+        if overloaded.is_elsewhere() {
+            return Self::flight_elsewhere();
+        }
         Self::overloaded(overloaded.reason, overloaded.retry_after_seconds)
     }
 }
@@ -618,7 +636,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_asks_to_come_back_says_when() {
-        for problem in [Problem::outcome_unknown(), Problem::overloaded("x", 7)] {
+        for problem in [Problem::outcome_unknown(), Problem::overloaded("x", 7), Problem::flight_elsewhere()]
+        {
             let response = problem.into_response();
             assert_eq!(response.status(), 503);
             assert!(response.headers().contains_key(RETRY_AFTER));

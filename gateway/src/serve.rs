@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, EngineParts, Limits};
 use farerush_engine::flight::IdSecrets;
-use farerush_engine::journal::{Durability, Journal, WriterOptions};
+use farerush_engine::journal::{Journal, WriterOptions};
 use farerush_persistence::write_behind::{WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -93,6 +93,7 @@ pub async fn start_with(
     let until = Instant::now() + settings.start_timeout;
     let opened = open_journal(&settings, until).await?;
     refuse_unsafe(&settings, opened.complaints)?;
+    let redis = opened.redis.clone();
     let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
     let began = Instant::now();
@@ -147,6 +148,7 @@ pub async fn start_with(
         recoveries: around.recoveries,
         has_replica: settings.store_read.is_some(),
         journal: journal.describe(),
+        redis,
         durability: settings.durability_kept(),
         gate,
         identity,
@@ -328,7 +330,7 @@ fn refuse_unsafe(settings: &Settings, complaints: Vec<String>) -> Result<(), Sta
     if complaints.is_empty() {
         return Ok(());
     }
-    if settings.durability != Durability::Memory && !settings.redis_allow_unsafe {
+    if !settings.may_lose_what_redis_loses() {
         return Err(StartError::UnsafeRedis(complaints));
     }
     for complaint in complaints {

@@ -420,8 +420,11 @@ async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJ
             })
         }
         JournalTarget::Redis(url) => {
-            let options =
-                RedisOptions { wait_replicas: settings.redis_wait_replicas, ..RedisOptions::default() };
+            let options = RedisOptions {
+                wait_replicas: settings.redis_wait_replicas,
+                refuse_unsafe: !settings.may_lose_what_redis_loses(),
+                ..RedisOptions::default()
+            };
             let known = known_id(settings).filter(|_| make);
             let open = async || {
                 let (url, options, known) = (url.clone(), options.clone(), known.clone());
@@ -436,7 +439,7 @@ async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJ
                 Ok(opening.await.map_err(|error| StartError::Thread(std::io::Error::other(error)))??)
             };
             let (journal, identity) = wait_for(settings, until, open).await?;
-            let (complaints, journal) = (journal.complaints().to_vec(), Arc::new(journal));
+            let (complaints, journal) = (journal.complaints(), Arc::new(journal));
             Ok(OpenedJournal { journal: journal.clone(), identity, redis: Some(journal), complaints })
         }
     }

@@ -8,7 +8,7 @@ mod servers;
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ fn goes_on_past(gateway: &Gateway, flight: &str, before: u64) {
         match code(&answer) {
             (201 | 200, _) => sold += 1,
             // It takes a moment to come up again.
-            (503, "OVERLOADED" | "OUTCOME_UNKNOWN") => {}
+            (503, "OVERLOADED" | "ELSEWHERE" | "OUTCOME_UNKNOWN") => {}
             _ => panic!("{answer:?}"),
         }
         sold > 0 && epoch(gateway, flight) > before
@@ -246,7 +246,7 @@ fn what_others_serve_is_never_denied_however_many_ask() {
         assert_eq!(code(&second.get(&format!("/v1/flights/{flight}"))), (404, "FLIGHT_NOT_FOUND"));
         first.create(&flight);
         let answer = second.get(&format!("/v1/flights/{flight}"));
-        assert_eq!(code(&answer), (503, "OVERLOADED"), "{flight} is somewhere else, not nowhere");
+        assert_eq!(code(&answer), (503, "ELSEWHERE"), "{flight} is somewhere else, not nowhere");
         let order = first.grab(&flight, "k")["order_id"].as_str().unwrap().to_owned();
         paths.push(format!("/v1/flights/{flight}"));
         paths.push(format!("/v1/orders/{order}"));
@@ -270,6 +270,46 @@ fn what_others_serve_is_never_denied_however_many_ask() {
         assert_eq!(code(&answer), (503, "OVERLOADED"), "{path}: {answer:?}");
     }
     rig.redis.cont();
+}
+
+/// Grabs that a server has answered with this code.
+fn grabs_answered(gateway: &Gateway, outcome: &str) -> f64 {
+    let sample = format!("farerush_grabs_total{{outcome=\"{outcome}\"}} ");
+    let page = page_of(gateway.address(), "/metrics");
+    let count = page.lines().find_map(|line| line.strip_prefix(sample.as_str())?.parse().ok());
+    count.unwrap_or(0.0)
+}
+
+fn page_of(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
+#[test]
+fn a_flight_that_another_server_has_is_no_overload() {
+    let rig = Rig::new();
+    let first = start(&rig.plan("one"));
+    let second = start(&rig.plan("two"));
+    for flight in ["NEVER", "MOVED"] {
+        first.create(flight);
+    }
+    // The one has never been here, the other has, and is not any more.
+    for server in [&second, &first] {
+        assert_eq!(code(&server.post("/v1/admin/flights/MOVED/restart", "{}")).0, 200);
+    }
+    for flight in ["NEVER", "MOVED"] {
+        until("it is said where it is not", || code(&second.try_grab(flight, "k")) == (503, "ELSEWHERE"));
+        let (_, problem) = second.try_grab(flight, "k");
+        assert!(problem["detail"].as_str().unwrap().contains("another server"), "{problem}");
+        assert_eq!(code(&second.get(&format!("/v1/flights/{flight}"))), (503, "ELSEWHERE"));
+        assert_eq!(code(&first.try_grab(flight, "k")).0, 201, "nothing was done there");
+    }
+    assert_eq!(code(&second.get("/v1/flights")), (503, "ELSEWHERE"));
+    assert!(grabs_answered(&second, "ELSEWHERE") >= 4.0);
+    assert_eq!(grabs_answered(&second, "OVERLOADED"), 0.0);
 }
 
 #[test]
@@ -307,7 +347,7 @@ fn what_a_new_owner_took_is_never_denied_by_the_one_before() {
         asked.rotate_left(number % count);
         for (path, body) in asked {
             let answer = send(first.address(), &path, "", body);
-            assert!(matches!(code(&answer), (503, "OVERLOADED" | "OUTCOME_UNKNOWN")), "{path}: {answer:?}");
+            assert!(matches!(code(&answer), (503, "ELSEWHERE" | "OUTCOME_UNKNOWN")), "{path}: {answer:?}");
         }
         assert_eq!(second.get(&format!("/v1/orders/{new}")).1["status"], "confirmed");
         assert_eq!(second.get(&format!("/v1/waitlist/{waits}")).1["status"], "served");

@@ -7,6 +7,8 @@ mod rig;
 mod servers;
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rig::{Asked, PATIENCE, Rig, start, until, verify};
@@ -86,6 +88,48 @@ fn with_redis_flushed_flights_come_up_as_the_store_has_them_and_say_so() {
 }
 
 #[test]
+fn what_came_up_on_an_emptied_redis_comes_up_again_with_mysql_away_whether_or_not_it_has_sold() {
+    let mut rig = Rig::new();
+    let plan = rig.plan("one").with("store_start_timeout_ms", "300");
+    let gateway = start(&plan);
+    for flight in ["FR1", "FR2"] {
+        gateway.create(flight);
+    }
+    let order = gateway.grab("FR1", "k1");
+    assert_eq!(gateway.listed().len(), 1);
+    until("all is stored", || {
+        ["FR1", "FR2"].iter().all(|flight| {
+            let shown = gateway.status_of(flight);
+            shown["stored_seq"] == shown["durable_seq"]
+        })
+    });
+    gateway.kill();
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    let gateway = start(&plan);
+    assert_eq!(gateway.status_of("FR1")["recovered"]["from"], "store");
+    // One sells while MySQL is away, and never reaches it; the other does not.
+    rig.mariadb.stop();
+    gateway.grab("FR1", "k2");
+    gateway.kill();
+    rig.mariadb.kill();
+
+    let gateway = start(&plan);
+    assert_eq!(gateway.get("/readyz").1["flights_stopped"], 0);
+    assert_eq!(gateway.try_grab("FR1", "k1"), (200, order));
+    assert_eq!((gateway.available("FR1"), gateway.available("FR2")), (json!(178), json!(180)));
+    gateway.grab("FR1", "k3");
+    gateway.grab("FR2", "k4");
+    rig.mariadb.restart();
+    until("the store has caught up", || {
+        let caught_up = |flight: &Value| flight["stored_seq"] == flight["durable_seq"];
+        caught_up(&gateway.status_of("FR1")) && caught_up(&gateway.status_of("FR2"))
+    });
+    assert_eq!(gateway.listed().len(), 4);
+    gateway.stop();
+    verify(&plan);
+}
+
+#[test]
 fn with_mysql_down_at_the_start_flights_come_up_from_redis_alone() {
     let mut rig = Rig::new();
     let plan = rig.plan("one").with("store_start_timeout_ms", "300");
@@ -130,6 +174,40 @@ fn with_mysql_down_at_the_start_flights_come_up_from_redis_alone() {
     let mut gateway = plan.with("start_timeout_ms", "600").start();
     assert_eq!(gateway.wait_exit(PATIENCE).unwrap().code(), Some(1));
     assert!(gateway.log_text().contains("gave up after waiting"), "{}", gateway.log_text());
+}
+
+#[test]
+fn what_is_read_from_a_store_that_hangs_keeps_the_time_that_the_request_has() {
+    const TIME: Duration = Duration::from_millis(1_500);
+    const TAG_CHARS: usize = 13;
+    let rig = Rig::new();
+    let gateway = start(&rig.plan("one").with("request_timeout_ms", "1500"));
+    gateway.create("FR1");
+    let order = gateway.grab("FR1", "k1")["order_id"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.listed().len(), 1);
+    // One that its flight may have forgotten, so that the store is asked.
+    let forgotten = format!("/v1/orders/FR1-99{}", &order[order.len() - TAG_CHARS..]);
+    assert_eq!(gateway.get(&forgotten).0, 404);
+    let paths = [
+        "/v1/orders?customer_id=u",
+        "/v1/admin/orders?record_locator=ABCDEF",
+        "/v1/admin/flights/FR1/refunds",
+        &forgotten,
+    ];
+    rig.mariadb.stop();
+    for path in paths {
+        // What the store has not got yet is waited for, too.
+        gateway.grab("FR1", path);
+        let began = Instant::now();
+        let (status, problem) = gateway.get(path);
+        let took = began.elapsed();
+        assert!(took < TIME + Duration::from_millis(400), "{path} took {took:?}: {problem}");
+        assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "{path}: {problem}");
+    }
+    rig.mariadb.cont();
+    until("the list is there again", || gateway.get(paths[0]).0 == 200);
+    assert_eq!(gateway.listed().len(), 5);
+    gateway.stop();
 }
 
 #[test]
@@ -180,9 +258,74 @@ fn a_redis_that_may_lose_what_it_confirms_is_refused_unless_that_is_meant() {
     }
 }
 
+#[test]
+fn a_redis_that_does_not_let_itself_be_asked_is_refused_unless_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start(&["--rename-command", "CONFIG", ""]);
+    redis.command(&["ACL", "SETUSER", "app", "on", ">hush-hush", "~*", "+@all", "-config"]).unwrap();
+    let with_acl = redis.url().replace("redis://", "redis://app:hush-hush@");
+    for url in [redis.url(), with_acl] {
+        let plan = Plan::embedded(folder.path()).with("journal", &url);
+        let output = plan.run("serve");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for expected in ["could not check that Redis runs with appendfsync always", "--redis-allow-unsafe"] {
+            assert!(said.contains(expected), "{said}");
+        }
+        let gateway = start(&plan.with("redis_allow_unsafe", "true"));
+        assert!(gateway.log_text().contains("could not check"), "{}", gateway.log_text());
+        let (status, ready) = gateway.get("/readyz");
+        assert_eq!(
+            (status, ready["journal"]["unsafe_because"].as_array().unwrap().len()),
+            (200, 4),
+            "{ready}"
+        );
+        gateway.stop();
+    }
+}
+
+/// What /metrics says of a figure without labels.
+fn figure(gateway: &Gateway, name: &str) -> f64 {
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}: {page}")).parse().unwrap()
+}
+
+#[test]
+fn a_redis_that_is_set_up_badly_while_it_runs_is_shown_and_nothing_is_acknowledged_until_it_is_mended() {
+    let rig = Rig::new();
+    let gateway = start(&rig.plan("one").with("request_timeout_ms", "500"));
+    gateway.create("FR1");
+    gateway.grab("FR1", "k1");
+    let is_unsafe = || figure(&gateway, "farerush_journal_unsafe");
+    assert_eq!(is_unsafe(), 0.0);
+    rig.redis.command(&["CONFIG", "SET", "appendfsync", "everysec"]).unwrap();
+    // A new connection is looked at; without one it takes a minute.
+    rig.redis.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
+    until("it is not ready", || gateway.get("/readyz").0 == 503);
+    let (_, ready) = gateway.get("/readyz");
+    let why = ready["journal"]["unsafe_because"][0].as_str().unwrap_or_default();
+    assert!(why.contains("appendfsync everysec"), "{ready}");
+    assert_eq!(gateway.get("/v1/admin/status").1["journal"]["unsafe_because"][0], why);
+    assert_eq!(is_unsafe(), 1.0);
+    assert!(gateway.log_text().contains("Redis may lose what it confirms"), "{}", gateway.log_text());
+    assert!(is_refused(&gateway.try_grab("FR1", "k2")));
+    until("nothing more is let in", || gateway.try_grab("FR1", "k3").1["code"] == "OVERLOADED");
+    rig.redis.command(&["CONFIG", "SET", "appendfsync", "always"]).unwrap();
+    until("it sells again", || gateway.try_grab("FR1", "k4").0 == 201);
+    until("it is ready", || gateway.get("/readyz").0 == 200);
+    assert!([200, 201].contains(&gateway.try_grab("FR1", "k2").0), "what was taken is found, or done now");
+    assert!(gateway.get("/readyz").1["journal"]["unsafe_because"].is_null());
+    assert_eq!(is_unsafe(), 0.0);
+    gateway.stop();
+}
+
 fn is_refused(answer: &(u16, Value)) -> bool {
     let code = answer.1["code"].as_str().unwrap_or_default();
-    answer.0 == 503 && ["OVERLOADED", "OUTCOME_UNKNOWN"].contains(&code)
+    answer.0 == 503 && ["OVERLOADED", "ELSEWHERE", "OUTCOME_UNKNOWN"].contains(&code)
 }
 
 #[test]
@@ -212,7 +355,7 @@ fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_mo
     first.create("FR2");
     first.grab("FR2", "k4");
     let (status, problem) = second.get("/v1/flights/FR2");
-    assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "it is somewhere else, not nowhere");
+    assert_eq!((status, &problem["code"]), (503, &json!("ELSEWHERE")), "it is somewhere else, not nowhere");
     let (status, problem) = second.try_create("FR2");
     assert_eq!((status, &problem["code"]), (409, &json!("FLIGHT_EXISTS")));
     let (status, taken) = second.post("/v1/admin/flights/FR2/restart", "");
@@ -224,7 +367,8 @@ fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_mo
 
     // And back again, one that the first one had and lost.
     let (status, taken) = first.post("/v1/admin/flights/FR1/restart", "");
-    assert_eq!((status, &taken["seq"]), (200, &json!(4)), "{taken}");
+    // Created, on sale, k1, the second one's era, k2.
+    assert_eq!((status, &taken["seq"]), (200, &json!(5)), "{taken}");
     first.grab("FR1", "k7");
     assert!(is_refused(&second.try_grab("FR1", "k8")));
     assert_eq!(first.post("/v1/admin/flights/NONE/restart", "").0, 404);

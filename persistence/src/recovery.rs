@@ -26,7 +26,7 @@ const CLAIM_TRIES_MAX: usize = 8;
 pub enum Basis {
     /// The store's rows and the journal's tail.
     StoreAndJournal,
-    /// The store's rows alone: the journal knew nothing of it.
+    /// The store's rows alone: the journal knew no event of it.
     Store,
     /// The journal's events from the first one on; of the store, if it was there, no more than the cursor was read.
     Journal,
@@ -142,7 +142,8 @@ pub enum RecoveryError {
 
 /// Takes over one flight and brings it up: claims the next epoch in the store, fences the journal, replays it (from the
 /// first event or its snapshot on if it reaches back that far, else from what the store's rows say), checks every
-/// invariant. Not to be dropped half-way.
+/// invariant. A journal that could not bring the flight up alone gets a snapshot, before anything is sold on top of it.
+/// Not to be dropped half-way.
 pub async fn recover(
     journal: &Arc<dyn Journal>,
     store: &Store,
@@ -335,7 +336,9 @@ async fn rebuild(
     if last == Seq(0) && stored == Seq(0) {
         return Err(RecoveryError::NotFound { flight_id });
     }
-    if last > Seq(0) && last < stored {
+    // One that has a snapshot alone can go on behind the store's last event; one that has events cannot.
+    let has_events = first > Seq(0) || (last > Seq(0) && !journal.keeps_snapshots());
+    if has_events && last < stored {
         return Err(RecoveryError::JournalBehind { flight_id, last, stored });
     }
     let met_store = store.is_some();
@@ -350,14 +353,20 @@ async fn rebuild(
                 Some(rebuilt) => rebuilt,
                 None => {
                     let rows = store.snapshot(&flight_id).await?.map(|(snapshot, _)| snapshot);
-                    rebuild_with(&journal, &flight_id, move |journal, id| from_rows(journal, id, rows, last))
-                        .await?
+                    let from_rows = move |journal: &dyn Journal, id: &FlightId| {
+                        from_rows(journal, id, rows, has_events, last)
+                    };
+                    rebuild_with(&journal, &flight_id, from_rows).await?
                 }
             }
         }
     };
     let (flight, replayed, basis) = rebuilt;
-    let journal_was_empty = last == Seq(0);
+    if matches!(basis, Basis::Store | Basis::StoreAndJournal) {
+        snapshot_for_journal(&journal, epoch, &flight).await?;
+    }
+    // A snapshot of what the store has says that nothing was sold behind it.
+    let journal_was_empty = !has_events && last < flight.seq();
     // Whatever the journal has begins behind what follows the store's cursor.
     let store_has_hole = met_store && stored.next() < first;
     Ok(Recovered {
@@ -371,6 +380,28 @@ async fn rebuild(
         journal_was_empty,
         took: started.elapsed(),
     })
+}
+
+/// Gives the journal a snapshot of a flight that it could not have brought up alone: what is sold from now on would begin
+/// in the middle there, and be of no use without the store. Only a journal that is away keeps the flight from coming up.
+async fn snapshot_for_journal(
+    journal: &Arc<dyn Journal>,
+    epoch: Epoch,
+    flight: &Flight,
+) -> Result<(), RecoveryError> {
+    if !journal.keeps_snapshots() {
+        return Ok(());
+    }
+    let snapshot = flight.snapshot();
+    let flight_id = snapshot.definition.flight_id.clone();
+    match blocking(journal, move |journal| journal.put_snapshot(epoch, &snapshot)).await {
+        Ok(()) => Ok(()),
+        Err(error @ JournalError::Unavailable { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%flight_id, %error, "the journal takes no snapshot: it cannot bring the flight up alone");
+            Ok(())
+        }
+    }
 }
 
 /// Rebuilds where blocking does no harm, and a panic concerns nobody else.
@@ -447,12 +478,13 @@ fn from_rows(
     journal: &dyn Journal,
     flight_id: &FlightId,
     rows: Option<FlightSnapshot>,
+    has_events: bool,
     last: Seq,
 ) -> Result<Rebuilt, RecoveryError> {
     let stored = rows.as_ref().map_or(Seq(0), |rows| rows.seq);
     let restored =
         rows.map(Flight::restore).transpose().map_err(|source| broken(flight_id, stored, source))?;
-    let basis = if last == Seq(0) { Basis::Store } else { Basis::StoreAndJournal };
+    let basis = if has_events { Basis::StoreAndJournal } else { Basis::Store };
     let (flight, replayed, basis) = match replay(journal, flight_id, restored, last, |_| ()) {
         Ok((flight, replayed)) => (flight, replayed, basis),
         // A store that lost what the journal has let go of; the journal's snapshot may bridge that.

@@ -95,7 +95,79 @@ async fn a_trimmed_redis_brings_a_flight_up_alone_by_its_snapshot_and_a_later_st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_that_begins_in_the_middle_gets_a_snapshot_as_soon_as_something_is_stored() {
+async fn a_flight_that_came_up_from_the_store_comes_up_from_the_journal_alone_before_and_after_its_next_sale()
+{
+    let redis = RedisServer::start(&[]);
+    let journal = open(&redis);
+    let test = store_support::sqlite().await;
+    let mut life = Life::new("FR1");
+    test.store.flush(&[life.all(1)]).await.unwrap();
+    let stored = life.flight.seq();
+    let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+    assert_eq!((recovered.basis, recovered.journal_was_empty), (Basis::Store, true));
+
+    // Nothing was sold since, and it is there all the same.
+    assert_eq!(journal.have_events(&[life.id(), store_support::id("NONE")]).unwrap(), [true, false]);
+    let extent = journal.extent(&life.id()).unwrap().unwrap();
+    assert_eq!((extent.first, extent.last), (Seq(0), stored));
+    let alone = recover_from_journal(&journal, &life.id()).await.unwrap();
+    assert_eq!((alone.basis, alone.flight.digest()), (Basis::JournalSnapshot, life.flight.digest()));
+    let all = recover_all_from_journal(&journal).await.unwrap();
+    assert_eq!(all[0].1.as_ref().unwrap().flight.digest(), life.flight.digest());
+    let again = recover(&journal, &test.store, &life.id()).await.unwrap();
+    assert_eq!((again.basis, again.journal_was_empty), (Basis::Store, false), "this time nothing was lost");
+    assert!(verify(&journal, &test.store).await.unwrap().is_ok());
+
+    life.grab("u", 1);
+    let last = life.flight.seq();
+    journal.append(&[life.batch(again.epoch.0, last.0..=last.0)]).unwrap();
+    let alone = recover_from_journal(&journal, &life.id()).await.unwrap();
+    assert_eq!((alone.replayed, alone.flight.digest()), (1, life.flight.digest()));
+    // And with the store that lacks it.
+    let both = recover(&journal, &test.store, &life.id()).await.unwrap();
+    assert_eq!((both.flight.digest(), both.journal_was_empty), (life.flight.digest(), false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_bring_a_flight_up_alone_gets_a_snapshot_when_the_store_has_brought_it_up() {
+    let redis = RedisServer::start(&[]);
+    let journal = open(&redis);
+    let test = store_support::sqlite().await;
+    let mut life = Life::new("FR1");
+    let stored = life.flight.seq();
+    test.store.flush(&[life.batch(1, 1..=stored.0)]).await.unwrap();
+    // As older versions left it: it begins in the middle, without a snapshot.
+    journal.fence(&[Claim { flight_id: life.id(), epoch: Epoch(2) }]).unwrap();
+    life.grab("u", 1);
+    let last = life.flight.seq();
+    journal.append(&[life.batch(2, last.0..=last.0)]).unwrap();
+    assert!(matches!(recover_from_journal(&journal, &life.id()).await, Err(RecoveryError::Hole { .. })));
+    let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+    assert_eq!((recovered.basis, recovered.replayed), (Basis::StoreAndJournal, 1));
+    let alone = recover_from_journal(&journal, &life.id()).await.unwrap();
+    assert_eq!(alone.flight.digest(), life.flight.digest());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_ahead_of_a_journal_with_a_snapshot_alone_is_gone_on_from() {
+    let redis = RedisServer::start(&[]);
+    let journal = open(&redis);
+    let test = store_support::sqlite().await;
+    let mut life = Life::new("FR1");
+    test.store.flush(&[life.all(1)]).await.unwrap();
+    recover(&journal, &test.store, &life.id()).await.unwrap();
+    let (stored, epoch) = (life.flight.seq(), journal.extent(&life.id()).unwrap().unwrap().epoch);
+    life.grab("u", 1);
+    let last = life.flight.seq();
+    test.store.flush(&[life.batch(epoch.0, last.0..=last.0)]).await.unwrap();
+    let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
+    assert_eq!(recovered.flight.digest(), life.flight.digest());
+    assert!(recovered.journal_was_empty && last > stored, "what came behind it may be lost");
+    assert_eq!(journal.snapshot(&life.id()).unwrap().unwrap().seq, last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_is_wanted_is_there_as_soon_as_something_is_stored() {
     let redis = RedisServer::start(&[]);
     let journal = open(&redis);
     let test = store_support::sqlite().await;
@@ -103,6 +175,8 @@ async fn a_journal_that_begins_in_the_middle_gets_a_snapshot_as_soon_as_somethin
     test.store.flush(&[life.all(1)]).await.unwrap();
     let recovered = recover(&journal, &test.store, &life.id()).await.unwrap();
     assert_eq!((recovered.basis, recovered.journal_was_empty), (Basis::Store, true));
+    redis.command(&["DEL", "farerush:{FR1}:snapshot"]).unwrap();
+    assert!(journal.snapshot(&life.id()).unwrap().is_none());
     let behind = write_behind(&test, &journal);
     let stored = recovered.stored;
     behind.register(&life.id(), recovered.epoch, stored, stored);

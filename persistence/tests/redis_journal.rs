@@ -4,11 +4,16 @@
 mod journal_support;
 mod servers;
 
+use std::time::Duration;
+
 use farerush_engine::flight::{Epoch, FlightId, Seq};
-use farerush_engine::journal::{Appended, Claim, Journal, JournalError};
+use farerush_engine::journal::{Appended, Claim, ClaimsPlace, Journal, JournalError};
 use farerush_persistence::journal::{RedisJournal, RedisOptions};
 use journal_support::{Rng, batch, flight_id, random_snapshot, small_events, test_seed};
 use servers::RedisServer;
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
 
 fn open(server: &RedisServer) -> RedisJournal {
     let options = RedisOptions { retain_events: 0, trim_needs_snapshot: false, ..RedisOptions::default() };
@@ -54,6 +59,74 @@ fn a_server_that_would_lose_what_it_confirms_is_complained_about() {
     for setting in ["appendfsync everysec", "maxmemory-policy allkeys-lru", "no-appendfsync-on-rewrite yes"] {
         assert!(complaints.contains(setting), "{complaints}");
     }
+}
+
+/// Looks at every chance, and appends nothing that may be lost.
+fn open_strictly(server: &RedisServer, check_every: Duration) -> RedisJournal {
+    let options = RedisOptions { check_every, refuse_unsafe: true, ..RedisOptions::default() };
+    RedisJournal::open(&server.url(), options).unwrap()
+}
+
+fn set(server: &RedisServer, setting: &str, value: &str) {
+    assert_eq!(server.command(&["CONFIG", "SET", setting, value]).unwrap(), "+OK\r\n");
+}
+
+#[test]
+fn a_setting_that_changes_while_it_runs_is_noticed_in_time_and_nothing_is_appended_until_it_is_mended() {
+    let server = RedisServer::start(&[]);
+    let journal = open_strictly(&server, Duration::ZERO);
+    append(&journal, 1, 1, 1).unwrap();
+    set(&server, "appendfsync", "everysec");
+    let (place, _) = journal.claimed_since(&ClaimsPlace::default()).unwrap();
+    assert!(journal.is_unsafe() && journal.is_refused());
+    assert!(journal.complaints()[0].contains("appendfsync everysec"), "{:?}", journal.complaints());
+    for refused in [append(&journal, 1, 2, 1).map(drop), journal.probe()] {
+        let Err(JournalError::Unavailable { source: Some(why), .. }) = refused else { panic!("{refused:?}") };
+        assert!(why.to_string().contains("appendfsync everysec"), "{why}");
+    }
+    assert_eq!(journal.extent(&flight_id(1)).unwrap().unwrap().last, Seq(1), "nothing was written");
+    set(&server, "appendfsync", "always");
+    // Whoever is refused looks again by itself.
+    append(&journal, 1, 2, 1).unwrap();
+    journal.claimed_since(&place).unwrap();
+    assert!(!journal.is_unsafe() && journal.complaints().is_empty());
+}
+
+#[test]
+fn a_new_connection_is_looked_at_before_anything_is_appended_on_it() {
+    let server = RedisServer::start(&[]);
+    let (strict, lenient) = (open_strictly(&server, LONG), open(&server));
+    append(&strict, 1, 1, 1).unwrap();
+    append(&lenient, 1, 2, 1).unwrap();
+    set(&server, "maxmemory-policy", "allkeys-lru");
+    append(&strict, 1, 3, 1).unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
+    assert!(matches!(append(&strict, 1, 4, 1), Err(JournalError::Unavailable { .. })));
+    assert!(strict.is_refused());
+    append(&lenient, 1, 4, 1).unwrap();
+    assert!(lenient.is_unsafe() && !lenient.is_refused(), "it is said, and meant");
+}
+
+#[test]
+fn replicas_that_nobody_waits_for_are_warned_of() {
+    let primary = RedisServer::start(&[]);
+    let options = |wait_replicas| RedisOptions {
+        wait_replicas,
+        check_every: Duration::ZERO,
+        ..RedisOptions::default()
+    };
+    let nobody = RedisJournal::open(&primary.url(), options(0)).unwrap();
+    assert!(nobody.warnings().is_empty());
+    let _replica = RedisServer::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
+    let warned = |journal: &RedisJournal| {
+        journal.claimed_since(&ClaimsPlace::default()).unwrap();
+        !journal.warnings().is_empty()
+    };
+    assert!(servers::wait_until(Duration::from_secs(60), || warned(&nobody)));
+    let warnings = nobody.warnings();
+    assert!(warnings[0].contains("1 connected replicas") && warnings[0].contains("is 0"), "{warnings:?}");
+    let one = RedisJournal::open(&primary.url(), options(1)).unwrap();
+    assert!(!warned(&one) && nobody.complaints().is_empty());
 }
 
 #[test]

@@ -244,6 +244,8 @@ const MEANINGS: &[(&str, &str)] = &[
 
 const INDEX_MEANINGS: &[(&str, &str)] = &[
     ("orders_by_customer", "A customer's orders, newest first."),
+    ("orders_by_locator", "Who reads out a record locator."),
+    ("orders_by_status", "Orders in a status, newest first."),
     ("orders_by_time", "All orders, newest first."),
 ];
 

@@ -32,6 +32,16 @@ pub struct Overloaded {
     pub reason: &'static str,
 }
 
+/// Said by whoever had the flight before.
+pub(crate) const MOVED: &str = "the flight has moved to another server";
+
+impl Overloaded {
+    /// Whether another process has the flight: that is no load, and waiting does not help here.
+    pub fn is_elsewhere(&self) -> bool {
+        self.reason == MOVED
+    }
+}
+
 /// One request more that is done, and one less that is under way, in a gauge's counts.
 const DONE: u64 = (1 << 32) - 1;
 

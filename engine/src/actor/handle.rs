@@ -11,7 +11,7 @@ use crossbeam_queue::SegQueue;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
-use super::admission::{FLIGHT_IS_FULL, Gauge, Overloaded, Permit, SERVER_IS_FULL};
+use super::admission::{FLIGHT_IS_FULL, Gauge, MOVED, Overloaded, Permit, SERVER_IS_FULL};
 use super::board::Board;
 use super::flight_actor::FlightActor;
 use super::message::{Ask, AskedAs, Drain, PendingAnswer, Request};
@@ -465,10 +465,7 @@ impl FlightHandle {
                 return Err(Overloaded { retry_after_seconds: 1, reason: "the flight is being recovered" });
             }
             Standing::Fenced => {
-                return Err(Overloaded {
-                    retry_after_seconds: 1,
-                    reason: "the flight has moved to another server",
-                });
+                return Err(Overloaded { retry_after_seconds: 1, reason: MOVED });
             }
             Standing::Quarantined => {
                 return Err(Overloaded {

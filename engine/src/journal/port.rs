@@ -55,7 +55,7 @@ pub struct Extent {
     pub epoch: Epoch,
     /// First event still there; 0 if there is none.
     pub first: Seq,
-    /// Last event; 0 if there is none.
+    /// Last event; 0 if there is none. Where a snapshot is all there is, the last one that it has in it.
     pub last: Seq,
 }
 

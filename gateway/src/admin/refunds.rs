@@ -10,7 +10,7 @@ use farerush_persistence::store::Refund;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::app::{App, FlightName, store_away};
+use crate::app::{App, FlightName, from_store};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
@@ -107,10 +107,12 @@ impl Page {
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
         let _turn = app.reads.from_store()?;
-        let up_to_date = app.store_caught_up(Some(flight.flight_id()), CATCH_UP).await;
+        let deadline = app.deadline(None)?;
+        let patience = CATCH_UP.min(deadline.left());
+        let up_to_date = app.store_caught_up(Some(flight.flight_id()), patience).await;
         // One more than the page shows whether there is a next one.
-        let read = app.store.refunds(flight.flight_id(), after, limit + 1).await;
-        let mut refunds = read.map_err(|error| store_away(&error))?;
+        let read = app.store.refunds(flight.flight_id(), after, limit + 1);
+        let mut refunds = from_store(deadline, read).await?;
         let more = refunds.len() > limit;
         refunds.truncate(limit);
         let place = |last: &Refund| query::cursor(&format!("{}:{}", last.seq.0, last.order_id.order.no.0));

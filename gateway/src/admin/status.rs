@@ -27,7 +27,7 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     json.key("in_flight").number(engine.in_flight);
     json.key("rounds").number(engine.rounds).key("events").number(engine.events);
     json.key("journal");
-    write_journal(&mut json, &app.journal, &engine.journal);
+    write_journal(&mut json, &app, &engine.journal);
     json.key("store");
     write_store(&mut json, &app);
     json.key("write_behind").open();

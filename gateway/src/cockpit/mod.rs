@@ -85,7 +85,7 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     json.key("samples").open_list();
     samples.iter().for_each(|sample| sample.write(&mut json));
     json.close_list().key("journal");
-    write_journal(&mut json, &app.journal, &app.engine.status().journal);
+    write_journal(&mut json, &app, &app.engine.status().journal);
     json.key("store");
     write_store(&mut json, &app);
     json.close();

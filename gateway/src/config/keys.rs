@@ -79,7 +79,7 @@ pub const KEYS: &[Key] = &[
     key(
         "redis_allow_unsafe",
         "false",
-        "start although Redis is set up so that it may lose what it confirms; else that is an error",
+        "start and sell although Redis may lose what it confirms as it is set up, or cannot be asked (no CONFIG); else it is refused",
     ),
     key("start_timeout_ms", "60000", "how long a start waits for Redis and MySQL"),
     key(

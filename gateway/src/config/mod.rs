@@ -391,6 +391,12 @@ impl Settings {
             (_, durability) => durability,
         }
     }
+
+    /// Whether it is meant that what Redis has confirmed may be lost with it: else a Redis that is not set up to keep it is
+    /// refused.
+    pub fn may_lose_what_redis_loses(&self) -> bool {
+        self.redis_allow_unsafe || self.durability == Durability::Memory
+    }
 }
 
 /// `None` says: the default.

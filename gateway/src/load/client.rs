@@ -28,7 +28,7 @@ enum Came {
     Done,
     /// 4xx with a code: it was not done.
     Refused,
-    /// Nothing was done, for now: OVERLOADED, RATE_LIMITED, or nobody took the connection.
+    /// Nothing was done, for now: OVERLOADED, ELSEWHERE, RATE_LIMITED, or nobody took the connection.
     NotDone,
     /// Nobody knows.
     Unknown,
@@ -128,7 +128,7 @@ impl Client {
                 count(answer.status, code);
                 let came = match (answer.status, code) {
                     (200..300, _) => Came::Done,
-                    (429, _) | (503, "OVERLOADED" | "RATE_LIMITED") => Came::NotDone,
+                    (429, _) | (503, "OVERLOADED" | "ELSEWHERE" | "RATE_LIMITED") => Came::NotDone,
                     (400..500, _) => Came::Refused,
                     _ => Came::Unknown,
                 };

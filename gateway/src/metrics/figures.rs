@@ -30,6 +30,11 @@ pub(super) fn write(page: &mut Page, app: &App) {
     write_requests(page, &census);
     write_flights(page, app, &census);
     write_journal(page, &status, &census);
+    page.gauge(
+        "farerush_journal_unsafe",
+        "1 while Redis is set up so that it may lose what it confirms, or cannot be asked; else 0.",
+        u8::from(app.redis.as_ref().is_some_and(|redis| redis.is_unsafe())),
+    );
     write_store(page, app, &behind);
     write_recoveries(page, app);
     webhooks::write(page, app);

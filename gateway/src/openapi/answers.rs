@@ -225,17 +225,22 @@ fn milliseconds(meaning: &'static str) -> Member {
     ("took_ms", Must, count().into(), meaning)
 }
 
-fn condition(states: &[&'static str]) -> Shape {
-    object(
-        "",
-        vec![
-            ("where", Must, string().into(), "What it is and where, without passwords."),
-            ("state", Must, one_of_words(states.iter().copied()).into(), ""),
-            ("for_ms", May, count().into(), "For how long it has been so."),
-            ("reason", May, string().into(), "Why."),
-        ],
-    )
-    .into()
+fn condition(states: &[&'static str]) -> Vec<Member> {
+    vec![
+        ("where", Must, string().into(), "What it is and where, without passwords."),
+        ("state", Must, one_of_words(states.iter().copied()).into(), ""),
+        ("for_ms", May, count().into(), "For how long it has been so."),
+        ("reason", May, string().into(), "Why."),
+    ]
+}
+
+fn journal_state() -> Shape {
+    let mut fields = condition(&["writing", "stalled", "stopped"]);
+    let unsafe_because = "Why what Redis confirms may be lost, as it is set up; nothing is sold meanwhile, unless \
+                          redis_allow_unsafe says so.";
+    fields.push(("unsafe_because", May, list(string()).into(), unsafe_because));
+    fields.push(("warnings", May, list(string()).into(), "What its promises do not cover."));
+    object("", fields).into()
 }
 
 fn stopped() -> Shape {
@@ -360,8 +365,8 @@ fn operators() -> Vec<(&'static str, Shape)> {
         ],
     );
     vec![
-        ("JournalState", condition(&["writing", "stalled", "stopped"])),
-        ("StoreState", condition(&["up", "down"])),
+        ("JournalState", journal_state()),
+        ("StoreState", object("", condition(&["up", "down"])).into()),
         ("Alive", object("", vec![("status", Must, one_of_words(["alive"]).into(), "")]).into()),
         ("Readiness", readiness.into()),
         ("Status", status.into()),

@@ -35,7 +35,7 @@ const ABOUT: &str = "Sells a limited number of cheap flight seats to a crowd tha
     What a reply says is durable. Every error is `application/problem+json` (RFC 9457) with a `code`; \
     [each code has a page](/docs/errors). HEAD goes wherever GET does. Unknown query parameters and unknown members of \
     a body are errors, and every bad field is named at once. Times are RFC 3339 in UTC, money is in minor units.\n\n\
-    503 `OVERLOADED` means that nothing was done; 503 `OUTCOME_UNKNOWN` that it may have been done: sending the same \
+    503 `OVERLOADED` and 503 `ELSEWHERE` (another server has the flight) mean that nothing was done; 503 `OUTCOME_UNKNOWN` that it may have been done: sending the same \
     request with the same `Idempotency-Key` again tells.";
 
 /// The document, as JSON.

@@ -213,8 +213,9 @@ impl Operation {
         let of_pages: &[Code] =
             if matches!(self.method, HttpMethod::Get) { &[] } else { &[Code::OriginNotAllowed] };
         let of_keys = if self.takes_key() { WITH_KEY } else { &[] };
+        let of_owners: &[Code] = if self.is_of_an_owner() { &[Code::Elsewhere] } else { &[] };
         let mut found: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-        let of_all = [ALWAYS, of_bodies, of_tokens, of_pages, of_rates, of_keys, self.codes];
+        let of_all = [ALWAYS, of_bodies, of_tokens, of_pages, of_rates, of_keys, self.codes, of_owners];
         for code in of_all.into_iter().flatten() {
             let codes = found.entry(code.status().as_u16()).or_default();
             if !codes.contains(code) {
@@ -222,6 +223,12 @@ impl Operation {
             }
         }
         found
+    }
+
+    /// Whether it is answered by the one server that has the flight, and can be turned away by the others.
+    fn is_of_an_owner(&self) -> bool {
+        let is_of_flights = self.path.contains('{') || self.path == "/v1/flights";
+        is_of_flights && self.codes.contains(&Code::Overloaded)
     }
 
     /// Whether it is about one customer, who may have to show who they are.

@@ -125,6 +125,7 @@ pub fn example(code: Code) -> Problem {
         Code::OrderNotChangeable => Refusal::OrderNotChangeable { reason: "it is cancelled" }.into(),
         Code::IdempotencyKeyReused => Refusal::IdempotencyKeyReused.into(),
         Code::Overloaded => Problem::overloaded("as many requests as this server takes are under way", 1),
+        Code::Elsewhere => Problem::flight_elsewhere(),
         Code::OutcomeUnknown => Problem::outcome_unknown(),
         Code::FlightExists => Problem::new(code, "Nothing was done: DEMO1 exists. Choose another flight_id."),
         Code::PayloadTooLarge => Problem::new(code, "Nothing was done: a body may have at most 65536 bytes."),

@@ -202,7 +202,7 @@ impl Scene {
         let code = body["code"].as_str().unwrap_or_default().to_owned();
         match (status, code.as_str()) {
             (200..=299, _) => Answer::Done { status, replayed, body },
-            (503, "OVERLOADED") | (408, _) => Answer::NotDone(body["detail"].to_string()),
+            (503, "OVERLOADED" | "ELSEWHERE") | (408, _) => Answer::NotDone(body["detail"].to_string()),
             (503, "OUTCOME_UNKNOWN") => Answer::Unknown(body["detail"].to_string()),
             _ => Answer::Refused { status, code, body },
         }

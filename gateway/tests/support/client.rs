@@ -82,7 +82,7 @@ pub(crate) enum Outcome {
     Done(Response),
     /// It was refused (4xx), with this code.
     Refused(String),
-    /// Nothing was done: OVERLOADED, or nobody listens.
+    /// Nothing was done: OVERLOADED, ELSEWHERE, or nobody listens.
     NotDone(String),
     /// It may have been done: OUTCOME_UNKNOWN.
     Unknown,
@@ -199,7 +199,9 @@ fn judge(request: &Request<'_>, response: Response) -> Outcome {
     let code = response.body["code"].as_str().unwrap_or_default();
     match (response.status, code) {
         (200..=299, _) => Outcome::Done(response),
-        (503, "OVERLOADED") if response.retry_after => Outcome::NotDone(response.body["detail"].to_string()),
+        (503, "OVERLOADED" | "ELSEWHERE") if response.retry_after => {
+            Outcome::NotDone(response.body["detail"].to_string())
+        }
         (503, "OUTCOME_UNKNOWN") if response.retry_after => Outcome::Unknown,
         // `/readyz` has no code.
         (503, "") if !request.path.starts_with("/v1/") => Outcome::NotDone(response.body.to_string()),

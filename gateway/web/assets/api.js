@@ -106,7 +106,7 @@ export async function change(method, path, body, { key = newKey(), onRetry, sign
       return await once(method, path, { body, key, signal, timeout, type });
     } catch (error) {
       const problem = offline(error, signal);
-      const again = problem instanceof Problem && ["OFFLINE", "OVERLOADED", "OUTCOME_UNKNOWN", "REQUEST_TIMEOUT"].includes(problem.code);
+      const again = problem instanceof Problem && ["OFFLINE", "OVERLOADED", "ELSEWHERE", "OUTCOME_UNKNOWN", "REQUEST_TIMEOUT"].includes(problem.code);
       if (!again || performance.now() - began > tryFor) throw problem;
       onRetry?.(problem, tries);
       const pause = Math.max(200 * 2 ** Math.min(tries, 4), 1000 * Math.min(problem.retryAfter ?? 0, 10));

@@ -261,7 +261,7 @@ async function grab(asked = wish()) {
   render();
   try {
     const order = await change("POST", `${PATH}/orders`, grabKept.body, { key: grabKept.key, timeout: TRY_FOR, onRetry: (problem) => {
-      if (problem.code !== "OVERLOADED") keep({ ...grabKept, unsure: true });
+      if (!["OVERLOADED", "ELSEWHERE"].includes(problem.code)) keep({ ...grabKept, unsure: true });
       say(t(`flight.${problem.code}`), "warn");
     } });
     keep(null);
@@ -303,7 +303,7 @@ function refused(problem) {
   }
   // Only an answer that says so means that nothing was bought.
   const isNoAnswer = status >= 500 || status === 0;
-  if (unsure ? isNoAnswer || status === 429 : isNoAnswer && code !== "OVERLOADED") {
+  if (unsure ? isNoAnswer || status === 429 : isNoAnswer && !["OVERLOADED", "ELSEWHERE"].includes(code)) {
     keep({ ...grabKept, unsure: true });
     say(t("flight.unsure"), "bad");
     return;

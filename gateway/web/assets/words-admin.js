@@ -15,6 +15,7 @@ problem.FLIGHT_EXISTS|There is a flight with this ID already. Choose another ID.
 problem.SEAT_TAKEN|Somebody has one of these seats. Withdraw them instead: their passengers get other seats.|其中有座位已有旅客。請改用「收回」，旅客會換到其他座位。|其中有座位已有旅客。请改用“收回”，旅客会换到其他座位。
 problem.ORDERS_WITHOUT_SEATS|Nothing was changed: some orders would lose their seats.|沒有更動：部分訂單會失去座位。|没有更改：部分订单会失去座位。
 problem.OVERLOADED|The server is busy. Nothing was done.|伺服器忙碌中，尚未執行。|服务器繁忙，尚未执行。
+problem.ELSEWHERE|Another server has the flight. Nothing was done.|航班由另一台伺服器提供，尚未執行。|航班由另一台服务器提供，尚未执行。
 retry|Trying again ({tries}) …|正在重試（第 {tries} 次）…|正在重试（第 {tries} 次）…
 done|{what}: done.|{what}：完成。
 do|Go ahead|確定執行|确定执行
@@ -229,6 +230,7 @@ refusal.SALE_PAUSED|Paused|暫停販售|暂停销售
 refusal.SALE_CLOSED|Closed|已結束|已结束
 refusal.LIMIT_EXCEEDED|Over the limit|超過上限|超过上限
 refusal.OVERLOADED|Overloaded|系統忙碌|系统繁忙
+refusal.ELSEWHERE|On another server|在另一台伺服器|在另一台服务器
 refusal.QUOTA_EXCEEDED|Share used up|額度用盡|额度用尽
 refusal.RATE_LIMITED|Too often|過於頻繁|过于频繁
 start.now|Seats as they are now|目前的座位狀態|目前的座位状态

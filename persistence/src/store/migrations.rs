@@ -20,6 +20,7 @@ const SQLITE: &[Source] = &[
     (7, "departures", include_str!("../../../migrations/sqlite/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/sqlite/0008_payments_for_nothing.sql")),
     (9, "unguessable ids", include_str!("../../../migrations/sqlite/0009_unguessable_ids.sql")),
+    (10, "orders by locator", include_str!("../../../migrations/sqlite/0010_orders_by_locator.sql")),
 ];
 
 const MYSQL: &[Source] = &[
@@ -31,11 +32,12 @@ const MYSQL: &[Source] = &[
     (7, "departures", include_str!("../../../migrations/mysql/0007_departures.sql")),
     (8, "payments for nothing", include_str!("../../../migrations/mysql/0008_payments_for_nothing.sql")),
     (9, "unguessable ids", include_str!("../../../migrations/mysql/0009_unguessable_ids.sql")),
+    (10, "orders by locator", include_str!("../../../migrations/mysql/0010_orders_by_locator.sql")),
 ];
 
 /// Of these MySQL migrations every statement may be run again: needed, because one that was cut off half-way cannot
 /// be rolled back there. All others stop at such a point for somebody to look.
-pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 5, 6, 7, 8, 9];
+pub(super) const MYSQL_REPEATABLE: &[i64] = &[1, 2, 3, 5, 6, 7, 8, 9, 10];
 
 /// A migration and whether this store has had it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,7 +33,10 @@ impl RedisJournal {
         if let Some(batch) = round.iter().find(|batch| !seen.insert(&batch.flight_id)) {
             return Err(twice_in_a_round(&batch.flight_id));
         }
-        self.append_link.lock().attempt(|link| self.append_on(link, round))
+        self.append_link.lock().attempt(|link| {
+            self.see_that_it_keeps(link)?;
+            self.append_on(link, round)
+        })
     }
 
     fn append_on(&self, link: &mut Link, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {

@@ -21,15 +21,26 @@ const WANTED: [(&str, &str, &str); 4] = [
     ("maxmemory-policy", "noeviction", "flights are thrown away when its memory is full"),
 ];
 
-/// What is wrong with the server, a sentence each.
-pub(super) fn complaints(link: &mut Link) -> Result<Vec<String>, JournalError> {
+/// What was found at a look, a sentence each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Why what the server confirms may not survive it, or why that could not be told.
+    pub(super) complaints: Vec<String>,
+    /// What it does not survive though the server does.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks the server how it is set up, and who follows it.
+pub(super) fn look(link: &mut Link, wait_replicas: u32) -> Result<Findings, JournalError> {
     let mut pipeline = Pipeline::default();
     for (setting, _, _) in WANTED {
         // One at a time: before version 7, CONFIG GET takes no more.
         pipeline.add(cmd("CONFIG").arg("GET").arg(setting));
     }
     pipeline.add(cmd("INFO").arg("server"));
+    pipeline.add(cmd("INFO").arg("replication"));
     let mut answers = link.send("read the settings of Redis", &pipeline)?;
+    let replication = answers.pop().unwrap_or(Value::Nil);
     let info = answers.pop().unwrap_or(Value::Nil);
     let mut complaints: Vec<String> = WANTED
         .iter()
@@ -37,7 +48,29 @@ pub(super) fn complaints(link: &mut Link) -> Result<Vec<String>, JournalError> {
         .filter_map(|((setting, wanted, otherwise), answer)| complaint(setting, wanted, otherwise, answer))
         .collect();
     complaints.extend(version_complaint(&info));
-    Ok(complaints)
+    let warnings = replicas_warning(&replication, wait_replicas).into_iter().collect();
+    Ok(Findings { complaints, warnings })
+}
+
+/// Whoever promotes a replica cannot tell which of them has everything.
+fn replicas_warning(info: &Value, wait_replicas: u32) -> Option<String> {
+    let text = info_text(info)?;
+    let replicas: u32 =
+        text.lines().find_map(|line| line.strip_prefix("connected_slaves:"))?.trim().parse().ok()?;
+    (wait_replicas < replicas).then(|| {
+        format!(
+            "Redis has {replicas} connected replicas and redis_wait_replicas is {wait_replicas}: acknowledged orders do not \
+             survive a fail-over to a replica that does not have them yet"
+        )
+    })
+}
+
+fn info_text(info: &Value) -> Option<String> {
+    match info {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
+    }
 }
 
 fn complaint(setting: &str, wanted: &str, otherwise: &str, answer: Value) -> Option<String> {
@@ -62,10 +95,8 @@ fn complaint(setting: &str, wanted: &str, otherwise: &str, answer: Value) -> Opt
 
 fn version_complaint(info: &Value) -> Option<String> {
     let (major, minor) = VERSION_MIN;
-    let text = match info {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::VerbatimString { text, .. } => text.clone(),
-        _ => return Some(format!("could not check that Redis is of version {major}.{minor} or newer")),
+    let Some(text) = info_text(info) else {
+        return Some(format!("could not check that Redis is of version {major}.{minor} or newer"));
     };
     let version = text.lines().find_map(|line| line.strip_prefix("redis_version:"))?.trim();
     let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());

@@ -48,12 +48,29 @@ impl RedisJournal {
     }
 
     /// The last event that the flight's snapshot has in it; 0 without one.
-    fn snapshot_seq(&self, link: &mut Link, flight_id: &FlightId) -> Result<Seq, JournalError> {
+    pub(super) fn snapshot_seq(&self, link: &mut Link, flight_id: &FlightId) -> Result<Seq, JournalError> {
+        let seqs = self.snapshot_seqs(link, [flight_id])?;
+        Ok(seqs.first().copied().unwrap_or_default())
+    }
+
+    /// The same of several, in the same order.
+    pub(super) fn snapshot_seqs<'a>(
+        &self,
+        link: &mut Link,
+        flights: impl IntoIterator<Item = &'a FlightId>,
+    ) -> Result<Vec<Seq>, JournalError> {
         let what = "read how far a snapshot goes";
-        let answer =
-            or_error(what, link.ask(what, cmd("HGET").arg(self.keys.snapshot(flight_id)).arg("seq"))?)?;
-        let seq: Option<u64> = ::redis::from_redis_value(answer).map_err(|e| unavailable(what, e))?;
-        Ok(Seq(seq.unwrap_or(0)))
+        let commands = flights.into_iter().map(|flight_id| {
+            let mut command = cmd("HGET");
+            command.arg(self.keys.snapshot(flight_id)).arg("seq");
+            command
+        });
+        let seq = |answer| -> Result<Seq, JournalError> {
+            let seq: Option<u64> =
+                ::redis::from_redis_value(or_error(what, answer)?).map_err(|e| unavailable(what, e))?;
+            Ok(Seq(seq.unwrap_or(0)))
+        };
+        link.ask_all(what, commands.collect::<Vec<_>>())?.into_iter().map(seq).collect()
     }
 
     /// Writes the snapshot unless one is there that is as new.
@@ -86,7 +103,8 @@ impl RedisJournal {
             Some(standing) if standing.epoch > epoch => {
                 Err(JournalError::Fenced { flight_id: flight_id.clone(), epoch: standing.epoch })
             }
-            Some(standing) if snapshot.seq <= standing.last => Ok(()),
+            // One without events begins behind the snapshot, whose events only the store has.
+            Some(standing) if standing.last == Seq(0) || snapshot.seq <= standing.last => Ok(()),
             _ => {
                 let what = format!("a snapshot up to {} is ahead of its journal", snapshot.seq);
                 Err(damaged(flight_id, what))

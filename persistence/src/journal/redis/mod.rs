@@ -13,6 +13,7 @@ mod keep;
 mod link;
 mod options;
 mod read;
+mod safety;
 mod standings;
 mod stream;
 mod watch;
@@ -26,6 +27,7 @@ use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Ext
 use parking_lot::Mutex;
 
 use self::link::{Link, or_error};
+use self::safety::Safety;
 use self::standings::Known;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
@@ -37,7 +39,7 @@ pub struct RedisJournal {
     keys: Keys,
     /// Where it is, without secrets.
     place: String,
-    complaints: Vec<String>,
+    safety: Safety,
     /// Tells this journal's fences from others'.
     by: String,
     append_link: Mutex<Link>,
@@ -70,14 +72,14 @@ impl RedisJournal {
         let place = describe(info.addr(), redis.db());
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
         let mut query_link = Link::new(info.clone(), &options);
-        let complaints = check::complaints(&mut query_link)?;
+        let findings = check::look(&mut query_link, options.wait_replicas)?;
         let append_link = Mutex::new(Link::new(info.clone(), &options));
         let watch_link = Mutex::new(Link::new(info, &options));
         Ok(Self {
             keys: Keys::new(&options.prefix),
             options,
             place,
-            complaints,
+            safety: Safety::new(findings),
             by: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
             append_link,
             query_link: Mutex::new(query_link),
@@ -117,12 +119,6 @@ impl RedisJournal {
         write.arg(self.keys.identity()).arg(id).arg("NX");
         or_error(what, self.query_link.lock().attempt(|link| link.ask(what, &write))?).map(drop)
     }
-
-    /// Why what this server confirms may not survive it, a sentence each; empty if it is set up well. As it was
-    /// when the journal was opened.
-    pub fn complaints(&self) -> &[String] {
-        &self.complaints
-    }
 }
 
 impl Journal for RedisJournal {
@@ -134,7 +130,10 @@ impl Journal for RedisJournal {
     }
 
     fn probe(&self) -> Result<(), JournalError> {
-        self.append_link.lock().attempt(|link| self.probe_on(link))
+        self.append_link.lock().attempt(|link| {
+            self.see_that_it_keeps(link)?;
+            self.probe_on(link)
+        })
     }
 
     fn fence(&self, claims: &[Claim]) -> Result<(), JournalError> {

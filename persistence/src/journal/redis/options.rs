@@ -23,6 +23,10 @@ pub struct RedisOptions {
     /// Whether events that no snapshot covers stay, though the store has them, so that a flight can come up from
     /// Redis alone. Without anybody who calls `put_snapshot`, nothing is ever trimmed then.
     pub trim_needs_snapshot: bool,
+    /// How often it is looked at how the server is set up, beside every new connection. By whoever asks for claims.
+    pub check_every: Duration,
+    /// Whether nothing is appended as long as the server is not set up to keep it.
+    pub refuse_unsafe: bool,
 }
 
 impl Default for RedisOptions {
@@ -35,6 +39,8 @@ impl Default for RedisOptions {
             wait_timeout: Duration::from_millis(500),
             retain_events: 10_000,
             trim_needs_snapshot: true,
+            check_every: Duration::from_secs(60),
+            refuse_unsafe: false,
         }
     }
 }

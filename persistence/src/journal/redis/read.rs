@@ -99,6 +99,16 @@ impl RedisJournal {
                 }
             }
         }
+        // Of one that came up from the store, and has not sold since, there is a snapshot and nothing behind it.
+        let without_events: Vec<usize> = (0..flights.len())
+            .filter(|place| extents[*place].as_ref().is_some_and(|extent| extent.last == Seq(0)))
+            .collect();
+        let snapshots = self.snapshot_seqs(link, without_events.iter().map(|place| &flights[*place]))?;
+        for (place, seq) in without_events.into_iter().zip(snapshots) {
+            if let Some(extent) = &mut extents[place] {
+                extent.last = seq;
+            }
+        }
         Ok(extents)
     }
 

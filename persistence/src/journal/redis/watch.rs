@@ -41,7 +41,10 @@ pub(super) fn note_claims(link: &mut Link, keys: &Keys, claims: &[Claim]) -> Res
 
 impl RedisJournal {
     pub(super) fn read_claims(&self, place: &ClaimsPlace) -> Result<(ClaimsPlace, Claimed), JournalError> {
-        self.watch_link.lock().attempt(|link| self.claims_on(link, place))
+        self.watch_link.lock().attempt(|link| {
+            self.look_now_and_then(link)?;
+            self.claims_on(link, place)
+        })
     }
 
     fn claims_on(
@@ -120,9 +123,11 @@ impl RedisJournal {
         for (flight_id, found) in flights.iter().zip(&mut found).filter(|(_, found)| **found) {
             // Listed before its first entry, and perhaps never created.
             *found = match load(link, &self.keys, std::slice::from_ref(flight_id)) {
-                Ok(standing) => {
-                    standing.first().copied().flatten().is_some_and(|standing| standing.last > Seq(0))
-                }
+                Ok(standing) => match standing.first().copied().flatten() {
+                    // One that came up from the store has a snapshot until it sells.
+                    Some(standing) if standing.last == Seq(0) => self.snapshot_seq(link, flight_id)? > Seq(0),
+                    standing => standing.is_some(),
+                },
                 Err(JournalError::Damaged { .. }) => true,
                 Err(error) => return Err(error),
             };
