@@ -237,7 +237,8 @@ async fn lists_that_wait_for_a_store_that_lags_cost_next_to_nothing() {
         "{READERS} lists that waited {:?} for {behind} flights used {used:?} of processor each",
         began.elapsed()
     );
-    assert!(used < Duration::from_millis(25), "{used:?}");
+    // Looking at all flights every millisecond took 55 to 190.
+    assert!(used < Duration::from_millis(45), "{used:?}");
     unlock(lock).await;
 }
 

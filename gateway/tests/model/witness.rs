@@ -80,7 +80,8 @@ fn may_cause(ask: &Ask, event: &Event) -> bool {
 /// Whether an answer names this event as its own.
 fn names(call: &Call, event: &Event) -> bool {
     if event.kind == "payment_returned" {
-        return matches!(call.answer, Answer::Refused { .. });
+        // One whose key was another request's has come to nothing at all.
+        return matches!(&call.answer, Answer::Refused { code, .. } if code != "IDEMPOTENCY_KEY_REUSED");
     }
     let Answer::Done { replayed: false, body, .. } = &call.answer else { return false };
     match call.ask {
