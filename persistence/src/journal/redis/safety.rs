@@ -43,7 +43,7 @@ impl Safety {
         self.is_unsafe.load(Ordering::Acquire)
     }
 
-    fn note(&self, found: Findings) {
+    fn note(&self, found: &Findings) {
         *self.looked_at.lock() = Instant::now();
         self.is_unsafe.store(!found.complaints.is_empty(), Ordering::Release);
         let before = std::mem::replace(&mut *self.findings.lock(), found.clone());
@@ -88,7 +88,7 @@ impl RedisJournal {
     }
 
     fn look(&self, link: &mut Link) -> Result<(), JournalError> {
-        self.safety.note(check::look(link, self.options.wait_replicas)?);
+        self.safety.note(&check::look(link, self.options.wait_replicas)?);
         Ok(())
     }
 
