@@ -50,6 +50,10 @@ A setting comes from its flag, else its environment variable, else `.env`, else 
 here (`data_dir = \"./data\"`), in `.env` as its environment variable. An unknown key, an unknown variable that begins with
 `FARERUSH_`, or a bad value is an error that names it, and the program exits with 2 before it does anything.
 
+Any of them can stand in a file, as engines of containers hand secrets over: `FARERUSH_STORE_FILE=/run/secrets/store` is as
+strong as `FARERUSH_STORE`, which must not be given beside it. An end of line at its end does not count. (`FARERUSH_ID_SECRET_FILE`
+and `FARERUSH_JWT_PUBLIC_KEY_FILE` are settings of their own.) This goes for environment variables only, not for `.env`.
+
 `serve`, `migrate` and `verify` take the same settings; `farerush load` is a client and takes none of them
 ([load](load.md)). `farerush --help` prints this page's contents. What is best set how is in [running](running.md).
 

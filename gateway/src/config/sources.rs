@@ -2,6 +2,7 @@
 //! Never decides what a value means.
 
 use std::collections::HashMap;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,10 @@ use super::{ConfigError, Origin};
 
 /// The bit of a mode that lets everybody write.
 const WRITABLE_BY_ALL: u32 = 0o002;
+/// What a setting's environment variable ends with when it names a file with the value.
+const FILE_SUFFIX: &str = "_FILE";
+/// Largest such file, in bytes.
+const VALUE_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The sources, as plain data: `main` fills it from the process, tests as they like.
 #[derive(Debug, Default)]
@@ -84,7 +89,10 @@ impl Sources {
         self.read_toml(&mut values)?;
         self.read_dot_env(&mut values)?;
         for (name, text) in &self.variables {
-            read_variable(&mut values, name, text, Origin::Variable)?;
+            match key_of_file_variable(name) {
+                Some(key) => self.read_value_file(&mut values, key, name, text)?,
+                None => read_variable(&mut values, name, text, Origin::Variable)?,
+            }
         }
         for (name, text) in &self.flags {
             let Some(key) = key_named(name) else { continue };
@@ -92,6 +100,29 @@ impl Sources {
             values.0.insert(key.name, Value { text: text.clone(), origin });
         }
         Ok(values)
+    }
+
+    /// A value from a file, as engines of containers hand secrets over. Both at once is an error, for whoever changes one of
+    /// them would believe that it counts.
+    fn read_value_file(
+        &self,
+        values: &mut Values,
+        key: &'static Key,
+        name: &str,
+        path: &str,
+    ) -> Result<(), ConfigError> {
+        let (plain, origin) = (key.variable(), Origin::Variable(name.to_owned()));
+        if self.variables.iter().any(|(other, _)| *other == plain) {
+            let message =
+                format!("must not be given together with {plain}: one of them alone says what holds");
+            return Err(ConfigError::Bad { key: key.name.to_owned(), origin, message });
+        }
+        let text = value_in_file(Path::new(path)).map_err(|error| ConfigError::Unreadable {
+            what: format!("{path}, which the environment variable {name} names"),
+            source: Box::new(error),
+        })?;
+        values.0.insert(key.name, Value { text, origin });
+        Ok(())
     }
 
     fn read_dot_env(&self, values: &mut Values) -> Result<(), ConfigError> {
@@ -188,6 +219,26 @@ fn read_variable(
     };
     values.0.insert(key.name, Value { text: text.to_owned(), origin: origin(name.to_owned()) });
     Ok(())
+}
+
+/// The setting whose value is in the file that this variable names: `FARERUSH_STORE_FILE`. What is a setting's own variable
+/// (`FARERUSH_ID_SECRET_FILE`) stays that.
+fn key_of_file_variable(name: &str) -> Option<&'static Key> {
+    let plain = name.strip_suffix(FILE_SUFFIX)?;
+    let named = |variable: &str| KEYS.iter().find(|key| key.variable() == variable);
+    if named(name).is_some() { None } else { named(plain) }
+}
+
+/// What a file holds, without the end of its last line, which editors and `echo` put there.
+fn value_in_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(VALUE_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > VALUE_FILE_BYTES_MAX {
+        let message = format!("it has more than {VALUE_FILE_BYTES_MAX} bytes, which no setting has");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
 }
 
 fn unknown(name: &str, origin: Origin) -> ConfigError {

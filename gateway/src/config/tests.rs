@@ -199,3 +199,80 @@ fn a_file_of_settings_that_others_can_change_is_not_believed() {
         }
     }
 }
+
+#[test]
+fn a_variable_that_ends_with_file_names_a_file_with_the_value() {
+    let (directory, mut all) = sources(Some("max_connections = 1"), Some("FARERUSH_MAX_CONNECTIONS=2"));
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    variable(&mut all, "FARERUSH_STORE_FILE", &file("store", "mysql://u:p@db/farerush\n"));
+    variable(&mut all, "FARERUSH_ADMIN_TOKEN_FILE", &file("token", "sixteen-characters-or-more\r\n"));
+    variable(&mut all, "FARERUSH_MAX_CONNECTIONS_FILE", &file("connections", "3"));
+    let settings = Settings::load(&all).unwrap();
+    assert_eq!(settings.store, StoreTarget::MySql(Secret::new("mysql://u:p@db/farerush")));
+    assert_eq!(settings.admin_token, Some(Secret::new("sixteen-characters-or-more")));
+    assert_eq!(settings.max_connections, 3, "it is as strong as the variable itself");
+    all.flags.push(("max_connections", "4".to_owned()));
+    assert_eq!(Settings::load(&all).unwrap().max_connections, 4);
+}
+
+#[test]
+fn every_setting_can_stand_in_a_file() {
+    for key in KEYS {
+        let (directory, mut all) = sources(None, None);
+        let path = directory.path().join("value");
+        std::fs::write(&path, "x\n").unwrap();
+        let name = format!("{}_FILE", key.variable());
+        variable(&mut all, &name, path.to_str().unwrap());
+        let values = all.resolve().unwrap();
+        match KEYS.iter().find(|other| other.variable() == name) {
+            // Its own variable, which has held a path all along.
+            Some(other) => assert_eq!(values.text(other.name), path.to_str(), "{name}"),
+            None => assert_eq!(values.text(key.name), Some("x"), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_with_a_value_is_refused_beside_the_value_where_it_is_missing_and_where_it_is_no_setting() {
+    let message = |all: &Sources| {
+        let error = Settings::load(all).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        format!("{error}: {source}")
+    };
+    let (directory, mut both) = sources(None, None);
+    let path = directory.path().join("store");
+    std::fs::write(&path, "mysql://u:secret@db/farerush").unwrap();
+    variable(&mut both, "FARERUSH_STORE_FILE", path.to_str().unwrap());
+    variable(&mut both, "FARERUSH_STORE", "sqlite:x");
+    let refusal = message(&both);
+    assert!(
+        refusal.contains("FARERUSH_STORE_FILE") && refusal.contains("together with FARERUSH_STORE:"),
+        "{refusal}"
+    );
+    assert!(!refusal.contains("secret"), "{refusal}");
+
+    let (_directory, mut missing) = sources(None, None);
+    variable(&mut missing, "FARERUSH_STORE_FILE", "/nowhere/store");
+    let refusal = message(&missing);
+    assert!(refusal.contains("/nowhere/store") && refusal.contains("FARERUSH_STORE_FILE"), "{refusal}");
+
+    let (directory, mut large) = sources(None, None);
+    let path = directory.path().join("store");
+    std::fs::write(&path, vec![b'x'; (64 << 10) + 1]).unwrap();
+    variable(&mut large, "FARERUSH_STORE_FILE", path.to_str().unwrap());
+    assert!(message(&large).contains("more than 65536 bytes"), "{}", message(&large));
+
+    let (_directory, mut unknown) = sources(None, None);
+    variable(&mut unknown, "FARERUSH_STOR_FILE", "/nowhere/store");
+    assert!(message(&unknown).contains("unknown setting `FARERUSH_STOR_FILE`"), "{}", message(&unknown));
+    let (_directory, in_dot_env) = sources(None, Some("FARERUSH_STORE_FILE=/nowhere/store"));
+    assert!(
+        message(&in_dot_env).contains("unknown setting `FARERUSH_STORE_FILE`"),
+        "{}",
+        message(&in_dot_env)
+    );
+}
