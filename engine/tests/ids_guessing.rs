@@ -1,6 +1,5 @@
 //! Whoever sees ids of a flight learns nothing of its other ids: the attack that once worked, and a distinguisher.
 
-#[allow(dead_code)]
 mod unlocked;
 
 use std::collections::HashSet;
@@ -37,7 +36,7 @@ fn seed_of(no: u64, hash: u64) -> u64 {
     }
     let bitflip = h ^ no.rotate_left(32);
     let seed = SECRET.wrapping_sub(bitflip);
-    seed ^ u64::from((seed as u32).swap_bytes()) << 32
+    seed ^ ((seed & 0xffff_ffff).swap_bytes())
 }
 
 /// Of an odd number, modulo 2^64, by Newton's method.
@@ -120,7 +119,7 @@ fn distinguish(tag: impl Fn(u64) -> u64) -> Option<String> {
         let mut moved = [0_u64; 64];
         let tried = 20_000;
         for no in 0..tried {
-            let difference = tag(no * 37) ^ tag(no * 37 ^ 1 << flipped);
+            let difference = tag(no * 37) ^ tag((no * 37) ^ (1 << flipped));
             (0..64).for_each(|bit| moved[bit] += difference >> bit & 1);
         }
         if let Some(bit) = (0..64).find(|bit| far(moved[*bit], tried)) {

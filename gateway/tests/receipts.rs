@@ -106,7 +106,7 @@ fn the_secret_of_ids_is_in_no_database_and_another_one_is_refused_by_name() {
     assert_eq!(gateway.get(&format!("/v1/orders/{id}")).1, order);
     let newer = gateway.grab("FR1", "k2");
     gateway.stop();
-    let again = start(&plan.clone().with("id_secret", &both));
+    let again = start(&plan.with("id_secret", &both));
     for order in [&order, &newer] {
         let id = order["order_id"].as_str().unwrap();
         assert_eq!(again.get(&format!("/v1/orders/{id}")).1, *order);

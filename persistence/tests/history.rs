@@ -1,6 +1,5 @@
 //! A history is told from a state: what was acknowledged and is gone is noticed, though everything that is left fits.
 
-#[allow(dead_code)]
 mod store_support;
 
 use std::sync::Arc;

@@ -277,7 +277,7 @@ async fn verify_tells_any_difference_between_rows_and_journal() {
         ("UPDATE orders SET customer_id = 'thief' WHERE order_no = 3", "order 3"),
         ("DELETE FROM orders WHERE order_no = 3", "order 3"),
         ("UPDATE orders SET status = 'confirmed' WHERE order_no = 5", "another has too"),
-        ("UPDATE orders SET order_id = 'FR1-3xxxxxxxx' WHERE order_no = 3", "order 3"),
+        ("UPDATE orders SET order_id = 'FR1-3aaaaaaaaaaaaa' WHERE order_no = 3", "order 3"),
         ("UPDATE orders SET record_locator = 'AAAAAA' WHERE order_no = 3", "locator of order 3"),
         ("UPDATE flights SET hold_seconds = 77", "the sale"),
         ("UPDATE flights SET origin = 'XXX'", "definition"),
