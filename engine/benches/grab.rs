@@ -11,8 +11,8 @@ use divan::{Bencher, black_box};
 use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits};
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
-    FlightId, FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Recorded, SalePolicy, Salt, Seq,
-    Timestamp, Together, Wanted,
+    FlightId, FlightIds, Grab, Head, IdSecret, IdSecrets, IdempotencyKey, Layout, OrderNo, Recorded,
+    SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
 use farerush_engine::journal::{Durability, Journal, WriterOptions};
 use farerush_persistence::journal::memory::MemoryJournal;
@@ -102,6 +102,27 @@ fn decide_sold_out(bencher: Bencher<'_, '_>) {
     }
     let command = grab(99, 1, false);
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| full.decide(black_box(&command), NOW));
+}
+
+/// What the chain adds to each event, and a tag to each order that is shown.
+#[divan::bench]
+fn chain_head(bencher: Bencher<'_, '_>) {
+    let flight = flight(1);
+    let Ok(Decision::Record(event)) = flight.decide(&grab(1, 1, true), NOW) else { return };
+    let placed = Recorded { seq: flight.seq().next(), at: NOW, event, cause: None, head: None };
+    let start = Head::start(&flight.definition().flight_id, Salt(7), 1);
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| black_box(start).next(black_box(&placed)));
+}
+
+#[divan::bench]
+fn order_tag(bencher: Bencher<'_, '_>) {
+    let mut flight = flight(1);
+    let secrets = Arc::new(IdSecrets::new(IdSecret::new([7; 32]), []));
+    if flight.unlock(&secrets).is_err() {
+        return;
+    }
+    let ids = flight.definition().ids.clone();
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| ids.order_tag(black_box(OrderNo(7))));
 }
 
 fn engine(runtime: &tokio::runtime::Runtime, journal: Arc<MemoryJournal>) -> Arc<Engine> {
