@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cabin::{Seats, check_cabins};
 use super::chain::Head;
-use super::event::{ClosedForGood, Event, OrderPlaced, Recorded};
+use super::event::{ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
 use super::ids::{OrderNo, Reference, Timestamp};
 use super::invariants::BrokenInvariant;
 use super::inventory::Flight;
@@ -113,15 +113,9 @@ impl Flight {
     }
 
     /// Before anything else of an event, so that whatever it changes can note the head.
-    fn move_head(&mut self, recorded: &Recorded) {
-        let before = match (self.head, &recorded.event) {
-            // A flight of before there were chains gets one with its next owner.
-            (None, Event::TakenOver { .. }) => {
-                Some(Head::start(&self.definition.flight_id, self.definition.ids.salt(), recorded.seq.0))
-            }
-            (head, _) => head,
-        };
-        self.head = before.map(|head| head.next(recorded));
+    pub(super) fn move_head(&mut self, recorded: &Recorded) {
+        let FlightDefinition { flight_id, ids, .. } = &*self.definition;
+        self.head = Head::follow(self.head, flight_id, ids.salt(), recorded);
     }
 
     /// Whoever recorded the event and this flight must have the same history.
@@ -142,7 +136,7 @@ impl Flight {
     }
 
     fn apply_taken_over(&mut self, era: Era) {
-        if self.definition.ids.newest().is_some_and(|newest| newest.epoch >= era.epoch) {
+        if self.definition.ids.newest().is_some_and(|newest| !era.follows(newest)) {
             self.break_with("epochs rise", format!("epoch {} begins after a later one", era.epoch));
             return;
         }

@@ -37,6 +37,22 @@ impl Head {
         form.head()
     }
 
+    /// The head after `recorded` in the history of a flight whose head in front of it is `before`. A flight comes into a
+    /// chain by its creation, or, one of before there were chains, by its next owner; until then it has no head.
+    pub fn follow(
+        before: Option<Self>,
+        flight_id: &FlightId,
+        salt: Salt,
+        recorded: &Recorded,
+    ) -> Option<Self> {
+        let begins = match &recorded.event {
+            Event::FlightCreated { definition, .. } => !definition.ids.eras().is_empty(),
+            event => matches!(event, Event::TakenOver { .. }),
+        };
+        let start = || begins.then(|| Self::start(flight_id, salt, recorded.seq.0));
+        before.or_else(start).map(|head| head.next(recorded))
+    }
+
     /// The head after `recorded`, this one being in front of it.
     #[must_use]
     pub fn next(self, recorded: &Recorded) -> Self {

@@ -74,10 +74,7 @@ impl Flight {
         }
         let sale = Sale { policy: *policy, switch: SaleSwitch::Scheduled };
         let mut flight = Self::empty(definition, sale, first.seq, first.at)?;
-        if !definition.ids.eras().is_empty() {
-            let start = Head::start(&definition.flight_id, definition.ids.salt(), first.seq.0);
-            flight.head = Some(start.next(first));
-        }
+        flight.move_head(first);
         flight.remember_request(first);
         flight.check_head(first);
         flight.broken.take().map_or(Ok(flight), Err)

@@ -115,6 +115,18 @@ pub struct Era {
     pub nonce: EraNonce,
 }
 
+impl Era {
+    /// Whether it can have come behind `before`.
+    pub fn follows(&self, before: &Self) -> bool {
+        self.from > before.from && self.epoch > before.epoch
+    }
+
+    /// Whether each of them can have come behind the one in front of it.
+    pub fn all_follow(eras: &[Self]) -> bool {
+        eras.windows(2).all(|pair| pair[1].follows(&pair[0]))
+    }
+}
+
 /// A secret that a flight's ids were made with is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(

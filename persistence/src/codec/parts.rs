@@ -89,7 +89,7 @@ impl EraRecord {
     /// Those of a flight, which must rise.
     pub(super) fn restore_all(records: &[Self], salt: Salt) -> Restored<FlightIds> {
         let eras: Vec<Era> = records.iter().map(Self::restore).collect();
-        if eras.windows(2).any(|pair| pair[0].from >= pair[1].from || pair[0].epoch >= pair[1].epoch) {
+        if !Era::all_follow(&eras) {
             return Err("owners that do not follow one another".into());
         }
         Ok(FlightIds::with_eras(salt, eras))

@@ -7,9 +7,9 @@ use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::chain::HEAD_BYTES;
 use farerush_engine::flight::{
-    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch, Era, EraNonce, Event,
-    Fingerprint, FlightId, FlightIds, FlightSnapshot, Head, IdempotencyKey, KeyOwner, Order, OrderExtras,
-    OrderNo, OrderPlaced, OrderStatus, Outcome, Reference, Request, ReturnedBecause, Sale, SecretId, Seq,
+    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch, EraNonce, Event, Fingerprint,
+    FlightId, FlightIds, FlightSnapshot, Head, IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo,
+    OrderPlaced, OrderStatus, Outcome, Reference, Request, ReturnedBecause, Sale, SecretId, Seq,
     TimeZoneName, Timestamp, WaitlistNo,
 };
 
@@ -231,8 +231,7 @@ impl<'a> RestRecord<'a> {
             Self::Era(era) => {
                 let ids = &mut snapshot.definition.ids;
                 let era = era.restore();
-                let follows = |newest: &Era| newest.from < era.from && newest.epoch < era.epoch;
-                if !ids.newest().is_none_or(follows) {
+                if !ids.newest().is_none_or(|newest| era.follows(newest)) {
                     return Err("owners that do not follow one another".into());
                 }
                 let eras = ids.eras().iter().copied().chain([era]);

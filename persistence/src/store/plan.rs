@@ -298,15 +298,12 @@ impl Plan {
 
     /// The chain is computed here, too: what was decided on top of another history is not stored.
     fn move_head(&mut self, recorded: &Recorded) -> Result<(), Misfit> {
-        let salt_and_start = match (&recorded.event, &self.flight) {
-            (Event::FlightCreated { definition, .. }, _) => {
-                (!definition.ids.eras().is_empty()).then(|| definition.ids.salt())
-            }
-            (Event::TakenOver { .. }, Some(flight)) => Some(flight.definition.ids.salt()),
-            _ => None,
+        let salt = match (&recorded.event, &self.flight) {
+            (Event::FlightCreated { definition, .. }, _) => definition.ids.salt(),
+            (_, Some(flight)) => flight.definition.ids.salt(),
+            (_, None) => return Ok(()), // which is a misfit of its own
         };
-        let start = salt_and_start.map(|salt| Head::start(&self.flight_id, salt, recorded.seq.0));
-        self.head = self.head.or(start).map(|head| head.next(recorded));
+        self.head = Head::follow(self.head, &self.flight_id, salt, recorded);
         if recorded.head.is_some_and(|head| self.head != Some(head)) {
             return Err("it was decided on top of another history than the one that is stored".to_owned());
         }

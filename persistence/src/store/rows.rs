@@ -155,7 +155,7 @@ fn eras_from_text(text: &str) -> Result<Vec<Era>, &'static str> {
         Ok(Era { from, epoch, secret, nonce })
     };
     let eras = text.split(' ').map(one).collect::<Result<Vec<Era>, &'static str>>()?;
-    if eras.windows(2).any(|pair| pair[0].from >= pair[1].from || pair[0].epoch >= pair[1].epoch) {
+    if !Era::all_follow(&eras) {
         return Err("owners follow one another");
     }
     Ok(eras)
