@@ -6,9 +6,9 @@ mod unlocked;
 use farerush_engine::flight::payment::RETURNED_PAYMENTS_MAX;
 use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_creation};
 use farerush_engine::flight::{
-    Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, LimitScope, OrderNo, OrderRef,
-    OrderStatus, PassengerName, Passengers, Payment, PolicyChange, Recorded, Reference, Refusal,
+    Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, EndedLongAgo, Event, Fare,
+    Flight, FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, LimitScope, OrderNo,
+    OrderRef, OrderStatus, PassengerName, Passengers, Payment, PolicyChange, Recorded, Reference, Refusal,
     ReturnedBecause, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, Timestamp, Together, Wanted,
 };
 use unlocked::unlocked;
@@ -611,6 +611,54 @@ fn money_that_came_for_nothing_is_noted_once_for_each_payment() {
     }
     assert_eq!(driven.flight.find(twice).unwrap().returned_payments().len(), RETURNED_PAYMENTS_MAX);
     driven.comes_back();
+}
+
+#[test]
+fn a_payment_for_an_order_that_is_forgotten_is_noted_once_and_changes_nothing_else() {
+    const DAYS: i64 = 3 * 24 * 3_600_000;
+    let mut driven = Driven::new();
+    let expired = driven.grab(0, "a", &["1A"]);
+    let given_up = driven.grab(0, "b", &["1B"]);
+    driven.ask(2, &told(given_up, "p2", paid(100, "TWD"))).unwrap();
+    driven.ask(3, &Command::Cancel { order: given_up }).unwrap();
+    driven.expire(at(HOLD_MS));
+    driven.ask(DAYS, &Command::Block(seats(&["4F"]))).unwrap();
+    assert!(driven.flight.find(expired).is_none());
+    let pay = |order: OrderRef, text: &str, status, returned: &[&str]| Command::ReturnPayment {
+        order,
+        payment: Payment { reference: Reference::new(text).unwrap(), covers: paid(100, "TWD") },
+        ended: EndedLongAgo {
+            status,
+            total: 100,
+            payment_reference: (order == given_up).then(|| Reference::new("p2").unwrap()),
+            returned: returned.iter().map(|text| Reference::new(text).unwrap()).collect(),
+        },
+    };
+    let noted = |instead| Err(Refusal::PaymentReturned { instead: Box::new(instead) });
+    let ended = Refusal::OrderNotChangeable { reason: "it ended long ago" };
+    let late = pay(expired, "late", OrderStatus::Expired, &[]);
+    assert_eq!(driven.ask(DAYS, &late), noted(Refusal::HoldExpired));
+    assert_eq!(driven.ask(DAYS, &pay(given_up, "p4", OrderStatus::Cancelled, &[])), noted(ended.clone()));
+    let seq = driven.flight.seq();
+    // What the store has noted is noted; the payment that had confirmed it went back with the order.
+    let again = pay(expired, "late", OrderStatus::Expired, &["late"]);
+    assert_eq!(driven.ask(DAYS, &again), noted(Refusal::HoldExpired));
+    assert_eq!(driven.ask(DAYS, &pay(given_up, "p2", OrderStatus::Cancelled, &["p4"])), Err(ended));
+    // One that never was, and one of another flight's making.
+    let never = OrderRef { no: OrderNo(9_999), ..expired };
+    assert_eq!(driven.ask(DAYS, &pay(never, "p5", OrderStatus::Expired, &[])), Err(Refusal::OrderNotFound));
+    let guessed = OrderRef { tag: given_up.tag, ..expired };
+    assert_eq!(driven.ask(DAYS, &pay(guessed, "p6", OrderStatus::Expired, &[])), Err(Refusal::OrderNotFound));
+    assert_eq!(driven.ask(DAYS, &pay(expired, "p7", OrderStatus::Held, &[])), Err(Refusal::OrderNotFound));
+    assert_eq!(driven.flight.seq(), seq);
+    let expected = [("late", 100, ReturnedBecause::TooLate), ("p4", 100, ReturnedBecause::Cancelled)];
+    assert_eq!(returned(&driven.history), expected);
+    assert_eq!(driven.flight.map().free(), 23);
+    driven.comes_back();
+    // An order that the flight does know is decided on by what it knows.
+    let known = driven.grab(DAYS, "c", &["1C"]);
+    assert!(driven.ask(DAYS + 1, &pay(known, "p8", OrderStatus::Expired, &[])).is_ok());
+    assert_eq!(driven.status(known), OrderStatus::Confirmed);
 }
 
 #[test]

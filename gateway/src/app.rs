@@ -243,7 +243,7 @@ impl App {
     ) -> Result<Answer, Problem> {
         let owned = self.owned(flight);
         // What came for nothing is noted, so that its refusal may be an event.
-        let may_be_noted = matches!(command, Command::Confirm { .. });
+        let may_be_noted = matches!(command, Command::Confirm { .. } | Command::ReturnPayment { .. });
         let pending = flight.submit_as(command, by, key, Some(deadline.decide_by), traces::stamps());
         let outcome = self.outcome(pending, deadline).await;
         match outcome {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::{
-    Command, Covers, Currency, CustomerId, FlightId, OrderId, OrderNo, OrderStatus, Payment, Reference,
-    Refusal, Seq, Timestamp,
+    Command, Covers, Currency, CustomerId, EndedLongAgo, FlightId, IdempotencyKey, OrderId, OrderNo,
+    OrderStatus, Payment, Reference, Refusal, Seq, Timestamp,
 };
 use farerush_persistence::store::{OrderFilter, OrderPlace, StoredOrder};
 use warp::http::StatusCode;
@@ -297,17 +297,22 @@ async fn act(
     let print = key.as_ref().map(|key| rates.shares.print(&id.order.no.0, key));
     rates.may_keep(share.as_ref(), print)?;
     let command = command(id);
-    let is_cancel = matches!(command, Command::Cancel { .. });
+    let about = match &command {
+        Command::Cancel { .. } => About::Cancelling,
+        Command::Confirm { payment: Some(payment), .. } => About::Paying(payment.clone(), key.clone()),
+        _ => About::Changing,
+    };
     let asked = app.command_as(&flight, command, caller.admin_name(), key, deadline).await;
     let (order, definition, replayed) = match asked {
         Ok(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         // An admin's key is remembered for longer than an order that had to be forgotten early.
         Ok(Answer::Flight { replayed: true, .. }) => {
-            return forgotten(app, id, true, deadline).await.map(|response| grab::marked(response, true));
+            let shown = forgotten(app, id, &flight, &caller, About::Cancelling, deadline).await;
+            return shown.map(|response| grab::marked(response, true));
         }
         Ok(_) => return Err(Problem::outcome_unknown()),
         Err(problem) if problem.code() == Code::OrderNotFound => {
-            return forgotten(app, id, is_cancel, deadline).await;
+            return forgotten(app, id, &flight, &caller, about, deadline).await;
         }
         Err(problem) => return Err(problem),
     };
@@ -319,23 +324,48 @@ async fn act(
     Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
 }
 
-/// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late.
+/// What is wanted of an order.
+enum About {
+    Cancelling,
+    /// A payment is told of, perhaps under a key.
+    Paying(Payment, Option<IdempotencyKey>),
+    Changing,
+}
+
+/// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late; and
+/// money that was paid for it is noted as due back.
 async fn forgotten(
     app: &App,
     id: &OrderId,
-    is_cancel: bool,
+    flight: &FlightHandle,
+    caller: &Caller,
+    about: About,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     let stored = from_store(deadline, app.store.order(id)).await?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
-    match stored.order.status {
-        _ if is_cancel => {
+    let order = &stored.order;
+    match (about, order.status) {
+        (About::Cancelling, _) => {
             let mut json = render::order_buffer();
             write_stored(&mut json, app, &stored, deadline).await;
             Ok(render::response(StatusCode::OK, json))
         }
-        OrderStatus::Expired => Err(Refusal::HoldExpired.into()),
-        _ => Err(Refusal::OrderNotChangeable { reason: "it ended long ago" }.into()),
+        (About::Paying(payment, key), OrderStatus::Expired | OrderStatus::Cancelled) => {
+            let ended = EndedLongAgo {
+                status: order.status,
+                total: order.total,
+                payment_reference: order.payment_reference().cloned(),
+                returned: order.returned_payments().to_vec(),
+            };
+            let command = Command::ReturnPayment { order: id.order, payment, ended };
+            match app.command_as(flight, command, caller.admin_name(), key, deadline).await {
+                Ok(_) => Err(Problem::outcome_unknown()),
+                Err(problem) => Err(problem),
+            }
+        }
+        (_, OrderStatus::Expired) => Err(Refusal::HoldExpired.into()),
+        (_, _) => Err(Refusal::OrderNotChangeable { reason: "it ended long ago" }.into()),
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::flight::{
-    Accept, AdminName, CabinClass, Command, CustomerId, Decision, Epoch, Event, Flight, IdempotencyKey,
-    OrderId, OrderNo, OrderRef, OrderStatus, Outcome, PassengerName, PolicyChange, Reference, Refusal,
-    SaleSwitch, SeatPlan, Seq, Together, WaitlistStatus, Wanted,
+    Accept, AdminName, CabinClass, Command, CustomerId, Decision, EndedLongAgo, Epoch, Event, Flight,
+    IdempotencyKey, OrderId, OrderNo, OrderRef, OrderStatus, Outcome, PassengerName, PolicyChange, Reference,
+    Refusal, SaleSwitch, SeatPlan, Seq, Together, WaitlistStatus, Wanted,
 };
 use farerush_engine::journal::Claim;
 use farerush_persistence::store::{
@@ -620,6 +620,26 @@ async fn money_that_came_for_nothing_is_a_refund_and_the_order_stays_as_it_was()
             (late, "late", cost(late), RefundReason::PaidTooLate, 0),
         ];
         assert_eq!(shown, expected, "{}", test.name);
+        // When the flight has forgotten the order, it may hear of one payment twice before the store has it.
+        let ended = EndedLongAgo {
+            status: OrderStatus::Expired,
+            total: cost(late),
+            payment_reference: None,
+            returned: Vec::new(),
+        };
+        let Command::Confirm { order, payment: Some(mut payment) } = too_late else { panic!("a payment") };
+        payment.reference = Reference::new("much later").unwrap();
+        let stored = life.flight.seq().0;
+        life.wait(30 * 3_600_000);
+        assert!(life.command(&Command::OpenSale));
+        assert!(life.flight.order(late).is_none());
+        let much_later = Command::ReturnPayment { order, payment, ended };
+        assert!(life.command(&much_later) && life.command(&much_later));
+        store.flush(&[life.batch(1, stored + 1..=u64::MAX)]).await.unwrap();
+        let refunds = store.refunds(&life.id(), None, 10).await.unwrap();
+        let references = refunds.iter().map(|refund| refund.payment_reference.as_ref().unwrap().as_str());
+        assert_eq!(references.collect::<Vec<_>>(), ["second", "late", "much later"], "{}", test.name);
+        assert_eq!(restored(store, &life).await.digest(), life.flight.digest(), "{}", test.name);
     }
 }
 

@@ -258,7 +258,10 @@ impl Flight {
     /// The order itself stays as it is: when it changed last, and by which event, is told apart from this.
     fn apply_payment_returned(&mut self, no: OrderNo, payment: &Reference) {
         let Some(order) = self.orders.get_mut(&no) else {
-            self.break_with("a payment is for an order", format!("order {} is not known", no.0));
+            // One that is forgotten; the store notes it.
+            if no.0 >= self.seq.0 {
+                self.break_with("a payment is for an order", format!("there was no order {}", no.0));
+            }
             return;
         };
         let returned = order.returned_payments();

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::cabin::{Cabin, CabinClass, Fare, Seats};
 use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
-use super::order::{Fingerprint, Passengers};
+use super::order::{Fingerprint, OrderStatus, Passengers};
 use super::payment::Covers;
 use super::waitlist::{WaitlistRef, WaitlistWish};
 
@@ -170,6 +170,19 @@ pub struct Payment {
     pub covers: Covers,
 }
 
+/// What the store knows of an order that its flight has forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedLongAgo {
+    /// How it ended.
+    pub status: OrderStatus,
+    /// What it cost, in minor units.
+    pub total: i64,
+    /// The payment that had confirmed it, if one had.
+    pub payment_reference: Option<Reference>,
+    /// Payments of it that came for nothing and are noted already.
+    pub returned: Vec<Reference>,
+}
+
 /// What is asked of a flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -181,6 +194,15 @@ pub enum Command {
         order: OrderRef,
         /// The payment; only an order that costs nothing needs none.
         payment: Option<Payment>,
+    },
+    /// A payment for an order that ended so long ago that the flight has forgotten it: refused, and noted.
+    ReturnPayment {
+        /// The order.
+        order: OrderRef,
+        /// The payment.
+        payment: Payment,
+        /// What is still known of the order.
+        ended: EndedLongAgo,
     },
     /// A held order is about to be paid: its deadline waits for that, once and for a bounded time.
     Pay {

@@ -48,6 +48,9 @@ impl Flight {
         match command {
             Command::Grab(grab) => self.decide_grab(grab, now),
             Command::Confirm { order, payment } => self.decide_confirm(*order, payment.as_ref(), now),
+            Command::ReturnPayment { order, payment, ended } => {
+                self.decide_return_payment(*order, payment, ended, now)
+            }
             Command::Pay { order } => self.decide_pay(*order, now),
             Command::Cancel { order } => self.decide_cancel(*order, now),
             Command::Change { order, seats, passengers } => {

@@ -29,7 +29,7 @@ pub mod waitlist;
 pub use budget::Budget;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
 pub use chain::Head;
-pub use command::{Command, Grab, Payment, PolicyChange, SeatPlan, Together, Wanted};
+pub use command::{Command, EndedLongAgo, Grab, Payment, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
 pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
 pub use ids::{

@@ -2,10 +2,10 @@
 //! Never moves money, and never asks anybody whether it has moved.
 
 use super::cabin::{Currency, Seat};
-use super::command::Payment;
+use super::command::{EndedLongAgo, Payment};
 use super::decide::Decision;
 use super::event::Event;
-use super::ids::{OrderRef, Seq, Timestamp};
+use super::ids::{OrderNo, OrderRef, Reference, Seq, Timestamp};
 use super::inventory::Flight;
 use super::order::{Order, OrderStatus};
 use super::refusal::{LimitScope, Refusal};
@@ -40,6 +40,28 @@ pub enum ReturnedBecause {
     Cancelled,
 }
 
+/// What counts of an order for money that came for nothing.
+struct Ended<'a> {
+    no: OrderNo,
+    /// In minor units.
+    total: i64,
+    /// What had confirmed it.
+    payment_reference: Option<&'a Reference>,
+    /// What is noted already.
+    returned: &'a [Reference],
+}
+
+impl<'a> From<&'a Order> for Ended<'a> {
+    fn from(order: &'a Order) -> Self {
+        Self {
+            no: order.no,
+            total: order.total,
+            payment_reference: order.payment_reference(),
+            returned: order.returned_payments(),
+        }
+    }
+}
+
 impl Flight {
     pub(super) fn decide_confirm(
         &self,
@@ -68,11 +90,11 @@ impl Flight {
                 let refusal = Refusal::OrderNotChangeable {
                     reason: "it is confirmed already, by another payment or by none",
                 };
-                self.return_payment(order, payment, ReturnedBecause::PaidAlready, refusal)
+                self.return_payment(&order.into(), payment, ReturnedBecause::PaidAlready, refusal)
             }
             OrderStatus::Cancelled => {
                 let refusal = Refusal::OrderNotChangeable { reason: "it is cancelled" };
-                self.return_payment(order, payment, ReturnedBecause::Cancelled, refusal)
+                self.return_payment(&order.into(), payment, ReturnedBecause::Cancelled, refusal)
             }
             OrderStatus::Expired => match self.must_be_revivable(order, payment, now) {
                 Ok(()) => Ok(Decision::Record(Event::OrderRevived {
@@ -80,7 +102,9 @@ impl Flight {
                     seats: order.seats.clone(),
                     payment_reference: reference.cloned(),
                 })),
-                Err(refusal) => self.return_payment(order, payment, ReturnedBecause::TooLate, refusal),
+                Err(refusal) => {
+                    self.return_payment(&order.into(), payment, ReturnedBecause::TooLate, refusal)
+                }
             },
         }
     }
@@ -124,20 +148,55 @@ impl Flight {
         Ok(())
     }
 
+    /// Decides about a payment for an order that the flight has forgotten, by what the store knows of it.
+    pub(super) fn decide_return_payment(
+        &self,
+        order: OrderRef,
+        payment: &Payment,
+        ended: &EndedLongAgo,
+        now: Timestamp,
+    ) -> Result<Decision, Refusal> {
+        if self.find_at(order, now).is_some() {
+            return self.decide_confirm(order, Some(payment), now);
+        }
+        let ids = &self.definition.ids;
+        if !ids.is_unlocked() || ids.order_tag(order.no) != order.tag || order.no.0 > self.seq.0 {
+            return Err(Refusal::OrderNotFound);
+        }
+        let (because, refusal) = match ended.status {
+            OrderStatus::Expired => (ReturnedBecause::TooLate, Refusal::HoldExpired),
+            OrderStatus::Cancelled => {
+                (ReturnedBecause::Cancelled, Refusal::OrderNotChangeable { reason: "it ended long ago" })
+            }
+            // What is live is not forgotten: whoever says so knows another flight.
+            OrderStatus::Held | OrderStatus::Confirmed => return Err(Refusal::OrderNotFound),
+        };
+        // To be forgotten is not yet forgotten: its own memory is the newer one.
+        let remembered = self.orders.get(&order.no).map_or(&[][..], Order::returned_payments);
+        let known = if remembered.len() > ended.returned.len() { remembered } else { &ended.returned };
+        let what = Ended {
+            no: order.no,
+            total: ended.total,
+            payment_reference: ended.payment_reference.as_ref(),
+            returned: known,
+        };
+        self.return_payment(&what, Some(payment), because, refusal)
+    }
+
     /// Refuses, and notes (once for each payment) that its money came for nothing.
     fn return_payment(
         &self,
-        order: &Order,
+        order: &Ended<'_>,
         payment: Option<&Payment>,
         because: ReturnedBecause,
         refusal: Refusal,
     ) -> Result<Decision, Refusal> {
         let Some(payment) = payment else { return Err(refusal) };
         // The very payment that had confirmed it goes back for the event that ended the order.
-        if order.payment_reference() == Some(&payment.reference) {
+        if order.payment_reference == Some(&payment.reference) {
             return Err(refusal);
         }
-        let returned = order.returned_payments();
+        let returned = order.returned;
         if returned.contains(&payment.reference) {
             return Err(Refusal::PaymentReturned { instead: Box::new(refusal) });
         }

@@ -193,6 +193,7 @@ impl Flight {
         }
         match command {
             Command::Confirm { order, .. }
+            | Command::ReturnPayment { order, .. }
             | Command::Pay { order }
             | Command::Cancel { order }
             | Command::Change { order, .. } => {
@@ -440,25 +441,29 @@ impl Print {
     }
 }
 
+fn print_of_payment(order: OrderRef, payment: Option<&Payment>) -> Fingerprint {
+    let mut print = Print::of(1);
+    print.order(order);
+    if let Some(Payment { reference, covers }) = payment {
+        print.field(4, reference.as_str().as_bytes());
+        match covers {
+            Covers::Amount { amount, currency } => {
+                print.field(5, &amount.to_le_bytes()).field(6, currency.as_str().as_bytes())
+            }
+            Covers::OrderAt(seq) => print.field(7, &seq.0.to_le_bytes()),
+        };
+    }
+    print.end()
+}
+
 impl Command {
     /// The hash (XXH3, 64 bits) of what is asked for and of which order, in a fixed form; a key is not part of it.
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Grab(grab) => grab.fingerprint(),
-            Self::Confirm { order, payment } => {
-                let mut print = Print::of(1);
-                print.order(*order);
-                if let Some(Payment { reference, covers }) = payment {
-                    print.field(4, reference.as_str().as_bytes());
-                    match covers {
-                        Covers::Amount { amount, currency } => {
-                            print.field(5, &amount.to_le_bytes()).field(6, currency.as_str().as_bytes())
-                        }
-                        Covers::OrderAt(seq) => print.field(7, &seq.0.to_le_bytes()),
-                    };
-                }
-                print.end()
-            }
+            Self::Confirm { order, payment } => print_of_payment(*order, payment.as_ref()),
+            // It is the same request to whoever makes it.
+            Self::ReturnPayment { order, payment, .. } => print_of_payment(*order, Some(payment)),
             Self::Cancel { order } => Print::of(2).order(*order).end(),
             Self::Change { order, seats, passengers } => {
                 let mut print = Print::of(3);

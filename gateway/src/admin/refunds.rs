@@ -78,7 +78,9 @@ pub(crate) async fn close_for_good(
     let flight = app.flight(name).await?;
     let asked = app.command_as(&flight, Command::CloseForGood, Some(by), key, app.deadline(None)?).await?;
     let Answer::Closed { seq, cancelled, replayed } = asked else { return Err(Problem::outcome_unknown()) };
-    let mut page = Page::read(app, &flight, None, PAGE_DEFAULT).await?;
+    // It is done, and durable: a store that is away only keeps the list from being shown with it.
+    let page = Page::read(app, &flight, None, PAGE_DEFAULT).await;
+    let mut page = page.unwrap_or_else(|_| Page { refunds: Vec::new(), next: None, up_to_date: false });
     let to_come = page.refunds.len();
     page.refunds.retain(|refund| refund.seq <= seq);
     if page.refunds.len() < to_come {

@@ -207,8 +207,11 @@ fn histories(kind: Kind, mut stage: Stage, share: u64) {
         return;
     }
     let total = failures.len();
+    // Whoever sees only the last lines should see why.
+    let mut first = None;
     for failure in failures.drain(..total.min(SHOWN)).collect::<Vec<_>>() {
         let (seed, length) = (failure.plan.seed, failure.plan.len());
+        first.get_or_insert_with(|| format!("FARERUSH_TEST_SEED={seed}: {:.4000}", failure.why));
         let shown = runtime.block_on(shrink(failure, &stage.servers, kind.name));
         println!(
             "\n{}: FARERUSH_TEST_SEED={seed} ({length} steps, {} left): {}\n",
@@ -220,7 +223,12 @@ fn histories(kind: Kind, mut stage: Stage, share: u64) {
     for failure in failures {
         println!("{}: FARERUSH_TEST_SEED={}: {:.300}", kind.name, failure.plan.seed, failure.why);
     }
-    panic!("{}: {total} of {count} histories are not as the pages say; data in {}", kind.name, stage.keep());
+    panic!(
+        "{}: {total} of {count} histories are not as the pages say; data in {}; {}",
+        kind.name,
+        stage.keep(),
+        first.unwrap_or_default()
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! was at some moment between the request and its answer, and what was answered before a request counts for it.
 //! Never talks to a server.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::judge::Span;
@@ -142,7 +144,12 @@ impl<'a> Court<'a> {
             let named =
                 |place: &usize| names(call(place), event) && event.at <= call(place).to + CLOCK_SLACK_MS;
             let unknown = |place: &usize| matches!(call(place).answer, Answer::Unknown(_));
-            let found = candidates.iter().find(|place| named(place));
+            // Of two that say no more than that it was done, the one that was told of the earlier event caused it.
+            let told = |place: &&usize| match &call(place).answer {
+                Answer::Done { body, .. } => body["seq"].as_u64(),
+                _ => None,
+            };
+            let found = candidates.iter().filter(|place| named(place)).min_by_key(told);
             let found = found.or_else(|| candidates.iter().find(|place| unknown(place)));
             let Some(cause) = found.copied() else {
                 let near: Vec<&Call> = candidates.iter().map(call).collect();
@@ -167,12 +174,23 @@ impl<'a> Court<'a> {
             return seated;
         }
         let later = &self.history.events[place_of(event.seq) + 1..];
+        let mut murky = BTreeSet::new();
         for event in later {
             let Some(order) = event.order() else { continue };
-            let freed = texts(&event.details["freed"]);
-            let seats = if freed.is_empty() { texts(&event.details["seats"]) } else { freed };
-            if !matches!(event.kind.as_str(), "order_placed" | "waitlist_served") {
-                seated.entry(order.to_owned()).or_insert(seats);
+            let (freed, seats) = (texts(&event.details["freed"]), event.seats());
+            let before = match event.kind.as_str() {
+                "order_placed" | "waitlist_served" => continue,
+                // It names the seats that it gave up, and not those that it kept.
+                "order_changed" if freed.is_empty() => seats,
+                "order_changed" if freed.len() < seats.len() => Vec::new(),
+                _ if freed.is_empty() => seats,
+                _ => freed,
+            };
+            // Some, like the beginning of a payment, say nothing of seats.
+            if !before.is_empty() && !murky.contains(order) {
+                seated.entry(order.to_owned()).or_insert(before);
+            } else if event.kind == "order_changed" {
+                murky.insert(order);
             }
         }
         for call in &self.history.calls {

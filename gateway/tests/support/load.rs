@@ -106,7 +106,7 @@ impl Load {
 
     /// Waits until more than `count` grabs were acknowledged, or every client has ended.
     pub(crate) fn wait_sold_more_than(&self, count: u64, patience: Duration) {
-        self.wait("no grab was acknowledged", patience, || self.sold() > count);
+        self.wait("too few grabs were acknowledged", patience, || self.sold() > count);
     }
 
     /// Waits until somebody was told that a flight is sold out.
@@ -117,7 +117,7 @@ impl Load {
     fn wait(&self, what: &str, patience: Duration, is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + patience;
         while !is_so() && !self.clients.iter().all(JoinHandle::is_finished) {
-            assert!(Instant::now() < deadline, "{what} within {patience:?}");
+            assert!(Instant::now() < deadline, "{what} within {patience:?}; {} were, so far", self.sold());
             std::thread::sleep(super::process::POLL);
         }
     }

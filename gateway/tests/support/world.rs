@@ -21,7 +21,7 @@ use super::process::{Gateway, Plan};
 /// How long a start may take, recovery included.
 pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Seats that are free at the start of a round, at least.
-const FREE_SEATS_MIN: usize = 1200;
+const FREE_SEATS_MIN: usize = 2400;
 /// Lines of the log that a failing test shows.
 const LOG_LINES_SHOWN: usize = 60;
 /// Orders of earlier rounds that each round looks at again.

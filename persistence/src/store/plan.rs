@@ -260,6 +260,10 @@ impl Plan {
                 let missing = || format!("there is no row of order {}", no.0);
                 // It may have ended long since, and stays as it is otherwise.
                 let order = self.orders.get_mut(no).ok_or_else(missing)?;
+                // Of an order that the flight has forgotten it may have heard twice; the money goes back once.
+                if order.returned_payments().contains(payment_reference) {
+                    return Ok(());
+                }
                 self.refunds.push(Lost {
                     order: order.clone(),
                     seats: Seats::new(),

@@ -162,6 +162,7 @@ impl WriteBehind {
             last_trim: Instant::now(),
             stored_since_trim: 0,
             meters: meters::Meters::new(),
+            pace: task::Pace::unknown(),
         };
         tokio::spawn(task.run());
         Self { shared }

@@ -30,6 +30,31 @@ const LOOK_EVERY_SLICES: u32 = 10;
 /// So many times more rows make a flush full while that many wait and nobody waits for them: pages that many rows fall
 /// on are then written once for all of them.
 const ROWS_FACTOR_BEHIND: usize = 8;
+/// How long one flush may take, about. Whoever takes a flight over, or restarts it, waits for the one that is going on.
+const FLUSH_TIME_MAX: Duration = Duration::from_millis(250);
+/// A flush carries at least so many rows, however slow the store is.
+const ROWS_MIN: usize = 128;
+
+/// How many rows the store writes within [`FLUSH_TIME_MAX`], by the flush before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace(usize);
+
+impl Pace {
+    /// Nothing is known of the store yet.
+    pub(super) const fn unknown() -> Self {
+        Self(usize::MAX)
+    }
+
+    fn limit(self, rows: usize) -> usize {
+        rows.min(self.0.max(ROWS_MIN))
+    }
+
+    /// A flush of so many rows took so long. A small one tells too little of larger ones, and the next tells more.
+    fn flushed(&mut self, rows: usize, took: Duration) {
+        let within = rows as u128 * FLUSH_TIME_MAX.as_nanos() / took.as_nanos().max(1);
+        self.0 = usize::try_from(within).unwrap_or(usize::MAX);
+    }
+}
 
 /// What one flush carries.
 #[derive(Default)]
@@ -37,6 +62,8 @@ struct Turn {
     taken: Vec<Taken>,
     /// Their batches, in the same order.
     batches: Vec<Batch>,
+    /// Rows that they write, about.
+    rows: usize,
 }
 
 /// What reading a hole from the journal gave.
@@ -56,6 +83,7 @@ pub(super) struct Task {
     pub(super) last_trim: Instant,
     pub(super) stored_since_trim: u64,
     pub(super) meters: Meters,
+    pub(super) pace: Pace,
 }
 
 impl Task {
@@ -134,10 +162,9 @@ impl Task {
     /// Takes work out of the backlog until there is enough for a flush; reads holes from the journal.
     async fn gather(&self) -> Turn {
         let mut turn = Turn::default();
-        let mut rows = 0;
-        let rows_max = self.rows_max();
-        while rows < rows_max {
-            let left = rows_max - rows;
+        let rows_max = self.pace.limit(self.rows_max());
+        while turn.rows < rows_max {
+            let left = rows_max - turn.rows;
             let Some((taken, mut batch)) = self.shared.backlog.lock().take(left) else { break };
             if batch.events.is_empty() {
                 match self.fill(&taken).await {
@@ -146,14 +173,14 @@ impl Task {
                     Fill::Never => continue,
                 }
             }
-            rows += batch.events.iter().map(|event| rows_written(&event.event)).sum::<usize>();
+            turn.rows += batch.events.iter().map(|event| rows_written(&event.event)).sum::<usize>();
             turn.taken.push(taken);
             turn.batches.push(batch);
         }
         turn
     }
 
-    /// Rows after which the next flush is full.
+    /// Rows after which the next flush is full, if the store writes them fast enough.
     fn rows_max(&self) -> usize {
         let rows_max = self.options.rows_max.saturating_mul(ROWS_FACTOR_BEHIND);
         let backlog = self.shared.backlog.lock();
@@ -192,7 +219,9 @@ impl Task {
 
     /// Flushes a turn, however long it takes; `false` if it was abandoned.
     async fn flush(&mut self, turn: Turn) -> bool {
+        let began = Instant::now();
         let Some(outcomes) = self.flush_batches(&turn.batches).await else { return false };
+        self.pace.flushed(turn.rows, began.elapsed());
         for ((taken, batch), outcome) in turn.taken.iter().zip(&turn.batches).zip(outcomes) {
             if outcome == Flushed::Stored {
                 self.stored_since_trim += batch.events.len() as u64;
@@ -370,4 +399,23 @@ pub(super) fn in_full(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_store_is_given_flushes_that_end_soon_and_a_fast_one_whole_ones() {
+        let mut pace = Pace::unknown();
+        assert_eq!(pace.limit(16_384), 16_384);
+        pace.flushed(16_384, Duration::from_secs(16));
+        assert_eq!(pace.limit(16_384), 256, "a claim waits a quarter of a second for it, not sixteen");
+        pace.flushed(1, Duration::from_millis(50));
+        assert_eq!(pace.limit(16_384), ROWS_MIN, "one row does not say what many take");
+        pace.flushed(ROWS_MIN, Duration::from_micros(800));
+        assert_eq!(pace.limit(16_384), 16_384);
+        pace.flushed(0, Duration::ZERO);
+        assert_eq!(pace.limit(16_384), ROWS_MIN);
+    }
 }
