@@ -181,7 +181,7 @@ pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Resu
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
     if let Some((share, key)) = under_way.pays.as_ref().filter(|_| !replayed) {
-        share.count(*key);
+        share.count(*key, order.bytes_kept());
     }
     let mut json = render::order_buffer();
     let order_id = render::order_of(&mut json, &order, &definition, app.durability);

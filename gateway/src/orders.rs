@@ -291,12 +291,14 @@ async fn act(
     let (id, flight) = find(app, name).await?;
     check_owner(app, &caller, id, &flight, deadline).await?;
     // A key is kept, and customers can be invented where they show nothing: then its address pays, too.
-    let pays = address.filter(|_| key.is_some() && caller == Caller::Anyone);
+    // So does what an order grows by; that is counted, and not refused: the order has its seats already.
+    let command = command(id);
+    let grows = matches!(command, Command::Change { .. });
+    let pays = address.filter(|_| (key.is_some() || grows) && caller == Caller::Anyone);
     let rates = &app.identity.rates;
     let share = rates.share(flight.flight_id(), pays);
     let print = key.as_ref().map(|key| rates.shares.print(&id.order.no.0, key));
-    rates.may_keep(share.as_ref(), print)?;
-    let command = command(id);
+    rates.may_keep(share.as_ref().filter(|_| key.is_some()), print)?;
     let about = match &command {
         Command::Cancel { .. } => About::Cancelling,
         Command::Confirm { payment: Some(payment), .. } => About::Paying(payment.clone(), key.clone()),
@@ -317,7 +319,12 @@ async fn act(
         Err(problem) => return Err(problem),
     };
     if let Some(share) = share.filter(|_| !replayed) {
-        share.count(print);
+        if print.is_some() {
+            share.count(print, 0);
+        }
+        if grows {
+            share.count_bytes(order.bytes_kept());
+        }
     }
     let mut json = render::order_buffer();
     render::order_of(&mut json, &order, &definition, app.durability);

@@ -74,7 +74,7 @@ pub async fn join(
     };
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
     if let Some(share) = share.filter(|_| !replayed) {
-        share.count_join(print);
+        share.count_join(print, entry.bytes_kept());
     }
     let mut response = shown(&app, &flight, status, &entry, place);
     let id = WaitlistId::of(flight.flight_id(), &flight.view().definition.ids, entry.no);
@@ -131,7 +131,7 @@ pub async fn leave(
         return Err(Problem::outcome_unknown());
     };
     if let Some(share) = share.filter(|_| !replayed) {
-        share.count(print);
+        share.count(print, 0);
     }
     Ok(grab::marked(shown(&app, &flight, StatusCode::OK, &entry, place), replayed))
 }

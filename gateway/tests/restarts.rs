@@ -23,6 +23,9 @@ const RESTARTS_PER_ROUND: usize = 10;
 const NEXT_SALE: Duration = Duration::from_secs(10);
 /// Clients of each load.
 const CLIENTS: u32 = 24;
+/// For how long each of them thinks between two requests, at most: some five hundred requests a second are under way while
+/// flights restart, and what twenty rounds sell does not outgrow the store.
+const THINKS: Duration = Duration::from_millis(100);
 
 #[test]
 fn overlapping_restarts_lose_nothing_and_leave_no_flight_dead() {
@@ -40,6 +43,7 @@ fn overlapping_restarts_lose_nothing_with_redis_as_the_journal() {
 fn restart_twice_at_once(mut world: World) {
     let rounds = support::rounds(2);
     let began = Instant::now();
+    world.clients_think = THINKS;
     world.start();
     let mut epochs = HashMap::new();
     let mut doubles = 0;

@@ -39,6 +39,8 @@ const SLACK: f64 = 3.5;
 /// Things that one address may cause on one flight within a day, by default (`things_per_address`), and parties among them.
 const THINGS_PER_ADDRESS: usize = 16_384;
 const JOINS_PER_ADDRESS: usize = 1_000;
+/// Bytes of one thing that count as no further one (`gateway/src/rate/shares.rs`).
+const THING_BYTES: u64 = 512;
 /// How many of them each customer causes that an address invents.
 const THINGS_EACH: usize = 16;
 /// What a flight keeps of all customers together, in bytes (`docs/limits.md`).
@@ -254,7 +256,7 @@ async fn what_one_customer_and_one_address_can_make_a_flight_keep_is_bounded() {
         ("changes under a key", keys, false),
         ("parties that leave the waitlist", waits, true),
     ];
-    let mut measured_before = Vec::new();
+    let (mut measured_before, mut weights) = (Vec::new(), Vec::new());
     println!("| one customer causes | things | memory | journal | SQLite |");
     for kind in kinds {
         let name = kind.0;
@@ -262,6 +264,8 @@ async fn what_one_customer_and_one_address_can_make_a_flight_keep_is_bounded() {
             measured(kind, CUSTOMERS, things_max as usize + 2).await;
         assert!(things <= things_max as usize, "{name}: {things} things");
         measured_before.push(flight);
+        let each = charged / things as u64;
+        weights.push(usize::try_from(1 + each / THING_BYTES).unwrap());
         let [memory, journal, disk] = [memory, journal, disk].map(|bytes| bytes / CUSTOMERS as u64);
         println!(
             "| {name} | {things} | {} KB ({} KB charged) | {} KB | {} KB |",
@@ -275,10 +279,10 @@ async fn what_one_customer_and_one_address_can_make_a_flight_keep_is_bounded() {
         assert!((memory as f64) < SLACK * bytes_max as f64, "{name}: {memory} bytes in memory");
     }
     println!("| one address causes, with customers it invents | things | memory | journal | SQLite |");
-    for kind in kinds {
+    for (kind, weight) in kinds.into_iter().zip(weights) {
         let name = kind.0;
         // So few of each that none of them meets a bound of its own.
-        let most = if name.starts_with("parties") { JOINS_PER_ADDRESS } else { THINGS_PER_ADDRESS };
+        let most = if name.starts_with("parties") { JOINS_PER_ADDRESS } else { THINGS_PER_ADDRESS / weight };
         let Kept { memory, journal, disk, flight, .. } =
             measured(kind, most / THINGS_EACH, THINGS_EACH).await;
         measured_before.push(flight);

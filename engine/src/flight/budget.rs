@@ -189,8 +189,8 @@ fn counted(bytes: usize) -> u32 {
 }
 
 impl Order {
-    /// Bytes that it takes in memory, about.
-    pub(super) fn bytes_kept(&self) -> u32 {
+    /// Bytes that it takes in memory, about: what it counts for in a budget.
+    pub fn bytes_kept(&self) -> u32 {
         let extras = self.extras.as_ref().map_or(0, |extras| {
             let name = |name: &Option<super::ids::PassengerName>| {
                 size_of::<Option<super::ids::PassengerName>>()
@@ -219,8 +219,8 @@ impl Request {
 }
 
 impl WaitlistEntry {
-    /// Bytes that it takes in memory, about.
-    pub(super) fn bytes_kept(&self) -> u32 {
+    /// Bytes that it takes in memory, about: what it counts for in a budget.
+    pub fn bytes_kept(&self) -> u32 {
         let reference = self.wish.client_reference.as_ref().map_or(0, |text| text.as_str().len());
         counted(size_of::<Self>() + self.wish.customer.as_str().len() + reference)
     }

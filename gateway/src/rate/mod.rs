@@ -21,7 +21,7 @@ pub(crate) use address::counted;
 pub use address::{Network, Proxies};
 pub use around::{Limited, Peer};
 pub use limiter::{KEYS_MAX, Limiter};
-pub use shares::{JOINS_PER_ADDRESS_MAX, KeyPrint, Share, Shares, UsedUp};
+pub use shares::{JOINS_PER_ADDRESS_MAX, KeyPrint, Share, Shares, THING_BYTES, UsedUp};
 
 /// How often those are forgotten who have not asked lately.
 const FORGET_EVERY: Duration = Duration::from_secs(10);

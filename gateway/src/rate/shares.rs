@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 
 /// Parties that one address may put on the waitlist of one flight within a day: a tenth of those that may wait.
 pub const JOINS_PER_ADDRESS_MAX: u32 = 1_000;
+/// So many bytes of one thing (its customer's id, names, references) are free; each further so many count as one thing more.
+pub const THING_BYTES: u32 = 512;
 /// After so long an address begins anew.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Most addresses and flights that are counted at the same time. Beyond that, those that caused least are forgotten.
@@ -63,18 +65,23 @@ impl Share {
         self.joins.load(Ordering::Relaxed).max(self.things.load(Ordering::Relaxed))
     }
 
-    /// One thing more is kept, under this key if it has one.
-    pub fn count(&self, key: Option<KeyPrint>) {
-        self.things.fetch_add(1, Ordering::Relaxed);
+    /// One thing more is kept, of so many bytes, and under this key if it has one.
+    pub fn count(&self, key: Option<KeyPrint>, bytes: u32) {
+        self.things.fetch_add(1 + bytes / THING_BYTES, Ordering::Relaxed);
         if let Some(KeyPrint(print)) = key {
             self.keys.lock().insert(print);
         }
     }
 
-    /// A party waits.
-    pub fn count_join(&self, key: Option<KeyPrint>) {
+    /// A thing that was counted has so many bytes now. What it had before is not given back.
+    pub fn count_bytes(&self, bytes: u32) {
+        self.things.fetch_add(bytes / THING_BYTES, Ordering::Relaxed);
+    }
+
+    /// A party of so many bytes waits.
+    pub fn count_join(&self, key: Option<KeyPrint>, bytes: u32) {
         self.joins.fetch_add(1, Ordering::Relaxed);
-        self.count(key);
+        self.count(key, bytes);
     }
 
     fn has(&self, key: Option<KeyPrint>) -> bool {
@@ -164,17 +171,20 @@ mod tests {
             |name: &str, address, now| shares.check_join(&shares.of(&flight(name), address, now), None, now);
         for _ in 0..JOINS_PER_ADDRESS_MAX {
             may_join("A", one, now).unwrap();
-            shares.of(&flight("A"), one, now).count_join(None);
+            shares.of(&flight("A"), one, now).count_join(None, 0);
         }
         assert_eq!(may_join("A", one, now), Err(UsedUp::Joins { wait: WINDOW }));
         assert!(may_join("A", two, now).is_ok() && may_join("B", one, now).is_ok());
         let share = shares.of(&flight("A"), one, now);
         shares.check(&share, None, now).expect("what is no party may still come");
-        (0..1_000).for_each(|_| share.count(None));
+        (0..500).for_each(|_| share.count(None, 0));
+        // A long one counts for more, and what has grown since counts as well.
+        (0..100).for_each(|_| share.count(None, 3 * THING_BYTES));
+        share.count_bytes(100 * THING_BYTES);
         assert_eq!(shares.check(&share, None, now), Err(UsedUp::Things { wait: WINDOW, most: 2_000 }));
         let key = IdempotencyKey::new("k").unwrap();
         let print = shares.print(&"customer", &key);
-        share.count(Some(print));
+        share.count(Some(print), 0);
         shares.check(&share, Some(print), now).expect("what is repeated is answered");
         assert!(shares.check(&share, Some(shares.print(&"another one", &key)), now).is_err());
         assert!(!shares.is_current(&share, now + WINDOW));
@@ -185,9 +195,9 @@ mod tests {
     fn as_many_are_counted_as_may_and_those_with_most_stay() {
         let (shares, now) = (Shares::new(Some(500)), Instant::now());
         let greedy = IpAddr::from([9, 9, 9, 9]);
-        (0..500).for_each(|_| shares.of(&flight("A"), greedy, now).count(None));
+        (0..500).for_each(|_| shares.of(&flight("A"), greedy, now).count(None, 0));
         for number in 0..=u32::try_from(COUNTED_MAX).unwrap() {
-            shares.of(&flight("A"), IpAddr::from(number.to_be_bytes()), now).count(None);
+            shares.of(&flight("A"), IpAddr::from(number.to_be_bytes()), now).count(None, 0);
         }
         assert!(shares.counted.lock().len() <= COUNTED_MAX);
         assert!(shares.check(&shares.of(&flight("A"), greedy, now), None, now).is_err());

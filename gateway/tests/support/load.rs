@@ -63,6 +63,9 @@ pub(crate) struct LoadPlan {
     pub(crate) flights: Vec<Arc<Flight>>,
     pub(crate) until: Until,
     pub(crate) kind: Kind,
+    /// For how long a client thinks before it asks for something else, at most: it keeps a long test from growing with the
+    /// speed of the machine.
+    pub(crate) thinks: Duration,
 }
 
 /// A running load.
@@ -150,6 +153,9 @@ impl Worker {
     async fn run(mut self) -> Vec<Grab> {
         let mut goes_on = true;
         while goes_on && !self.pulse.stop.load(Ordering::Relaxed) {
+            if !self.plan.thinks.is_zero() {
+                tokio::time::sleep(self.plan.thinks.mul_f64(self.rng.f64())).await;
+            }
             let chance = self.rng.u32(..100);
             let chosen = self.choose_order();
             goes_on = match (chance, chosen) {

@@ -54,6 +54,8 @@ pub(crate) struct World {
     free: HashMap<Arc<str>, usize>,
     /// Most seats that one load has bought.
     bought_max: usize,
+    /// For how long the clients of its loads think between two requests, at most.
+    pub(crate) clients_think: Duration,
     /// A flight that is being created under load.
     creating: Option<(Flight, JoinHandle<Outcome>)>,
     flights_made: u32,
@@ -94,6 +96,7 @@ impl World {
             on_sale: Vec::new(),
             free: HashMap::new(),
             bought_max: 0,
+            clients_think: Duration::ZERO,
             creating: None,
             flights_made: 0,
             loads_made: 0,
@@ -250,6 +253,7 @@ impl World {
             flights: self.on_sale.clone(),
             until,
             kind: Kind::All,
+            thinks: self.clients_think,
         }
     }
 
