@@ -74,6 +74,7 @@ fn a_server_that_starts_says_so_at_once_and_sells_nothing_to_those_who_left() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let plan =
         Plan::embedded(folder.path()).with("journal", &redis.url()).with("listen", &address.to_string());
+    let plan = plan.with("cors_origins", "https://shop.example");
     let gateway = start(&plan);
     gateway.create("FR1");
     gateway.stop();
@@ -88,6 +89,14 @@ fn a_server_that_starts_says_so_at_once_and_sells_nothing_to_those_who_left() {
     patient.send_grab("patient", "idempotency-key: p\r\n");
     let (status, head) = patient.answer();
     assert!(status == 503 && head.contains("retry-after: "), "{head}");
+    // The pages of a shop elsewhere are told so, too, on either way.
+    for more in ["", "te: trailers\r\n"] {
+        let mut page = Client::new(address);
+        page.send_grab("page", &format!("origin: https://shop.example\r\n{more}"));
+        let (status, head) = page.answer();
+        let allowed = head.contains("access-control-allow-origin: https://shop.example\r\n");
+        assert!(status == 503 && allowed && head.contains("access-control-expose-headers: "), "{head}");
+    }
     let (status, problem) = send(address, "GET /v1/flights", "", "");
     assert_eq!((status, &problem["code"]), (503, &json!("OVERLOADED")), "{problem}");
     assert_eq!(send(address, "GET /livez", "", ""), (200, json!({"status": "alive"})));
