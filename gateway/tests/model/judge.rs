@@ -14,7 +14,7 @@ pub(crate) struct Span {
 }
 
 impl Flight {
-    fn sale_may_be(&self, state: &str, span: Span) -> bool {
+    pub(crate) fn sale_may_be(&self, state: &str, span: Span) -> bool {
         // Its window's ends are the only moments at which it changes without an event.
         let ends = [self.sale.opens_at, self.sale.closes_at].into_iter().flatten();
         let moments = ends.filter(|at| (span.from..=span.to).contains(at)).chain([span.from, span.to]);

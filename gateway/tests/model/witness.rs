@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::judge::Span;
 use super::replay::{Event, Seated};
-use super::request::{Answer, Ask, Call, read};
+use super::request::{Answer, Ask, Call, Wanted, read};
 use super::state::{Cabin, Flight, text, texts};
 
 /// How far the flight's time and the test's may be apart, in milliseconds: a flight looks at its clock once a turn, and on a
@@ -46,7 +46,13 @@ fn may_cause(ask: &Ask, event: &Event) -> bool {
     let order = || event.order() == ask.order();
     let by = |customer: &String| event.by.as_ref() == Some(customer);
     match (ask, event.kind.as_str()) {
-        (Ask::Grab { customer, .. }, "order_placed") => by(customer),
+        (Ask::Grab { customer, wanted, names, .. }, "order_placed") => {
+            let seats = match wanted {
+                Wanted::Any(size) => event.seats().len() == *size,
+                Wanted::Named(named) => event.seats() == *named,
+            };
+            by(customer) && seats && texts(&event.details["passengers"]) == *names
+        }
         (Ask::Join { customer, size, .. }, "waitlist_joined") => {
             by(customer) && event.details["party_size"] == *size
         }
