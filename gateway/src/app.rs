@@ -188,7 +188,27 @@ impl App {
 
     /// Whether lists can be read, from the store or its replica.
     pub fn lists_can_be_read(&self) -> Result<(), Problem> {
-        if self.store_is_down() && !self.has_replica { Err(store_is_away()) } else { Ok(()) }
+        let is_worth_it = !self.store_is_down() || self.has_replica || self.reads.may_try_store();
+        if is_worth_it { Ok(()) } else { Err(store_is_away()) }
+    }
+
+    /// What the store says, if it says it while whoever asked still waits: for a connection, for the statement, for both
+    /// once more. `read` is dropped if it takes longer, so that it has to be a single statement.
+    pub async fn from_store<T>(
+        &self,
+        deadline: Deadline,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        let read = tokio::time::timeout_at(deadline.decide_by.into(), read).await;
+        self.reads.note_store(matches!(read, Ok(Ok(_))));
+        match read {
+            Ok(read) => read.map_err(|error| store_away(&error)),
+            Err(_) => {
+                tracing::warn!(store = self.store.describe(), "the store did not answer a list in time");
+                let what = "the store, from which lists and old orders are read, did not answer in time; flights sell on";
+                Err(Problem::overloaded(what, 2))
+            }
+        }
     }
 
     /// What an order's flight is, wherever that is served; `None` if it cannot be found out.
@@ -352,21 +372,6 @@ fn shows(answer: &Answer) -> Seq {
         Answer::Flight { seq, .. } | Answer::Reseated { seq, .. } | Answer::Closed { seq, .. } => *seq,
         Answer::Waitlisted { entry, .. } => entry.changed_by,
         Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
-    }
-}
-
-/// What the store says, if it says it while whoever asked still waits: for a connection, for the statement, for both once
-/// more. `read` is dropped if it takes longer, so that it has to be a single statement.
-pub async fn from_store<T>(
-    deadline: Deadline,
-    read: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, Problem> {
-    match tokio::time::timeout_at(deadline.decide_by.into(), read).await {
-        Ok(read) => read.map_err(|error| store_away(&error)),
-        Err(_) => {
-            let what = "the store, from which lists and old orders are read, did not answer in time; flights sell on";
-            Err(Problem::overloaded(what, 2))
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use farerush_persistence::store::{StoredChange, StoredOrder};
 use warp::http::HeaderValue;
 use warp::reply::Response;
 
-use crate::app::{App, FlightName, from_store};
+use crate::app::{App, FlightName};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
@@ -146,7 +146,7 @@ async fn page(
             return Ok((first, events.iter().map(|recorded| told(recorded, naming)).collect()));
         }
         let stored =
-            from_store(deadline, app.store.changes(naming.flight_id, after, first, events_max)).await?;
+            app.from_store(deadline, app.store.changes(naming.flight_id, after, first, events_max)).await?;
         let mut told: Vec<Told> = stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
         if told.len() < events_max {
             // The page goes on in the journal.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::journal::Condition;
+use farerush_persistence::store::{ReplicaState, ReplicaStatus};
 use farerush_persistence::write_behind::StoreState;
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -101,7 +102,24 @@ pub fn write_store(json: &mut Json, app: &App) {
             json.text("down").key("for_ms").number(millis(for_time)).key("reason").text(&error);
         }
     }
+    if let Some(replica) = app.store.replica_status() {
+        json.key("replica");
+        write_replica(json, &replica);
+    }
     json.close();
+}
+
+/// Writes the state of the replica that lists are read from.
+fn write_replica(json: &mut Json, replica: &ReplicaStatus) {
+    json.open().key("where").text(&replica.place).key("state");
+    match &replica.state {
+        ReplicaState::Serving => json.text("serving"),
+        ReplicaState::Behind => json.text("behind"),
+        ReplicaState::Away { for_time, error } => {
+            json.text("away").key("for_ms").number(millis(*for_time)).key("reason").text(error)
+        }
+    };
+    json.key("lag_ms").number(millis(replica.lag)).close();
 }
 
 /// Whole milliseconds.

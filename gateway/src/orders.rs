@@ -10,11 +10,11 @@ use farerush_engine::flight::{
     Command, Covers, Currency, CustomerId, EndedLongAgo, FlightId, IdempotencyKey, OrderId, OrderNo,
     OrderStatus, Payment, Reference, Refusal, Seq, Timestamp,
 };
-use farerush_persistence::store::{OrderFilter, OrderPlace, StoredOrder};
+use farerush_persistence::store::{Asker, Listed, OrderFilter, OrderPlace, StoredOrder};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::app::{App, OrderName, from_store};
+use crate::app::{App, OrderName};
 use crate::auth::Caller;
 use crate::body::Received;
 use crate::deadline::{Deadline, GivenTimeout};
@@ -51,7 +51,8 @@ async fn list(app: &App, raw_query: &str, caller: &Caller) -> Result<Response, P
     let after = query.cursor(read_place);
     query.finish()?;
     filter.customer = app.identity.customer_of(caller, filter.customer)?;
-    let page = Page::read(app, &filter, after.as_ref(), limit).await?;
+    // Of one customer, whoever asks.
+    let page = Page::read(app, &filter, after.as_ref(), limit, Asker::Customer).await?;
     Ok(render::response(StatusCode::OK, page.json(app).await))
 }
 
@@ -71,18 +72,20 @@ impl Page {
         filter: &OrderFilter,
         after: Option<&OrderPlace>,
         limit: usize,
+        asker: Asker,
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
-        let _turn = app.reads.from_store()?;
+        let _turn = app.reads.from_store(asker)?;
         let deadline = app.deadline(None)?;
         let patience = CATCH_UP.min(deadline.left());
         let up_to_date = app.store_caught_up(filter.flight_id.as_ref(), patience).await;
         // One more than the page shows whether there is a next one.
-        let mut orders = from_store(deadline, app.store.orders(filter, after, limit + 1)).await?;
+        let read = app.store.list_orders(filter, after, limit + 1, asker, deadline.left());
+        let Listed { mut orders, is_newest } = app.from_store(deadline, read).await?;
         let more = orders.len() > limit;
         orders.truncate(limit);
         let next = orders.last().filter(|_| more).map(|stored| write_place(&stored.place()));
-        Ok(Self { orders, next, up_to_date, deadline })
+        Ok(Self { orders, next, up_to_date: up_to_date && is_newest, deadline })
     }
 
     pub(crate) async fn json(&self, app: &App) -> Json {
@@ -139,7 +142,7 @@ pub async fn one(
         render::order_of(&mut json, &order, &definition, app.durability);
         return Ok(render::response(StatusCode::OK, json));
     }
-    let stored = from_store(deadline, app.store.order(id)).await?;
+    let stored = app.from_store(deadline, app.store.order(id)).await?;
     let Some(stored) = stored else {
         // Also where the flight could not be asked.
         owned.still().await?;
@@ -349,7 +352,7 @@ async fn forgotten(
     about: About,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
-    let stored = from_store(deadline, app.store.order(id)).await?;
+    let stored = app.from_store(deadline, app.store.order(id)).await?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
     let order = &stored.order;
     match (about, order.status) {
@@ -396,7 +399,7 @@ async fn check_owner(
     if let Some(Answer::Order { order, .. }) = app.look_up(flight, id, deadline).await? {
         return hide_from_others(caller, &order.customer);
     }
-    let stored = from_store(deadline, app.store.order(id)).await?;
+    let stored = app.from_store(deadline, app.store.order(id)).await?;
     hide_from_others(caller, &stored.ok_or_else(Problem::order_not_found)?.order.customer)
 }
 

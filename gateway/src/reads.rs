@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use farerush_persistence::store::Asker;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -24,6 +25,11 @@ const COST_BESIDE: Duration = Duration::from_micros(if cfg!(debug_assertions) { 
 const NANOS_PER_BYTE: u64 = 1;
 /// Lists from the store that may be under way at once: beyond that they would only queue at its connections.
 const FROM_STORE_MAX: usize = 128;
+/// Those of them that admins may ask for, beside all that customers may: however long searches take, lists go on.
+const FOR_ADMINS_MAX: usize = 32;
+/// While the store does not take what it is given, it is still read as long as that works; and where it does not, it
+/// is tried again this often.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Time that lists may use.
 #[derive(Debug)]
@@ -43,6 +49,15 @@ pub struct Reads {
     rate: f64,
     budget: Mutex<Budget>,
     from_store: Semaphore,
+    for_admins: Semaphore,
+    last: Mutex<LastRead>,
+}
+
+/// How reading from the store went of late.
+#[derive(Debug, Default)]
+struct LastRead {
+    answered: Option<Instant>,
+    probed: Option<Instant>,
 }
 
 impl Default for Reads {
@@ -56,7 +71,13 @@ impl Reads {
         #[expect(clippy::cast_precision_loss, reason = "there are not so many processors")]
         let rate = processors as f64 * SHARE;
         let budget = Budget { saved: 0.0, at: now, usual_cost: 0.0, grabbed_at: None };
-        Self { rate, budget: Mutex::new(budget), from_store: Semaphore::new(FROM_STORE_MAX) }
+        Self {
+            rate,
+            budget: Mutex::new(budget),
+            from_store: Semaphore::new(FROM_STORE_MAX),
+            for_admins: Semaphore::new(FOR_ADMINS_MAX),
+            last: Mutex::default(),
+        }
     }
 
     /// Waits for a turn to write a list of what is in memory; `OVERLOADED` where that would take too long.
@@ -73,8 +94,33 @@ impl Reads {
     }
 
     /// A turn to read a list from the store.
-    pub fn from_store(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.from_store.try_acquire().map_err(|_| turned_away())
+    pub fn from_store(&self, asker: Asker) -> Result<SemaphorePermit<'_>, Problem> {
+        let turns = match asker {
+            Asker::Customer => &self.from_store,
+            Asker::Admin => &self.for_admins,
+        };
+        turns.try_acquire().map_err(|_| turned_away())
+    }
+
+    /// Notes that the store was read just now, or could not be.
+    pub fn note_store(&self, answered: bool) {
+        self.last.lock().answered = answered.then(Instant::now);
+    }
+
+    /// Whether a store that does not take what it is given is worth asking all the same: it may be read-only, full, or
+    /// have a table locked, and still be read. Where it does not answer, one is sent to look now and then.
+    pub fn may_try_store(&self) -> bool {
+        let now = Instant::now();
+        let is_recent = |at: Option<Instant>| at.is_some_and(|at| now.duration_since(at) < PROBE_EVERY);
+        let mut last = self.last.lock();
+        if is_recent(last.answered) {
+            return true;
+        }
+        if is_recent(last.probed) {
+            return false;
+        }
+        last.probed = Some(now);
+        true
     }
 
     /// How long to wait, and what is set aside, in nanoseconds; `None`: too long.

@@ -269,7 +269,11 @@ fn start_engine(
     let hooks = recovering::hooks(&engine_place, &outside);
     // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
     let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
-    let write_behind = WriteBehind::start(store.clone(), trimmed, WriteBehindOptions::default(), hooks);
+    let options = WriteBehindOptions {
+        backlog_bytes_max: settings.backlog_bytes_max as usize,
+        ..WriteBehindOptions::default()
+    };
+    let write_behind = WriteBehind::start(store.clone(), trimmed, options, hooks);
     let intake = write_behind.intake();
     let on_durable = match webhooks {
         Some(webhooks) => webhooks.beside(intake),

@@ -383,12 +383,21 @@ fn place_of(settings: &Settings) -> String {
     match &settings.journal {
         JournalTarget::File(directory) => format!("file:{}", directory.display()),
         JournalTarget::Memory => "memory:".to_owned(),
-        JournalTarget::Redis(url) => {
-            let url = url.expose();
-            let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
-            format!("{scheme}//{}", rest.rsplit_once('@').map_or(rest, |(_, place)| place))
-        }
+        JournalTarget::Redis(url) => redis_place(url.expose()),
     }
+}
+
+/// The same URL without user, password and files; of what follows the `?`, only a socket's database tells places apart.
+fn redis_place(url: &str) -> String {
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    if scheme == "redis:" {
+        return format!("{scheme}//{rest}");
+    }
+    let (place, keys) = rest.split_once('?').unwrap_or((rest, ""));
+    let db =
+        keys.split('&').find(|key| key.starts_with("db=")).map_or_else(String::new, |db| format!("?{db}"));
+    format!("{scheme}//{place}{db}")
 }
 
 /// Name of the file in the data directory that says which journal this server has.
@@ -503,6 +512,7 @@ pub async fn open_store(
 fn store_options(settings: &Settings, secrets: Option<&Arc<IdSecrets>>, must_answer: bool) -> StoreOptions {
     StoreOptions {
         connections_max: settings.store_connections,
+        replica_lag_max: settings.store_read_lag_max,
         timeout: STORE_ATTEMPT.min(settings.start_timeout).max(Duration::from_millis(100)),
         must_answer,
         secrets: secrets.cloned(),
@@ -522,6 +532,13 @@ mod tests {
             ("mysql://user:se@cret@host:3306/db?ssl-mode=REQUIRED", "mysql://host:3306/db"),
         ] {
             assert_eq!(shown(url), expected);
+        }
+        for (url, expected) in [
+            ("redis://:secret@host:6379/0", "redis://host:6379/0"),
+            ("rediss://u:secret@host/1?ssl-ca=/ca.pem", "rediss://host/1"),
+            ("unix:///run/redis.sock?db=2&user=u&pass=secret", "unix:///run/redis.sock?db=2"),
+        ] {
+            assert_eq!(redis_place(url), expected);
         }
     }
 }

@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 
 use farerush_engine::flight::{Command, Epoch, Event, Flight, OrderNo, OrderStatus, Seq};
 use farerush_engine::journal::Claim;
-use farerush_persistence::store::{Flushed, Store, StoredChange};
+use farerush_persistence::store::{Flushed, OrderFilter, Store, StoredChange};
 use store_support::{Life, id, life_of, stores};
+
+/// Soon, on a machine that does much else: sooner than the searches give up.
+const SOON: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Stores a life in two flushes, so that orders are changed by another one than placed them.
 async fn stored(store: &Store, life: &Life) {
@@ -102,5 +105,31 @@ async fn what_is_left_to_tell_of_old_events_is_told_in_order_and_once() {
         let told: BTreeSet<Seq> = seqs.iter().copied().collect();
         assert!(wanted.is_subset(&told), "{}: {:?} are missing", test.name, wanted.difference(&told));
         assert_eq!(seqs.len(), told.len(), "{}: told twice: {seqs:?}", test.name);
+    }
+}
+
+/// Four searches of admins hang on a table that somebody has locked; a customer's list of another table's rows goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admins_who_search_leave_connections_to_customers() {
+    let test = store_support::mysql().await;
+    let life = life_of("FR1", 60);
+    stored(&test.store, &life).await;
+    let mut beside = test.beside().await;
+    beside.run("LOCK TABLES refunds WRITE").await;
+    let searches: Vec<_> = (0..8)
+        .map(|_| {
+            let store = test.store.clone();
+            tokio::spawn(async move { store.refunds(&id("FR1"), None, 10).await.map(|_| ()) })
+        })
+        .collect();
+    for round in 0..20 {
+        let listed = tokio::time::timeout(SOON, test.store.orders(&OrderFilter::default(), None, 10)).await;
+        assert!(!listed.expect("customers wait for admins").unwrap().is_empty(), "round {round}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(searches.iter().any(|search| !search.is_finished()), "no search hangs: nothing was tested");
+    beside.run("UNLOCK TABLES").await;
+    for search in searches {
+        let _ = search.await.unwrap();
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use farerush_engine::flight::{FlightId, OrderStatus};
-use farerush_persistence::store::{OrderFilter, StoredOrder};
+use farerush_persistence::store::{Asker, OrderFilter, StoredOrder};
 use warp::reply::Response;
 
 use crate::app::App;
@@ -63,7 +63,7 @@ pub async fn list(
     let limit = query.limit();
     let after = query.cursor(orders::read_place);
     query.finish()?;
-    let page = Page::read(&app, &filter, after.as_ref(), limit).await?;
+    let page = Page::read(&app, &filter, after.as_ref(), limit, Asker::Admin).await?;
     match format {
         Format::Json => Ok(json_response(page.json(&app).await)),
         Format::Csv => {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::{AdminName, Command, IdempotencyKey, OrderNo, Seq};
-use farerush_persistence::store::Refund;
+use farerush_persistence::store::{Asker, Refund};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::app::{App, FlightName, from_store};
+use crate::app::{App, FlightName};
 use crate::auth::Admin;
 use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
@@ -108,13 +108,13 @@ impl Page {
         limit: usize,
     ) -> Result<Self, Problem> {
         app.lists_can_be_read()?;
-        let _turn = app.reads.from_store()?;
+        let _turn = app.reads.from_store(Asker::Admin)?;
         let deadline = app.deadline(None)?;
         let patience = CATCH_UP.min(deadline.left());
         let up_to_date = app.store_caught_up(Some(flight.flight_id()), patience).await;
         // One more than the page shows whether there is a next one.
         let read = app.store.refunds(flight.flight_id(), after, limit + 1);
-        let mut refunds = from_store(deadline, read).await?;
+        let mut refunds = app.from_store(deadline, read).await?;
         let more = refunds.len() > limit;
         refunds.truncate(limit);
         let place = |last: &Refund| query::cursor(&format!("{}:{}", last.seq.0, last.order_id.order.no.0));

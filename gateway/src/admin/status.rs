@@ -33,6 +33,7 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     json.key("write_behind").open();
     json.key("backlog_events").number(behind.backlog_events);
     json.key("backlog_bytes").number(behind.backlog_bytes as u64);
+    json.key("backlog_bytes_max").number(behind.backlog_bytes_max as u64);
     json.key("flights_behind").number(behind.flights_behind as u64);
     json.key("reread_events").number(behind.reread_events);
     json.key("last_error").text_or_null(behind.last_error.as_deref());

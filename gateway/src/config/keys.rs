@@ -49,7 +49,7 @@ pub const KEYS: &[Key] = &[
         ..key(
             "journal",
             "file:<data_dir>/journal",
-            "where events become durable: file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:",
+            "where events become durable: file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, unix://<path> for a socket) or memory:",
         )
     },
     Key {
@@ -74,7 +74,21 @@ pub const KEYS: &[Key] = &[
             "a replica that serves the lists: mysql://user:password@host[:port]/database",
         )
     },
-    key("store_connections", "4", "most connections that read from the store"),
+    key(
+        "store_read_lag_max_ms",
+        "10000",
+        "how far the replica may be behind; while it is further, or away, the primary serves the lists",
+    ),
+    key(
+        "store_connections",
+        "4",
+        "most connections that read from the store, from 2; admins' searches have at most half of them",
+    ),
+    key(
+        "backlog_bytes_max",
+        "268435456",
+        "most bytes of events that wait in memory for the store; what is beyond waits in the journal alone",
+    ),
     key("redis_wait_replicas", "0", "replicas of Redis that must have an event before it counts as durable"),
     key(
         "redis_allow_unsafe",

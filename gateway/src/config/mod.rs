@@ -179,6 +179,10 @@ pub struct Settings {
     pub store_read: Option<Secret>,
     /// Most connections that read from the store.
     pub store_connections: u32,
+    /// How far that replica may be behind to serve lists.
+    pub store_read_lag_max: Duration,
+    /// Most bytes of events that wait for the store in memory, about.
+    pub backlog_bytes_max: u32,
     /// Replicas of Redis that must have an event.
     pub redis_wait_replicas: u32,
     /// Whether a Redis that may lose what it confirms will do.
@@ -294,7 +298,9 @@ impl Settings {
                 _ => Err("must be 32 hexadecimal digits, as the refusal names them, or none".to_owned()),
             })?,
             id_secrets: id_secrets(values, &data_dir)?,
+            store_read_lag_max: values.parse("store_read_lag_max_ms", millis)?,
             store_connections: values.parse("store_connections", |text| whole(text, 1, 1_000))?,
+            backlog_bytes_max: values.parse("backlog_bytes_max", |text| whole(text, 65_536, u32::MAX))?,
             redis_wait_replicas: values.parse("redis_wait_replicas", |text| whole(text, 0, 100))?,
             redis_allow_unsafe: values.parse("redis_allow_unsafe", yes_or_no)?,
             start_timeout: values.parse("start_timeout_ms", millis)?,
@@ -405,16 +411,15 @@ fn journal_target(text: &str, data_dir: &Path) -> Result<Option<JournalTarget>, 
         _ if text == "file:<data_dir>/journal" => Ok(None),
         Some(("file", path)) if !path.is_empty() => Ok(Some(JournalTarget::File(expand(path, data_dir)))),
         Some(("memory", "")) => Ok(Some(JournalTarget::Memory)),
-        Some(("redis", rest)) if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) => {
+        Some(("redis" | "rediss" | "unix" | "redis+unix", rest))
+            if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) =>
+        {
             Ok(Some(JournalTarget::Redis(Secret::new(text))))
         }
-        Some(("rediss", _)) => {
-            Err("this version cannot speak TLS with Redis (rediss:); use redis:// on a network of \
-                                    your own, or a tunnel"
-                .to_owned())
-        }
         _ => {
-            Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] or memory:".to_owned())
+            Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, \
+                 unix://<path> for a socket) or memory:"
+                .to_owned())
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use farerush_engine::actor::{Census, EngineStatus};
 use farerush_engine::journal::Condition;
+use farerush_persistence::store::ReplicaState;
 use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 
 use super::text::{Kind, Page};
@@ -147,6 +148,7 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
         "For how long the store has been away; 0 while it is there.",
         down_for.as_secs_f64(),
     );
+    write_replica(page, app);
     page.counter(
         "farerush_store_flush_failures_total",
         "Flushes that the store did not commit; they are tried again.",
@@ -161,6 +163,11 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
         "farerush_backlog_bytes",
         "Bytes of them that are kept in memory, about; the rest is read again from the journal.",
         behind.backlog_bytes,
+    );
+    page.gauge(
+        "farerush_backlog_bytes_limit",
+        "Most of those bytes; what follows waits in the journal alone.",
+        behind.backlog_bytes_max,
     );
     let age =
         app.write_behind.oldest_unstored().map_or(0, |at| (app.now().as_millis() - at.as_millis()).max(0));
@@ -179,6 +186,31 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
         "farerush_backlog_reread_events_total",
         "Events that were read again from the journal on their way to the store.",
         behind.reread_events,
+    );
+}
+
+fn write_replica(page: &mut Page, app: &App) {
+    let replica = app.store.replica_status();
+    let state = replica.as_ref().map_or("none", |replica| match replica.state {
+        ReplicaState::Serving => "serving",
+        ReplicaState::Behind => "behind",
+        ReplicaState::Away { .. } => "away",
+    });
+    page.family(
+        Kind::Gauge,
+        "farerush_store_replica_state",
+        "1 for how the replica of store_read is, else 0: serving, behind or away (the primary serves), none.",
+    );
+    states(page, &["serving", "behind", "away", "none"], state);
+    page.gauge(
+        "farerush_store_replica_lag_seconds",
+        "How far the replica is behind the primary, about; 0 if there is none.",
+        replica.as_ref().map_or(Duration::ZERO, |replica| replica.lag).as_secs_f64(),
+    );
+    page.counter(
+        "farerush_store_replica_fallbacks_total",
+        "Reads that the primary served because the replica could not.",
+        replica.map_or(0, |replica| replica.fallbacks),
     );
 }
 

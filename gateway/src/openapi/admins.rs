@@ -202,7 +202,7 @@ fn a_status() -> Value {
         "version": env!("CARGO_PKG_VERSION"), "up_ms": 120_000, "durability": "journal", "in_flight": 0,
         "rounds": 12, "events": 15, "journal": {"where": "file:./data/journal", "state": "writing"},
         "store": {"where": "sqlite:./data/farerush.db", "state": "up"},
-        "write_behind": {"backlog_events": 0, "backlog_bytes": 0, "flights_behind": 0, "reread_events": 0,
+        "write_behind": {"backlog_events": 0, "backlog_bytes": 0, "backlog_bytes_max": 268_435_456, "flights_behind": 0, "reread_events": 0,
                          "last_error": null, "stuck": []},
         "webhooks": null,
         "flights": [{"flight_id": "DEMO1", "seq": 2, "durable_seq": 2, "stored_seq": 2, "epoch": 1, "queue": 0,

@@ -243,6 +243,15 @@ fn journal_state() -> Shape {
     object("", fields).into()
 }
 
+fn store_state() -> Shape {
+    let mut replica = condition(&["serving", "behind", "away"]);
+    replica.push(("lag_ms", Must, count().into(), "How far it is behind the primary, about."));
+    let mut fields = condition(&["up", "down"]);
+    let meaning = "The replica of store_read: lists come from it while it serves, else from the primary.";
+    fields.push(("replica", May, object(meaning, replica).into(), ""));
+    object("", fields).into()
+}
+
 fn stopped() -> Shape {
     list(object("", vec![("flight_id", Must, flight_id().into(), ""), ("reason", Must, string().into(), "")]))
         .into()
@@ -302,7 +311,18 @@ fn operators() -> Vec<(&'static str, Shape)> {
         "The way from the journal to the store.",
         vec![
             ("backlog_events", Must, count().into(), ""),
-            ("backlog_bytes", Must, count().into(), ""),
+            (
+                "backlog_bytes",
+                Must,
+                count().into(),
+                "What those of them take that are kept in memory, about.",
+            ),
+            (
+                "backlog_bytes_max",
+                Must,
+                count().into(),
+                "Most of that; what follows waits in the journal alone.",
+            ),
             ("flights_behind", Must, count().into(), ""),
             ("reread_events", Must, count().into(), "Read again from the journal."),
             ("last_error", Must, or_null(string()), ""),
@@ -366,7 +386,7 @@ fn operators() -> Vec<(&'static str, Shape)> {
     );
     vec![
         ("JournalState", journal_state()),
-        ("StoreState", object("", condition(&["up", "down"])).into()),
+        ("StoreState", store_state()),
         ("Alive", object("", vec![("status", Must, one_of_words(["alive"]).into(), "")]).into()),
         ("Readiness", readiness.into()),
         ("Status", status.into()),

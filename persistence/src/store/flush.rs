@@ -86,7 +86,23 @@ impl Store {
             tried += 1;
             match self.flush_once(batches).await {
                 Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
-                done => return done,
+                Ok(outcomes) => {
+                    self.note_outcomes(batches, &outcomes);
+                    return Ok(outcomes);
+                }
+                error => return error,
+            }
+        }
+    }
+
+    /// A replica has to show this before a list of its is the newest.
+    fn note_outcomes(&self, batches: &[Batch], outcomes: &[Flushed]) {
+        for (batch, outcome) in batches.iter().zip(outcomes) {
+            match outcome {
+                Flushed::Stored => self.note_stored(&batch.flight_id, batch.last_seq()),
+                // Committed by an earlier try whose answer was lost, perhaps.
+                Flushed::AlreadyStored { stored } => self.note_stored(&batch.flight_id, *stored),
+                Flushed::Fenced { .. } | Flushed::Gap { .. } | Flushed::Misfit { .. } => {}
             }
         }
     }

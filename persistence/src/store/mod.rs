@@ -38,20 +38,26 @@ pub use migrations::MigrationStatus;
 pub use mysql::MySqlStore;
 pub use owner::JournalOwner;
 pub(crate) use plan::passenger_on;
-pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
+pub use read::{Listed, OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
 pub use refunds::{AuditRow, Refund, RefundReason, StoredChange};
 pub use sqlite::SqliteStore;
 use table::{Dialect, Hints, NO_LOCK, Statement};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use value::Row;
 pub use waitlist::StoredWaitlistEntry;
 pub use webhooks::WebhookCursor;
 pub(crate) use weights::{bytes_held, rows_written};
 
+/// For how long what is looked up by its key is waited for at most, of which a replica has half.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// Most connections for reading, at least 1; writing has one of its own.
+    /// Most connections for reading, of which admins' searches have at most half; at least 2. Writing has its own.
     pub connections_max: u32,
+    /// How far a replica may be behind to be read from.
+    pub replica_lag_max: Duration,
     /// How long to wait for a lock or a connection; MySQL counts locks in whole seconds.
     pub timeout: Duration,
     /// How long a MySQL server may take for one statement before its connection is given up for dead.
@@ -68,6 +74,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             connections_max: 4,
+            replica_lag_max: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             create: true,
@@ -75,6 +82,56 @@ impl Default for StoreOptions {
             secrets: None,
         }
     }
+}
+
+impl StoreOptions {
+    /// Connections for reading.
+    fn reading_connections(&self) -> u32 {
+        self.connections_max.max(2)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A customer, for what is theirs: read by an index, and soon done.
+    Customer,
+    /// An admin, who may search for anything: has no more than half of the connections.
+    Admin,
+}
+
+/// How a replica is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Where it is, without secrets.
+    pub place: String,
+    /// Whether it serves.
+    pub state: ReplicaState,
+    /// How far it is behind, about, as of the last look.
+    pub lag: Duration,
+    /// Reads that the primary served instead, since the start.
+    pub fallbacks: u64,
+}
+
+/// Whether a replica serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// Lists come from it.
+    Serving,
+    /// It is further behind than it may be, or nobody knows yet how far: lists come from the primary.
+    Behind,
+    /// It does not answer: likewise.
+    Away {
+        /// For how long.
+        for_time: Duration,
+        /// What it, or the way to it, said last.
+        error: String,
+    },
+}
+
+/// Half of the connections, for those who may search for anything.
+fn admins_share(options: &StoreOptions) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((options.reading_connections() / 2) as usize))
 }
 
 /// A store; clones share its connections.
@@ -278,6 +335,32 @@ impl Store {
         }
     }
 
+    /// How the replica is doing; `None` if there is none.
+    pub fn replica_status(&self) -> Option<ReplicaStatus> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::MySql(store) => store.replica_status(),
+        }
+    }
+
+    /// Waits for a turn to read on behalf of an admin: so many at a time leave connections to everybody else. Nobody
+    /// else waits for one.
+    async fn turn_of(&self, asker: Asker) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+        if asker == Asker::Customer {
+            return Ok(None);
+        }
+        let (admins, timeout) = match self {
+            Self::Sqlite(store) => (&store.admins, store.timeout),
+            Self::MySql(store) => (&store.admins, store.timeout),
+        };
+        let turn = tokio::time::timeout(timeout, Arc::clone(admins).acquire_owned()).await;
+        let what = "waiting for one of the connections that admins' searches may use";
+        match turn {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            _ => Err(StoreError::Unavailable { what, source: None }),
+        }
+    }
+
     /// Closes all connections, when those in use have come back.
     pub async fn close(&self) {
         match self {
@@ -322,11 +405,38 @@ impl Store {
         }
     }
 
-    /// As `read`, where being a little behind does no harm.
-    async fn query(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
+    /// As `read`, from the replica as long as it serves, and whether that is the newest that was stored here, of one
+    /// flight or of all. The replica has half of `patience`.
+    async fn query(
+        &self,
+        what: &'static str,
+        statement: Statement,
+        of: Option<&FlightId>,
+        patience: Duration,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        match self {
+            Self::Sqlite(store) => Ok((store.read(what, statement).await?, true)),
+            Self::MySql(store) => store.query(what, statement, of, false, patience).await,
+        }
+    }
+
+    /// As `read`, from the replica where that shows the newest that was stored of the flight.
+    async fn query_newest(
+        &self,
+        what: &'static str,
+        statement: Statement,
+        of: &FlightId,
+    ) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(store) => store.read(what, statement).await,
-            Self::MySql(store) => store.query(what, statement).await,
+            Self::MySql(store) => Ok(store.query(what, statement, Some(of), true, REPLICA_PATIENCE).await?.0),
+        }
+    }
+
+    /// The tables have a flight this far.
+    fn note_stored(&self, flight_id: &FlightId, seq: Seq) {
+        if let Self::MySql(store) = self {
+            store.note_stored(flight_id, seq);
         }
     }
 }

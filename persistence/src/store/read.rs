@@ -1,6 +1,8 @@
 //! What is read from a store: snapshots to recover from, orders to show.
 //! Never writes.
 
+use std::time::Duration;
+
 use farerush_engine::flight::inventory::ENDED_ORDER_RETENTION_MS;
 use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
@@ -13,7 +15,10 @@ use super::rows::{FlightRow, decode_cursor, decode_order, decode_request, decode
 use super::table::{CURSORS, Dialect, FLIGHTS, NO_LOCK, ORDERS, REQUESTS, Statement, TICKETS, WAITLIST};
 use super::value::{Row, Unreadable, Value};
 use super::waitlist::decode_waitlisted;
-use super::{Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
+use super::{Asker, Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
+
+/// How long a list may take where nobody says.
+const LIST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most orders of one page.
 pub const PAGE_ORDERS_MAX: usize = 1_000;
@@ -44,6 +49,15 @@ pub struct OrderPlace {
     pub flight_id: FlightId,
     /// Its number.
     pub order: OrderNo,
+}
+
+/// Orders of one page, and what they show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The orders, newest first.
+    pub orders: Vec<StoredOrder>,
+    /// Whether they are as this store last wrote them; a replica may not have all of that yet.
+    pub is_newest: bool,
 }
 
 impl StoredOrder {
@@ -130,7 +144,8 @@ impl Store {
     /// What a flight is, as it is stored; `None` if nothing of it is. One statement: the future may be dropped at any
     /// time. From the replica, if there is one.
     pub async fn definition(&self, flight_id: &FlightId) -> Result<Option<FlightDefinition>, StoreError> {
-        let rows = self.query("reading a flight", of_flight(&FLIGHTS.select(), flight_id, "")).await?;
+        let statement = of_flight(&FLIGHTS.select(), flight_id, "");
+        let rows = self.query_newest("reading a flight", statement, flight_id).await?;
         let flight = decoded("flights", Some(flight_id), rows, FlightRow::decode)?.pop();
         Ok(flight.map(|flight| flight.definition))
     }
@@ -161,23 +176,43 @@ impl Store {
     pub async fn order(&self, id: &OrderId) -> Result<Option<StoredOrder>, StoreError> {
         let keys = vec![order_key(&id.flight_id, id.order.no)];
         let Some(statement) = ORDERS.lookups(NO_LOCK, keys).pop() else { return Ok(None) };
-        let rows = self.query("reading an order", statement).await?;
+        let what = "reading an order";
+        let mut rows = self.query_newest(what, statement.clone(), &id.flight_id).await?;
+        if rows.is_empty() && self.replica_status().is_some() {
+            // That there is none, only the primary knows: another process may have stored it a moment ago.
+            rows = self.read(what, statement).await?;
+        }
         let order = decoded("orders", Some(&id.flight_id), rows, decode_order)?.pop();
         Ok(order.filter(|order| order.order_id == *id))
     }
 
-    /// Orders, newest first (by time, then flight, then number, all falling): those behind `after`, at most `limit`
-    /// and never more than [`PAGE_ORDERS_MAX`]. One statement: the future may be dropped at any time. From the
-    /// replica, if there is one.
+    /// The orders of [`list_orders`](Self::list_orders), for a customer who has all the time there is.
     pub async fn orders(
         &self,
         filter: &OrderFilter,
         after: Option<&OrderPlace>,
         limit: usize,
     ) -> Result<Vec<StoredOrder>, StoreError> {
-        let limit = limit.clamp(1, PAGE_ORDERS_MAX);
-        let rows = self.query("listing orders", list(filter, after, limit)).await?;
-        decoded("orders", None, rows, decode_order)
+        let listed = self.list_orders(filter, after, limit, Asker::Customer, LIST_PATIENCE).await?;
+        Ok(listed.orders)
+    }
+
+    /// Orders, newest first (by time, then flight, then number, all falling): those behind `after`, at most `limit`
+    /// and never more than [`PAGE_ORDERS_MAX`]. One statement: the future may be dropped at any time. From the
+    /// replica, if there is one that is not too far behind and answers within half of `patience`; else from the primary.
+    pub async fn list_orders(
+        &self,
+        filter: &OrderFilter,
+        after: Option<&OrderPlace>,
+        limit: usize,
+        asker: Asker,
+        patience: Duration,
+    ) -> Result<Listed, StoreError> {
+        let _turn = self.turn_of(asker).await?;
+        let statement = list(filter, after, limit.clamp(1, PAGE_ORDERS_MAX));
+        let (rows, is_newest) =
+            self.query("listing orders", statement, filter.flight_id.as_ref(), patience).await?;
+        Ok(Listed { orders: decoded("orders", None, rows, decode_order)?, is_newest })
     }
 
     /// How the database would read such a list, in its own words: for whoever wants to know why one is slow.
@@ -193,7 +228,7 @@ impl Store {
             Dialect::MySql => "EXPLAIN FORMAT=JSON ",
         };
         statement.sql.insert_str(0, explain);
-        let rows = self.query("asking how orders are listed", statement).await?;
+        let rows = self.read("asking how orders are listed", statement).await?;
         let texts = rows.into_iter().flatten().filter_map(|value| match value {
             Value::Text(text) => Some(text),
             Value::Int(_) | Value::Null => None,

@@ -12,7 +12,7 @@ use super::read::{PAGE_ORDERS_MAX, decoded, of_flight};
 use super::rows::{decode_order, decode_refund};
 use super::table::{AUDIT, ORDERS, REFUNDS};
 use super::value::{Reader, Row, Unreadable};
-use super::{Store, StoredOrder};
+use super::{Asker, Store, StoredOrder};
 
 /// Why money goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,7 @@ impl Store {
         after: Option<(Seq, OrderNo)>,
         limit: usize,
     ) -> Result<Vec<Refund>, StoreError> {
+        let _turn = self.turn_of(Asker::Admin).await?;
         let (seq, order) = after.unwrap_or((Seq(0), OrderNo(0)));
         let more = " AND (seq > ? OR (seq = ? AND order_no > ?)) ORDER BY seq, order_no LIMIT ?";
         let mut statement = of_flight(&REFUNDS.select(), flight_id, more);
@@ -149,6 +150,7 @@ impl Store {
         before: Seq,
         limit: usize,
     ) -> Result<Vec<StoredChange>, StoreError> {
+        let _turn = self.turn_of(Asker::Admin).await?;
         let limit = limit.clamp(1, PAGE_ORDERS_MAX);
         let between = |select: &str, column: &str, more: &str| {
             let rest = format!(" AND {column} > ? AND {column} < ?{more} ORDER BY {column} LIMIT ?");

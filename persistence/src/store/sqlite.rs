@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use farerush_engine::flight::IdSecrets;
 use sqlx::migrate::Migrator;
@@ -13,11 +14,12 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, TypeInfo as _, ValueRef as _};
+use tokio::sync::Semaphore;
 
-use super::StoreOptions;
 use super::error::StoreError;
 use super::table::{Statement, Table};
 use super::value::{Row, Value};
+use super::{StoreOptions, admins_share};
 use crate::files;
 
 /// Pages of 4 KiB in the write-ahead log before a commit copies them into the file: 64 MiB. Customers' names fall
@@ -43,6 +45,8 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
+    pub(super) admins: Arc<Semaphore>,
+    pub(super) timeout: Duration,
     pub(super) secrets: Option<Arc<IdSecrets>>,
 }
 
@@ -78,9 +82,10 @@ impl SqliteStore {
             .await
             .map_err(|error| classify("opening the SQLite file", error))?;
         let readers = pool
-            .max_connections(options.connections_max.max(1))
+            .max_connections(options.reading_connections())
             .connect_lazy_with(connect.create_if_missing(false).pragma("query_only", "on"));
-        Ok(Self { path: path.to_owned(), writer, readers, secrets: options.secrets.clone() })
+        let (admins, timeout) = (admins_share(options), options.timeout);
+        Ok(Self { path: path.to_owned(), writer, readers, admins, timeout, secrets: options.secrets.clone() })
     }
 
     pub(super) fn describe(&self) -> String {

@@ -9,6 +9,9 @@ use farerush_engine::journal::{Batch, DurableRound, Release};
 
 use crate::store::{Flushed, bytes_held, rows_written};
 
+/// Places for events that an empty queue keeps.
+const QUEUE_KEPT: usize = 1_024;
+
 /// Everything that is not stored yet.
 pub(super) struct Backlog {
     lanes: HashMap<FlightId, Lane>,
@@ -21,6 +24,8 @@ pub(super) struct Backlog {
     waiting: Vec<Release>,
     bytes: usize,
     bytes_max: usize,
+    /// Whether something was left to the journal alone since the backlog was last empty.
+    is_over: bool,
     events: u64,
     generations: u64,
 }
@@ -99,6 +104,7 @@ impl Backlog {
             waiting: Vec::new(),
             bytes: 0,
             bytes_max,
+            is_over: false,
             events: 0,
             generations: 0,
         }
@@ -185,6 +191,8 @@ impl Backlog {
         if follows && self.bytes + bytes <= bytes_max {
             self.bytes += bytes;
             lane.queue.extend(fresh);
+        } else {
+            self.is_over = true;
         }
         self.make_ready(&batch.flight_id);
     }
@@ -301,6 +309,11 @@ impl Backlog {
             // The next one has to be read again; it is not older than the last one.
             _ => at.or(lane.oldest_at),
         };
+        if lane.queue.is_empty() {
+            // What an outage filled is not kept for the next one.
+            lane.queue.shrink_to(QUEUE_KEPT);
+        }
+        self.is_over &= self.events > 0;
         self.moved.insert(flight_id.clone());
         self.make_ready(flight_id);
         Step::Stored(flight_id.clone(), seq)
@@ -355,6 +368,16 @@ impl Backlog {
     /// Bytes of events in memory, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Most of them; what is beyond stays in the journal alone until its turn comes.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Whether something did not fit since it was last empty.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Flights that are behind, with what they are to reach.

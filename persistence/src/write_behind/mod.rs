@@ -93,6 +93,8 @@ pub struct WriteBehindStatus {
     pub backlog_events: u64,
     /// Bytes of them in memory, about.
     pub backlog_bytes: usize,
+    /// Most of those bytes, about; the rest is in the journal alone.
+    pub backlog_bytes_max: usize,
     /// Flights they belong to.
     pub flights_behind: usize,
     /// Whether the store answers.
@@ -172,8 +174,20 @@ impl WriteBehind {
     pub fn intake(&self) -> OnDurable {
         let shared = Arc::clone(&self.shared);
         Box::new(move |round| {
-            shared.backlog.lock().hand_in(round);
+            let news = {
+                let mut backlog = shared.backlog.lock();
+                let was_over = backlog.is_over();
+                backlog.hand_in(round);
+                (!was_over && backlog.is_over()).then(|| (backlog.events(), backlog.bytes_max()))
+            };
             shared.work.notify_one();
+            if let Some((backlog_events, bytes_max)) = news {
+                tracing::warn!(
+                    backlog_events,
+                    bytes_max,
+                    "what waits for the store has filled its memory: what follows waits in the journal alone"
+                );
+            }
         })
     }
 
@@ -299,6 +313,7 @@ impl WriteBehind {
         WriteBehindStatus {
             backlog_events: backlog.events(),
             backlog_bytes: backlog.bytes(),
+            backlog_bytes_max: backlog.bytes_max(),
             flights_behind: backlog.flights_behind(),
             store,
             last_error,

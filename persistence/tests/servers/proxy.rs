@@ -14,6 +14,7 @@ struct Faults {
     drop_replies: bool,
     delay_replies: Option<Duration>,
     refuse: bool,
+    target: Option<SocketAddr>,
     cuts: u64,
     request_bytes: u64,
     reply_bytes: u64,
@@ -45,7 +46,11 @@ impl Proxy {
                 if lock(&shared).closed {
                     return;
                 }
-                if !lock(&shared).refuse {
+                let (refuse, target) = {
+                    let faults = lock(&shared);
+                    (faults.refuse, faults.target.unwrap_or(target))
+                };
+                if !refuse {
                     connect(client, target, &shared);
                 }
             }
@@ -84,6 +89,11 @@ impl Proxy {
     /// Whether new connections are closed at once.
     pub(crate) fn refuse(&self, refuse: bool) {
         lock(&self.faults).refuse = refuse;
+    }
+
+    /// New connections lead to this server; those that are open stay where they are.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        lock(&self.faults).target = Some(target);
     }
 
     /// Cuts all connections there are, now.

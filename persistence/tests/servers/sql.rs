@@ -91,6 +91,8 @@ impl SqlServer {
         let dir = tempfile::Builder::new().prefix("farerush-sql-").tempdir().expect("no temporary folder");
         copy_folder(&template(flavour), &dir.path().join("data"))
             .expect("cannot copy a server's data folder");
+        // The server makes itself an id of its own: two with the same one do not replicate.
+        let _ = fs::remove_file(dir.path().join("data/auto.cnf"));
         fs::write(dir.path().join("init.sql"), INIT_SQL).expect("cannot write init.sql");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut server = Self { flavour, port: 0, dir, options, process: None };
@@ -127,6 +129,37 @@ impl SqlServer {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server does not run").pid()
+    }
+
+    /// What a replica of this server is started with, beside a `--server-id` of its own; this one needs both as well.
+    pub(crate) fn replication_options(flavour: Flavour) -> &'static [&'static str] {
+        match flavour {
+            Flavour::MySql => &["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--log-bin=binlog"],
+            Flavour::MariaDb => &["--log-bin=binlog", "--log-slave-updates=ON", "--binlog-format=ROW"],
+        }
+    }
+
+    /// Statements that make another server, of the same flavour, follow this one from its first event on.
+    pub(crate) fn follow(&self) -> [String; 2] {
+        let port = self.port;
+        match self.flavour {
+            Flavour::MySql => [
+                format!(
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, \
+                     SOURCE_USER='farerush', SOURCE_PASSWORD='farerush', SOURCE_AUTO_POSITION=1, \
+                     SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=1, GET_SOURCE_PUBLIC_KEY=1"
+                ),
+                "START REPLICA".to_owned(),
+            ],
+            Flavour::MariaDb => [
+                format!(
+                    "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='farerush', \
+                     MASTER_PASSWORD='farerush', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, \
+                     MASTER_HEARTBEAT_PERIOD=1"
+                ),
+                "START REPLICA".to_owned(),
+            ],
+        }
     }
 
     /// SIGKILL, at once.

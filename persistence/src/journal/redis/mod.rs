@@ -6,6 +6,7 @@
 //! a flight is trusted for as long as the connection lasts on which it was learnt; after that Redis is asked again,
 //! and what it has must not be less than what it had confirmed.
 
+mod address;
 mod append;
 mod check;
 mod claim;
@@ -21,7 +22,7 @@ mod watch;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use ::redis::{ConnectionAddr, IntoConnectionInfo, Value, cmd};
+use ::redis::{Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
 use parking_lot::Mutex;
@@ -54,22 +55,14 @@ pub struct RedisJournal {
 }
 
 impl RedisJournal {
-    /// Connects to the server at `url` (`redis://[user[:password]@]host[:port][/db]`, `unix:` for a socket) and
-    /// looks at its settings. Fails with `Unavailable` while it cannot be reached or is loading its data, and with
+    /// Connects to the server at `url` (`redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS, with
+    /// `?ssl-ca=`, `ssl-cert=` and `ssl-key=`, `unix://` for a socket) and looks at its settings. Fails with `Unavailable` while it cannot be reached or is loading its data, and with
     /// `Stopped` if the URL makes no sense.
     pub fn open(url: &str, options: RedisOptions) -> Result<Self, JournalError> {
-        // What the crate says about a bad URL may hold the password.
-        let nonsense = |_| {
-            let what = match url.starts_with("rediss:") {
-                true => "this build cannot speak TLS with Redis, or its URL makes no sense",
-                false => "the URL of Redis makes no sense",
-            };
-            JournalError::Stopped { what: what.into(), source: None }
-        };
-        let info = url.into_connection_info().map_err(nonsense)?;
+        let info = address::parse(url)?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let redis = info.redis_settings().clone().set_skip_set_lib_name();
-        let place = describe(info.addr(), redis.db());
+        let place = address::describe(info.addr(), redis.db());
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
         let mut query_link = Link::new(info.clone(), &options);
         let findings = check::look(&mut query_link, options.wait_replicas)?;
@@ -187,14 +180,5 @@ impl Journal for RedisJournal {
 
     fn describe(&self) -> String {
         self.place.clone()
-    }
-}
-
-fn describe(addr: &ConnectionAddr, db: i64) -> String {
-    match addr {
-        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}/{db}"),
-        ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{db}"),
-        ConnectionAddr::Unix(path) => format!("unix:{}?db={db}", path.display()),
-        _ => "redis:".into(),
     }
 }

@@ -17,19 +17,22 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
         sqlx::Error::Protocol(_) => true,
-        // Shutting down, killed, idle for too long (MySQL says so before it closes), killed by MariaDB.
-        _ => matches!(number(error), Some(1053 | 1152 | 1927 | 2006 | 2013 | 4031)),
+        // Shutting down, killed, offline, idle for too long (MySQL says so before it closes), killed by MariaDB.
+        _ => matches!(number(error), Some(1053 | 1152 | 1927 | 2006 | 2013 | 3032 | 4031)),
     }
 }
 
 /// Whether the connection may be used again after this.
 pub(super) fn leaves_it_sound(error: &sqlx::Error) -> bool {
     // A server that turned read-only is not the primary any more: the next connection may lead to the new one.
-    matches!(error, sqlx::Error::Database(_)) && !is_lost(error) && !is_read_only(number(error))
+    // So is one that has left its cluster (1047).
+    let is_sound = !is_lost(error) && !is_read_only(error) && number(error) != Some(1047);
+    matches!(error, sqlx::Error::Database(_)) && is_sound
 }
 
-fn is_read_only(number: Option<u16>) -> bool {
-    matches!(number, Some(1290 | 1792 | 1836))
+/// Whether the server refuses to write.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(1290 | 1792 | 1836))
 }
 
 /// The store's error for a server's.

@@ -3,13 +3,15 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection, MySqlPool, MySqlRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, TypeInfo as _, ValueRef as _};
 
-use super::error::{is_lost, leaves_it_sound};
+use super::behind::Behind;
+use super::error::{is_lost, is_read_only, leaves_it_sound};
 use crate::store::table::Statement;
 use crate::store::value::{Row, Value};
 
@@ -26,12 +28,29 @@ pub(super) struct Link {
     connection: Option<PoolConnection<MySql>>,
     is_sound: bool,
     limit: Duration,
+    behind: Arc<Behind>,
+}
+
+/// Connections that lead to one place, and how long each step on one of them may take.
+#[derive(Clone)]
+pub(super) struct Links {
+    pub(super) pool: MySqlPool,
+    pub(super) limit: Duration,
+    pub(super) behind: Arc<Behind>,
 }
 
 impl Link {
     /// Takes one from the pool.
-    pub(super) async fn take(pool: &MySqlPool, limit: Duration) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(pool.acquire().await?), is_sound: true, limit })
+    pub(super) async fn take(links: &Links) -> Result<Self, sqlx::Error> {
+        let Links { pool, limit, behind } = links;
+        let connection = Some(pool.acquire().await?);
+        Ok(Self { connection, is_sound: true, limit: *limit, behind: Arc::clone(behind) })
+    }
+
+    /// The same with another limit for each step.
+    pub(super) const fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Makes one step. While it runs the connection counts as broken, so that being dropped here gives it up.
@@ -43,7 +62,14 @@ impl Link {
         let Some(connection) = connection else { return Err(given_up()) };
         self.is_sound = false;
         let result = within(self.limit, step(connection)).await;
-        self.is_sound = result.as_ref().err().is_none_or(leaves_it_sound);
+        if let Err(error) = &result {
+            self.is_sound = leaves_it_sound(error);
+            if is_read_only(error) {
+                self.behind.is_read_only();
+            }
+        } else {
+            self.is_sound = true;
+        }
         result
     }
 
@@ -78,7 +104,9 @@ impl Link {
         match runtime {
             Ok(_) if self.is_sound && !is_open => drop(connection),
             Ok(runtime) if self.is_sound => {
-                let mut link = Self { connection: Some(connection), is_sound: true, limit: self.limit };
+                let behind = Arc::clone(&self.behind);
+                let mut link =
+                    Self { connection: Some(connection), is_sound: true, limit: self.limit, behind };
                 runtime.spawn(async move { link.command("ROLLBACK").await });
             }
             // The server rolls back what a closed connection had open.
@@ -100,15 +128,11 @@ pub(in crate::store) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) async fn begin(
-        pool: &MySqlPool,
-        how: &'static str,
-        limit: Duration,
-    ) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(links: &Links, how: &'static str) -> Result<Self, sqlx::Error> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let mut begun = Self { link: Link::take(pool, limit).await?, is_open: true };
+            let mut begun = Self { link: Link::take(links).await?, is_open: true };
             match begun.link.command(how).await {
                 Ok(()) => return Ok(begun),
                 Err(error) if is_lost(&error) && tried < BEGIN_TRIES_MAX => {}

@@ -1,8 +1,10 @@
 //! The MySQL dialect (MySQL 8, MariaDB): pools that outlive a server's idle limits, sessions that are all alike.
 //! Never knows what the tables are for, and never leaves a caller waiting for a server that is gone.
 
+mod behind;
 mod error;
 mod link;
+mod replica;
 mod session;
 mod url;
 
@@ -10,20 +12,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farerush_engine::flight::IdSecrets;
+use farerush_engine::flight::{FlightId, IdSecrets, Seq};
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::mysql::{MySqlConnection, MySqlPool};
+use sqlx::mysql::MySqlConnection;
+use tokio::sync::Semaphore;
 
+use self::behind::Behind;
 use self::error::{classify, is_lost, number};
 pub(super) use self::link::Transaction;
-use self::link::{BEGIN_READ, BEGIN_WRITE, Link, within};
+use self::link::{BEGIN_READ, BEGIN_WRITE, Link, Links, within};
+use self::replica::{Replica, Served};
 use self::session::Role;
 use self::url::Place;
-use super::StoreOptions;
 use super::error::StoreError;
 use super::table::{Hints, Statement, Table};
 use super::value::{Row, Value};
+use super::{ReplicaStatus, StoreOptions, admins_share};
 
 /// What a `SELECT` says to keep its rows from being changed by others. Without the index named, a small table may be
 /// read (and locked) from end to end, and two processes with different flights would wait for one another.
@@ -50,12 +55,13 @@ const ACCESS_DENIED: u16 = 1227;
 pub struct MySqlStore {
     place: Place,
     /// Claims and flushes.
-    writers: MySqlPool,
+    writers: Links,
     /// Reads that must see all that was committed.
-    readers: MySqlPool,
-    /// Lists for people, which may be a little behind.
-    queries: Option<(Place, MySqlPool)>,
-    statement_timeout: Duration,
+    readers: Links,
+    /// For lists, if there is one.
+    replica: Option<Arc<Replica>>,
+    pub(super) admins: Arc<Semaphore>,
+    pub(super) timeout: Duration,
     pub(super) secrets: Option<Arc<IdSecrets>>,
 }
 
@@ -72,31 +78,48 @@ impl MySqlStore {
         options: &StoreOptions,
     ) -> Result<Self, StoreError> {
         let place = Place::parse(url)?;
-        let queries = match read_url {
-            Some(url) => {
-                let place = Place::parse(url)?;
-                let pool = session::pool(&place, Role::Reader, options);
-                Some((place, pool))
-            }
-            None => None,
-        };
+        let read_place = read_url.map(Place::parse).transpose()?;
         if options.must_answer {
             session::check(&place, options.timeout).await.map_err(|error| classify("connecting", error))?;
         }
+        let links = |place: &Place, role, behind: &Arc<Behind>| Links {
+            pool: session::pool(place, role, options, behind),
+            limit: options.statement_timeout,
+            behind: Arc::clone(behind),
+        };
+        let behind = Arc::default();
+        let readers = links(&place, Role::Reader, &behind);
+        let replica = read_place.map(|place| {
+            let behind = Arc::default();
+            let (lists, watch) = (links(&place, Role::Reader, &behind), links(&place, Role::Watch, &behind));
+            replica::watched(Replica::new(place, lists, watch, options.replica_lag_max), &readers)
+        });
         Ok(Self {
-            writers: session::pool(&place, Role::Writer, options),
-            readers: session::pool(&place, Role::Reader, options),
-            queries,
-            statement_timeout: options.statement_timeout,
+            writers: links(&place, Role::Writer, &behind),
+            readers,
+            replica,
+            admins: admins_share(options),
+            timeout: options.timeout,
             secrets: options.secrets.clone(),
             place,
         })
     }
 
     pub(super) fn describe(&self) -> String {
-        match &self.queries {
-            Some((replica, _)) => format!("{}, lists from {replica}", self.place),
+        match &self.replica {
+            Some(replica) => format!("{}, lists from {}", self.place, replica.place()),
             None => self.place.to_string(),
+        }
+    }
+
+    pub(super) fn replica_status(&self) -> Option<ReplicaStatus> {
+        self.replica.as_ref().map(|replica| replica.status())
+    }
+
+    /// The tables have a flight this far.
+    pub(super) fn note_stored(&self, flight_id: &FlightId, seq: Seq) {
+        if let Some(replica) = &self.replica {
+            replica.note_stored(flight_id, seq);
         }
     }
 
@@ -111,10 +134,10 @@ impl MySqlStore {
     async fn begin(
         &self,
         what: &'static str,
-        pool: &MySqlPool,
+        links: &Links,
         how: &'static str,
     ) -> Result<Transaction, StoreError> {
-        match Transaction::begin(pool, how, self.statement_timeout).await {
+        match Transaction::begin(links, how).await {
             Ok(transaction) => Ok(transaction),
             Err(error) => Err(classify(what, diagnosed(&self.place, error).await)),
         }
@@ -133,24 +156,31 @@ impl MySqlStore {
         }
     }
 
-    /// Reads from the replica, if there is one, by a single statement.
+    /// Reads from the replica as long as it serves, by a single statement; and says whether what is read is the newest
+    /// that was stored here (of one flight, or of all). What the replica cannot say within half of `patience`, the
+    /// primary does. `must_be_newest`: rows that are not are read from the primary.
     pub(super) async fn query(
         &self,
         what: &'static str,
         statement: Statement,
-    ) -> Result<Vec<Row>, StoreError> {
-        let Some((place, pool)) = &self.queries else { return self.read(what, statement).await };
-        match self.fetch(pool, statement).await {
-            Ok(rows) => Ok(rows),
-            Err(error) => Err(classify(what, diagnosed(place, error).await)),
+        of: Option<&FlightId>,
+        must_be_newest: bool,
+        patience: Duration,
+    ) -> Result<(Vec<Row>, bool), StoreError> {
+        if let Some(replica) = &self.replica {
+            let served = replica.serve(statement.clone(), of, must_be_newest, patience / 2).await;
+            if let Served::Rows(rows, is_newest) = served {
+                return Ok((rows, is_newest));
+            }
         }
+        Ok((self.read(what, statement).await?, true))
     }
 
-    async fn fetch(&self, pool: &MySqlPool, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+    async fn fetch(&self, links: &Links, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
         let mut tried = 0;
         loop {
             tried += 1;
-            let mut link = Link::take(pool, self.statement_timeout).await?;
+            let mut link = Link::take(links).await?;
             match link.fetch(statement.clone()).await {
                 Err(error) if is_lost(&error) && tried < READ_TRIES_MAX => {}
                 done => return done,
@@ -167,8 +197,7 @@ impl MySqlStore {
         if rows.first().and_then(|row| row.first()) == Some(&Value::Int(1)) {
             return Ok(true);
         }
-        let mut link =
-            Link::take(&self.writers, self.statement_timeout).await.map_err(|error| classify(what, error))?;
+        let mut link = Link::take(&self.writers).await.map_err(|error| classify(what, error))?;
         match link.command("FLUSH LOCAL ENGINE LOGS").await {
             // Whoever set it so has been warned; never trimming would fill the journal's disk instead.
             Err(error) if number(&error) == Some(ACCESS_DENIED) => Ok(true),
@@ -180,7 +209,7 @@ impl MySqlStore {
     /// was cut off half-way.
     pub(super) async fn migrate(&self, mut migrator: Migrator, repeatable: &[i64]) -> Result<(), StoreError> {
         let what = "migrating";
-        let taken = Link::take(&self.writers, MIGRATION_LIMIT).await;
+        let taken = Link::take(&self.writers).await.map(|link| link.within(MIGRATION_LIMIT));
         let mut link = match taken {
             Ok(link) => link,
             Err(error) => return Err(classify(what, diagnosed(&self.place, error).await)),
@@ -192,8 +221,8 @@ impl MySqlStore {
     }
 
     pub(super) async fn close(&self) {
-        let pools = [Some(&self.readers), Some(&self.writers), self.queries.as_ref().map(|(_, pool)| pool)];
-        for pool in pools.into_iter().flatten() {
+        let replicas = self.replica.iter().flat_map(|replica| replica.pools());
+        for pool in [&self.readers.pool, &self.writers.pool].into_iter().chain(replicas) {
             let _ = tokio::time::timeout(CLOSE_LIMIT, pool.close()).await;
         }
     }

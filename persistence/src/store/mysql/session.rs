@@ -1,11 +1,13 @@
 //! Pools, what each connection is told first, and what a server's settings mean for what was committed.
 //! Never leaves to the server what the store relies on: strict mode, isolation and limits are set on every connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use super::behind::Behind;
 use super::link::within;
 use super::url::Place;
 use crate::store::StoreOptions;
@@ -27,16 +29,18 @@ const WRITER_IDLE_SECONDS_MAX: u64 = 2;
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a pool's connections are for.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// Claims and flushes: each statement sees what was last committed; rows that matter are locked.
     Writer,
     /// Reads: a transaction sees one moment.
     Reader,
+    /// The same, for what is asked beside all others: one connection.
+    Watch,
 }
 
 /// A pool of connections to this place; none is made yet.
-pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPool {
+pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions, behind: &Arc<Behind>) -> MySqlPool {
     let session = Session { role, timeout: options.timeout };
     let ping_limit = PING_LIMIT.min(options.timeout);
     let connect = place
@@ -47,8 +51,10 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPo
         .disable_statement_logging(); // statements of 512 rows
     let connections_max = match role {
         Role::Writer => WRITERS_MAX,
-        Role::Reader => options.connections_max.max(1),
+        Role::Reader => options.reading_connections(),
+        Role::Watch => 1,
     };
+    let (asked, found) = (Arc::clone(behind), Arc::clone(behind));
     MySqlPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(options.timeout)
@@ -56,10 +62,20 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions) -> MySqlPo
         .idle_timeout(IDLE_MAX)
         // Tested below instead, with a limit: a peer that is gone must not use up all the time there is.
         .test_before_acquire(false)
-        .before_acquire(move |connection, _| {
-            Box::pin(async move { Ok(within(ping_limit, connection.ping()).await.is_ok()) })
+        .before_acquire(move |connection, its| {
+            let is_outdated = asked.is_outdated(its.age);
+            Box::pin(async move { Ok(!is_outdated && within(ping_limit, connection.ping()).await.is_ok()) })
         })
-        .after_connect(move |connection, _| Box::pin(async move { session.prepare(connection).await }))
+        .after_connect(move |connection, _| {
+            let found = Arc::clone(&found);
+            Box::pin(async move {
+                session.prepare(connection).await?;
+                if role == Role::Writer {
+                    found.leads_to(name_of_server(connection).await?);
+                }
+                Ok(())
+            })
+        })
         .connect_lazy_with(connect)
 }
 
@@ -75,7 +91,7 @@ impl Session {
     fn commands(self, idle_seconds: u64) -> [String; 2] {
         let (isolation, idle_max) = match self.role {
             Role::Writer => ("READ COMMITTED", WRITER_IDLE_SECONDS_MAX),
-            Role::Reader => ("REPEATABLE READ", READER_IDLE_SECONDS_MAX),
+            Role::Reader | Role::Watch => ("REPEATABLE READ", READER_IDLE_SECONDS_MAX),
         };
         let idle_seconds = idle_seconds.clamp(1, idle_max);
         // Whole seconds, at least one. Rows that are locked, then tables that somebody is altering.
@@ -101,6 +117,16 @@ impl Session {
             connection.execute(AssertSqlSafe(command)).await?;
         }
         Ok(())
+    }
+}
+
+/// What tells a server from others, in words that all of them know; empty if it does not say.
+async fn name_of_server(connection: &mut MySqlConnection) -> Result<String, sqlx::Error> {
+    let sql = "SELECT CAST(CONCAT(@@hostname, ':', @@port, ' (', @@server_id, ')') AS CHAR)";
+    match sqlx::query(sql).fetch_one(connection).await {
+        Ok(row) => Ok(row.try_get(0).unwrap_or_default()),
+        Err(sqlx::Error::Database(_)) => Ok(String::new()),
+        Err(error) => Err(error),
     }
 }
 
