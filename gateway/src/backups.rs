@@ -110,6 +110,12 @@ impl std::fmt::Display for Done {
     }
 }
 
+/// Lets everybody else's threads go before those that this one starts from now on: whoever sells needs the processor
+/// more. Where that is not to be had, nothing is lost.
+pub fn stand_back() {
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
 /// Copies journal and store, whether or not a server uses them, to the folder `target`, and verifies the copy.
 pub async fn make(settings: &Settings, target: &Path) -> Result<Done, StartError> {
     let (journal, store) = embedded(settings)?;
@@ -120,8 +126,6 @@ pub async fn make(settings: &Settings, target: &Path) -> Result<Done, StartError
     }
     let secrets = id_secrets::obtain(settings, false)?;
     make_empty(target)?;
-    // Whoever sells needs the processor more. Where that is not to be had, nothing is lost.
-    let _ = rustix::process::setpriority_process(None, NICE);
     let made_at = now();
     let (to_journal, to_store) = (target.join(JOURNAL), target.join(STORE));
     let copied =
@@ -157,25 +161,13 @@ pub async fn restore(settings: &Settings, from: &Path, until: Option<Timestamp>)
     }
     let _taken = DataDir::take(&settings.data_dir)?;
     let making = Making::beside(journal, store)?;
-    let copy_of_journal = if until.is_some() { &making.whole_journal } else { &making.journal };
-    backup::copy((&from.join(JOURNAL), &from.join(STORE)), (copy_of_journal, &making.store))
-        .await
-        .map_err(BackupsError::from)?;
-    let said = match until {
-        Some(until) => {
-            let done = take_back(&making, secrets.as_ref(), until).await?;
-            format!(
-                "restored as of {}: {} flights with {} events; left out what came later: {} flights, {} events of others\n",
-                time::text(until),
-                done.flights,
-                done.events,
-                done.flights_left_out,
-                done.left_out
-            )
+    let (report, said) = match fill(&making, from, until, secrets.as_ref()).await {
+        Ok(filled) => filled,
+        Err(error) => {
+            making.remove();
+            return Err(error);
         }
-        None => format!("restored all that the backup has, begun at {}\n", label.made_at),
     };
-    let report = verified(&making.journal, &making.store, secrets.as_ref()).await?;
     making.finish(journal, store)?;
     if !settings.data_dir.join(TOKENS).exists() {
         copy_tokens(from, &settings.data_dir)?;
@@ -183,6 +175,35 @@ pub async fn restore(settings: &Settings, from: &Path, until: Option<Timestamp>)
     let said = said
         + "the server needs the id secret of before: id.secret in data_dir, id_secret or id_secret_file\n";
     Ok(Done { said, report })
+}
+
+/// Makes what is to be, and verifies it; says what was done.
+async fn fill(
+    making: &Making,
+    from: &Path,
+    until: Option<Timestamp>,
+    secrets: Option<&Arc<IdSecrets>>,
+) -> Result<(VerifyReport, String), StartError> {
+    let copy_of_journal = if until.is_some() { &making.whole_journal } else { &making.journal };
+    backup::copy((&from.join(JOURNAL), &from.join(STORE)), (copy_of_journal, &making.store))
+        .await
+        .map_err(BackupsError::from)?;
+    let said = match until {
+        Some(until) => {
+            let done = take_back(making, secrets, until).await?;
+            format!(
+                "restored as of {}: {} flights with {} events; left out what came later: {} flights, {} events in all\n",
+                time::text(until),
+                done.flights,
+                done.events,
+                done.flights_left_out,
+                done.left_out
+            )
+        }
+        None => "restored all that the backup has\n".to_owned(),
+    };
+    let report = verified(&making.journal, &making.store, secrets).await?;
+    Ok((report, said))
 }
 
 /// Where a restore makes what is to be, until it is verified.
@@ -216,6 +237,18 @@ impl Making {
             }
         }
         Ok(making)
+    }
+
+    /// Takes away what was begun: none of it was there before.
+    fn remove(&self) {
+        for folder in [&self.journal, &self.whole_journal] {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        for beside in ["", "-wal", "-shm"] {
+            let mut name = self.store.as_os_str().to_owned();
+            name.push(beside);
+            let _ = std::fs::remove_file(Path::new(&name));
+        }
     }
 
     /// The store goes last: a journal without its store comes up by itself, a store without its journal does not.

@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     };
     logging::start(&settings);
     let log_format = settings.log_format;
+    if matches!(command, Command::Backup { .. }) {
+        backups::stand_back();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -13,8 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use farerush::time;
 use farerush_engine::flight::Timestamp;
-use rig::{Asked, start, until, verify};
+use rig::{Asked, Rig, start, until, verify};
 use serde_json::Value;
+use servers::SqlServer;
 use support::load::{Kind, Load, Until};
 use support::process::{Gateway, Plan};
 use support::world::World;
@@ -82,12 +83,12 @@ fn a_backup_of_a_server_that_sells_has_all_that_was_acknowledged_before_it() {
     for id in ["BACKUP-LONG", "BACKUP-LONG2"] {
         world.create(support::flight::Flight::economy(id, 0, 999));
     }
-    let mut load_plan = world.load_plan(16, Until::Told);
+    let mut load_plan = world.load_plan(4, Until::Told);
     load_plan.kind = Kind::GiveBack;
     let load = Load::start(world.runtime.handle(), &load_plan);
     load.wait_sold_more_than(100, rig::PATIENCE);
     let plan = world.plan.clone();
-    for number in 1..=3 {
+    for number in 1..=2 {
         world.gateway().create(&format!("KEEP{number}"));
         let kept: Vec<Value> = (0..5)
             .map(|key| world.gateway().grab(&format!("KEEP{number}"), &format!("{number}-{key}")))
@@ -210,6 +211,79 @@ fn a_backup_and_a_restore_write_over_nothing_and_say_what_they_want() {
     let on_servers = plan.with("journal", "redis://127.0.0.1:1/0").with("store", "mysql://a:b@127.0.0.1:1/c");
     refused(&on_servers, "backup", &[folder.path().join("b").to_str().unwrap()], "scripts/backup-servers");
     assert!(!other.data_dir.join("journal").exists() && !other.data_dir.join("farerush.db").exists());
+    // One that was damaged since: nothing is made of it, and nothing is left of the attempt.
+    let damaged = folder.path().join("damaged");
+    let copied = std::process::Command::new("cp").arg("-r").args([&target, &damaged]).status().unwrap();
+    assert!(copied.success());
+    let mut segments = all_under(&damaged.join("journal"));
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
+    let mut bytes = std::fs::read(&segments[0]).unwrap();
+    bytes[600] ^= 1;
+    std::fs::write(&segments[0], bytes).unwrap();
+    refused(&other, "restore", &[damaged.to_str().unwrap()], "journal damaged");
+    let left: Vec<PathBuf> = all_under(&other.data_dir);
+    assert!(left.iter().all(|path| !path.to_string_lossy().contains("restoring")), "{left:?}");
     restore(&other, &[to]);
+    verify(&other);
+}
+
+/// Runs one of the scripts for servers; gives what it said.
+fn script(name: &str, argument: &Path, settings: &[(&str, String)]) -> (bool, String) {
+    let mut command =
+        std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name));
+    command.arg(argument).envs(settings.iter().map(|(key, value)| (key, value)));
+    let output = command.output().unwrap();
+    (output.status.success(), said(&output))
+}
+
+#[test]
+fn the_scripts_for_redis_and_mysql_back_up_what_is_selling_and_put_it_back_elsewhere() {
+    let rig = Rig::new();
+    let plan = rig.plan("one");
+    let mut world = World::on_servers("backupservers", &rig.redis.url(), &rig.mariadb.url());
+    world.start();
+    world.fill_the_board();
+    world.gateway().create("KEEP");
+    let load_plan = world.load_plan(8, Until::Told);
+    let load = Load::start(world.runtime.handle(), &load_plan);
+    load.wait_sold_more_than(20, rig::PATIENCE);
+    let kept: Vec<Value> = (0..5).map(|key| world.gateway().grab("KEEP", &format!("k-{key}"))).collect();
+    let target = rig.folder.path().join("backup");
+    let settings = |redis: &servers::RedisServer, sql: &SqlServer| {
+        vec![
+            ("FARERUSH_JOURNAL", redis.url()),
+            ("FARERUSH_STORE", sql.url()),
+            ("REDIS_DIR", redis.dir().display().to_string()),
+            ("MYSQLDUMP", sql.client("mysqldump", "mariadb-dump")),
+            ("MYSQL", sql.client("mysql", "mariadb")),
+        ]
+    };
+    let here = settings(&rig.redis, &rig.mariadb);
+    let (done, text) = script("backup-servers", &target, &here);
+    assert!(done && text.contains("backed up to"), "{text}");
+    let (done, text) = script("backup-servers", &target, &here);
+    assert!(!done && text.contains("is there already"), "{text}");
+    load.wait_sold_more_than(load.sold(), rig::PATIENCE);
+    world.check(load);
+
+    let (mut redis, sql) = (servers::RedisServer::start(&[]), SqlServer::start(&[]));
+    redis.kill();
+    let there = settings(&redis, &sql);
+    let (done, text) = script("restore-servers", &target, &there);
+    assert!(!done && text.contains("is there already"), "{text}");
+    std::fs::remove_dir_all(redis.dir().join("appendonlydir")).unwrap();
+    let (done, text) = script("restore-servers", &target, &there);
+    assert!(done && text.contains("restored what was backed up"), "{text}");
+    let (done, text) = script("restore-servers", &target, &there);
+    assert!(!done && text.contains("is there already"), "{text}");
+    redis.restart();
+    let other = plan.with("journal", &redis.url()).with("store", &sql.url());
+    assert!(verify(&other).contains("KEEP"));
+    let restored = start(&other);
+    for known in &kept {
+        assert_eq!(order(&restored, known), (200, known.clone()));
+    }
+    assert_eq!(restored.try_grab("KEEP", "another").0, 201);
+    restored.stop();
     verify(&other);
 }

@@ -124,11 +124,6 @@ impl Flight<'_> {
         let stored = self.stored.map_or(Seq(0), |cursor| cursor.seq);
         let is_stored_by_then =
             self.stored.is_none_or(|cursor| cursor.seq == Seq(0) || cursor.last_at <= until);
-        // The owner of before stays known, so that nobody older comes back.
-        if let Some(extent) = self.extent.filter(|extent| extent.epoch > Epoch(0)) {
-            let claim = [Claim { flight_id: self.id.clone(), epoch: extent.epoch }];
-            blocking(to, move |journal| journal.fence(&claim)).await?;
-        }
         let cut = self.copy_events(from, to, first, until, done).await?;
         let there_were_some = first > Seq(0) && last > cut;
         if there_were_some {
@@ -148,10 +143,22 @@ impl Flight<'_> {
             return Ok(());
         }
         done.flights += 1;
+        if cut == Seq(0) {
+            self.fence(to).await?;
+        }
         if let Some(webhook) = self.webhook {
             let free = webhook.free.filter(|_| webhook.seq <= at);
             let webhook = WebhookCursor { flight_id: self.id.clone(), seq: webhook.seq.min(at), free };
             store.save_webhook_cursors(&[webhook]).await?;
+        }
+        Ok(())
+    }
+
+    /// The owner of before stays known, so that nobody older comes back.
+    async fn fence(&self, to: &Arc<dyn Journal>) -> Result<(), BackupError> {
+        if let Some(extent) = self.extent.filter(|extent| extent.epoch > Epoch(0)) {
+            let claim = [Claim { flight_id: self.id.clone(), epoch: extent.epoch }];
+            blocking(to, move |journal| journal.fence(&claim)).await?;
         }
         Ok(())
     }
@@ -178,6 +185,9 @@ impl Flight<'_> {
             let Some(newest) = events.last().map(|event| event.seq) else { return Ok(cut) };
             let is_all = events.len() < read || read == 0;
             done.events += events.len() as u64;
+            if cut == Seq(0) {
+                self.fence(to).await?;
+            }
             let round = [Batch { flight_id: self.id.clone(), epoch, events }];
             blocking(to, move |journal| journal.append(&round)).await?;
             cut = newest;
