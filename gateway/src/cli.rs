@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgMatches};
-use farerush_engine::flight::AdminName;
+use farerush_engine::flight::{AdminName, Timestamp};
 
 use crate::auth::{self, Role, TokenCommand};
 use crate::config::KEYS;
+use crate::time;
 
 /// What the program is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,18 @@ pub enum Command {
     Verify {
         /// A file with answers that named orders, which must still be in their flights' histories.
         receipts: Option<PathBuf>,
+    },
+    /// Copy the embedded journal and store while they are in use.
+    Backup {
+        /// The folder of the copy, which must not be there or be empty.
+        target: PathBuf,
+    },
+    /// Make journal and store of such a copy.
+    Restore {
+        /// The folder of the copy.
+        from: PathBuf,
+        /// The moment to go back to; all that the copy has, if none is given.
+        until: Option<Timestamp>,
     },
     /// Print the OpenAPI document.
     OpenApi,
@@ -44,6 +57,11 @@ where
         Some(("migrate", inner)) => (Command::Migrate, inner),
         Some(("verify", inner)) => {
             (Command::Verify { receipts: inner.get_one::<PathBuf>("receipts").cloned() }, inner)
+        }
+        Some(("backup", inner)) => (Command::Backup { target: folder(inner)? }, inner),
+        Some(("restore", inner)) => {
+            let until = inner.get_one::<Timestamp>("until").copied();
+            (Command::Restore { from: folder(inner)?, until }, inner)
         }
         Some(("openapi", inner)) => (Command::OpenApi, inner),
         Some(("token", inner)) => match inner.subcommand() {
@@ -82,6 +100,33 @@ where
         }
     }
     arguments
+}
+
+fn folder(matches: &ArgMatches) -> Result<PathBuf, clap::Error> {
+    let missing =
+        || grammar().error(clap::error::ErrorKind::MissingRequiredArgument, "a folder must be given");
+    matches.get_one::<PathBuf>("folder").cloned().ok_or_else(missing)
+}
+
+fn backup_grammar() -> [clap::Command; 2] {
+    let folder = |help: &'static str| {
+        let parser = clap::value_parser!(PathBuf);
+        Arg::new("folder").value_name("FOLDER").required(true).help(help).value_parser(parser)
+    };
+    let until = Arg::new("until")
+        .long("until")
+        .value_name("TIME")
+        .help("Leave out what came after this moment, such as 2026-12-24T08:30:00Z [default: nothing is left out]")
+        .value_parser(time::parse);
+    [
+        clap::Command::new("backup")
+            .about("Copy the embedded journal and store to a folder, while a server sells or not, and verify the copy")
+            .arg(folder("Where the copy goes: a folder that is not there yet, or empty")),
+        clap::Command::new("restore")
+            .about("Make journal and store of a backup, where there are none, and verify them")
+            .arg(folder("The folder that `farerush backup` has made"))
+            .arg(until),
+    ]
 }
 
 fn token_command(what: &str, matches: &ArgMatches) -> Result<TokenCommand, clap::Error> {
@@ -183,6 +228,7 @@ fn grammar() -> clap::Command {
                         .value_parser(clap::value_parser!(PathBuf)),
                 ),
         )
+        .subcommands(backup_grammar())
         // Only listed here: it has a command line of its own.
         .subcommand(
             clap::Command::new("load").about("Put load on a server and check its answers; see `farerush load --help`"),
@@ -207,6 +253,11 @@ mod tests {
         assert_eq!(parsed("farerush"), (Command::Serve, vec![]));
         assert_eq!(parsed("farerush serve").0, Command::Serve);
         assert_eq!(parsed("farerush verify").0, Command::Verify { receipts: None });
+        let target = "to/here".into();
+        assert_eq!(parsed("farerush backup to/here --data-dir d").0, Command::Backup { target });
+        let (from, until) = ("to/here".into(), Some(Timestamp::from_millis(1_000)));
+        let restored = parsed("farerush restore to/here --until 1970-01-01T00:00:01Z").0;
+        assert_eq!(restored, Command::Restore { from, until });
         let receipts = Some(PathBuf::from("orders.json"));
         assert_eq!(parsed("farerush verify --receipts orders.json").0, Command::Verify { receipts });
     }
@@ -254,6 +305,8 @@ mod tests {
             ("farerush token create --name ci --role viewer --expires soon", "30d"),
             ("farerush token revoke", "--name"),
             ("farerush token burn", "burn"),
+            ("farerush backup", "FOLDER"),
+            ("farerush restore here --until soon", "--until"),
         ] {
             let error = parse(line.split(' ')).unwrap_err();
             assert!(error.to_string().contains(named), "{line}: {error}");

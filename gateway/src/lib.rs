@@ -6,6 +6,7 @@ pub mod allocator;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod backups;
 pub mod body;
 pub mod catching_up;
 pub mod cli;

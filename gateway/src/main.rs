@@ -14,7 +14,7 @@ use farerush::storage::{
     OpenedJournal, StartError, existing_data_dir, in_full, look_into_journal, look_into_store, open_store,
     wait_for,
 };
-use farerush::{allocator, id_secrets, logging, receipts, serve};
+use farerush::{allocator, backups, id_secrets, logging, receipts, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     };
     logging::start(&settings);
     let log_format = settings.log_format;
+    if matches!(command, Command::Backup { .. }) {
+        backups::stand_back();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
             Command::Serve => run_server(settings).await,
             Command::Migrate => migrate(&settings).await,
             Command::Verify { receipts } => verify(&settings, receipts.as_deref()).await,
+            Command::Backup { target } => backups::make(&settings, &target).await.map(show),
+            Command::Restore { from, until } => backups::restore(&settings, &from, until).await.map(show),
             Command::OpenApi => Ok(print_document()),
             Command::Token(command) => token(command, &settings),
         }
@@ -104,6 +109,11 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn show(done: backups::Done) -> ExitCode {
+    print!("{done}");
+    ExitCode::SUCCESS
 }
 
 fn print_document() -> ExitCode {

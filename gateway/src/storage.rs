@@ -19,6 +19,7 @@ use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Store, StoreError, StoreOptions};
 
 use crate::auth::JwtError;
+use crate::backups::BackupsError;
 use crate::config::{JournalTarget, Settings, StoreTarget};
 use crate::id_secrets::IdSecretsError;
 use crate::receipts::ReceiptsError;
@@ -114,6 +115,9 @@ pub enum StartError {
     /// There are no receipts to check.
     #[error(transparent)]
     Receipts(#[from] ReceiptsError),
+    /// There is no backup, or nothing was restored.
+    #[error(transparent)]
+    Backups(#[from] BackupsError),
     /// The admin's token cannot be read or made.
     #[error("cannot obtain the admin token in {path}", path = .path.display())]
     AdminToken {

@@ -54,8 +54,8 @@ Any of them can stand in a file, as engines of containers hand secrets over: `FA
 strong as `FARERUSH_STORE`, which must not be given beside it. An end of line at its end does not count. (`FARERUSH_ID_SECRET_FILE`
 and `FARERUSH_JWT_PUBLIC_KEY_FILE` are settings of their own.) This goes for environment variables only, not for `.env`.
 
-`serve`, `migrate` and `verify` take the same settings; `farerush load` is a client and takes none of them
-([load](load.md)). `farerush --help` prints this page's contents. What is best set how is in [running](running.md).
+`serve`, `migrate`, `verify`, `backup` and `restore` take the same settings; `farerush load` is a client and takes none of
+them ([load](load.md)). `farerush --help` prints this page's contents. What is best set how is in [running](running.md).
 
 ";
 

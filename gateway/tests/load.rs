@@ -1,6 +1,8 @@
 //! `farerush load` as people start it: against the real server it finds nothing wrong; against servers that lie, its
 //! checks say what the lie is. Never measures how fast anything is.
 
+#[path = "../../persistence/tests/servers/mod.rs"]
+mod servers;
 mod support;
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use servers::{RedisServer, SqlServer};
 use support::process::{Gateway, Plan, TOKEN};
 
 /// Longer than any start takes.
@@ -87,6 +90,31 @@ fn every_scenario_finds_nothing_wrong_with_the_real_server() {
         let by_second: u64 = by_second.filter_map(|second| second["requests"].as_u64()).sum();
         assert_eq!(report["requests"], by_second, "{scenario}: {said}");
     }
+}
+
+#[test]
+fn every_check_holds_with_the_journal_in_redis_and_the_store_in_mysql() {
+    let (redis, mysql) = (RedisServer::start(&[]), SqlServer::start(&[]));
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan::embedded(folder.path()).with("journal", &redis.url()).with("store", &mysql.url());
+    let mut gateway = plan.start();
+    let address = gateway.wait_ready(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    let address = format!("http://{address}");
+    let mut acknowledged = 0;
+    for arguments in [
+        &["--flights", "6", "--seats", "153", "--until-sold-out", "--replays", "0.5", "--skew", "1.1"][..],
+        &["--scenario", "mixed", "--flights", "3", "--seats", "300", "--duration", "3s", "--replays", "0.2"],
+    ] {
+        let (code, report, said) = report(folder.path(), &address, arguments);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(report["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{said}");
+        acknowledged += report["outcomes"]["201"].as_u64().unwrap();
+    }
+    assert!(acknowledged > 6 * 153, "{acknowledged}");
+    let verified = plan.run("verify");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    println!("load: {acknowledged} acknowledged orders checked, 0 lost");
+    gateway.stop();
 }
 
 #[test]

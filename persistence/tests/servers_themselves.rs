@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::TcpStream;
 
 use servers::{Flavour, RedisServer, SqlServer};
+use sqlx::{Connection as _, MySqlConnection};
 
 #[test]
 fn a_redis_server_comes_back_with_what_it_had() {
@@ -36,4 +37,23 @@ fn a_sql_server_of_each_flavour_comes_back_after_a_kill() {
         drop(server);
         assert!(!dir.exists());
     }
+}
+
+/// What `scripts/matrix` heads its table with.
+#[tokio::test]
+async fn the_servers_of_the_run_say_which_they_are() {
+    let sql = SqlServer::start(&[]);
+    let mut connection = MySqlConnection::connect(&sql.url()).await.unwrap();
+    let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut connection).await.unwrap();
+    let store = if sql.flavour() == Flavour::MySql { "MySQL" } else { "MariaDB" };
+    assert_eq!(store == "MariaDB", version.contains("MariaDB"), "{version}");
+    println!("store: {store} {version}");
+    let info = RedisServer::start(&[]).command(&["INFO", "server"]).unwrap();
+    let said = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+    // Valkey says the version of Redis that it is like, too.
+    let (journal, version) = match said("valkey_version:") {
+        Some(version) => ("Valkey", version),
+        None => ("Redis", said("redis_version:").expect("a version")),
+    };
+    println!("journal: {journal} {version}");
 }

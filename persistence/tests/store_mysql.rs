@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use farerush_engine::flight::{Epoch, Seq};
 use farerush_engine::journal::{Batch, Claim, Journal};
 use farerush_persistence::journal::MemoryJournal;
+use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Flushed, OrderFilter, ReplicaState, Store, StoreError, StoreOptions};
 use farerush_persistence::verify::verify;
 use store_support::servers::{Flavour, Proxy, SqlServer};
@@ -46,6 +47,17 @@ async fn until_zero(url: &str, sql: &'static str) {
     }
 }
 
+/// Asks until the store has time: a limit that is short on purpose is reached by a busy machine, too.
+async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+        }
+    }
+}
+
 /// The same address for the server's own administrator, who may hand out privileges.
 fn as_root(url: &str) -> String {
     url.replace("farerush:farerush@", "root@")
@@ -60,10 +72,14 @@ async fn assert_whole(store: &Store, lives: &[Life]) {
     let all: Vec<Batch> = lives.iter().map(|life| life.all(1)).collect();
     memory.append(&all).unwrap();
     let journal: Arc<dyn Journal> = Arc::new(memory);
-    let report = verify(&journal, store).await.unwrap();
+    let report = patiently(async || match verify(&journal, store).await {
+        Err(RecoveryError::Store(error)) => Err(error),
+        report => Ok(report.unwrap()),
+    });
+    let report = report.await;
     for life in lives {
         let line = report.flights.iter().find(|line| line.flight_id == life.id()).unwrap();
-        let stored = store.cursor(&life.id()).await.unwrap().map(|cursor| cursor.seq);
+        let stored = patiently(async || store.cursor(&life.id()).await).await.map(|cursor| cursor.seq);
         assert_eq!(stored, Some(life.flight.seq()));
         assert_eq!(line.verdict, farerush_persistence::verify::Verdict::Ok, "{report}");
     }
@@ -120,7 +136,8 @@ impl Flushing {
     /// What was answered for is stored, and nothing that was never sent.
     async fn check_cursors(&self) {
         for life in &self.lives {
-            let Some((snapshot, cursor)) = self.store.snapshot(&life.id()).await.unwrap() else {
+            let found = patiently(async || self.store.snapshot(&life.id()).await).await;
+            let Some((snapshot, cursor)) = found else {
                 assert_eq!(self.acknowledged, 0, "{} is gone", life.id());
                 continue;
             };

@@ -16,11 +16,11 @@ import machine
 import readers
 import report
 import tools
-from servers import BenchError, Farerush, Http, Nginx, UsualDesign
+from servers import BenchError, Farerush, Http, MariaDb, MySql, Nginx, UsualDesign
 from tools import CONNECTIONS, LivezProbe, Wrk
 
 CASES = ["win", "sold", "map", "mixed"]
-PARTS = [*CASES, "wide", "latency", "evalsha", "overload", "million", "readers"]
+PARTS = [*CASES, "wide", "latency", "evalsha", "overload", "million", "stores", "readers"]
 SERVERS = ["nginx", "embedded", "production", "usual"]
 WIDE_FLIGHTS = 1000
 PER_ROW, SELLING_LAYOUT, ROWS_MAX = 10, "ABC DEFG HJK", 999
@@ -32,6 +32,8 @@ OVERLOAD_CONNECTIONS = 20 * CONNECTIONS
 MIXED_SHARE, MIXED_TOLERANCE = 0.3, 0.02
 MILLION_PATIENCE_SECONDS = 180
 LOAD_TRIAL_SECONDS = 2
+# Flights of 1,000 seats that are sold out on each store, each run.
+STORES_FLIGHTS = 200
 DISK_SYNCS = 200
 
 
@@ -61,6 +63,8 @@ class Bench:
                     data["runs"].append(self.one_run(number))
             if "million" in self.parts:
                 data["million"] = {name: self.million(name) for name in ("embedded", "production")}
+            if "stores" in self.parts:
+                data["stores"] = self.stores()
             if "readers" in self.parts and self.has_load:
                 data["readers"] = self.readers()
         finally:
@@ -339,6 +343,59 @@ class Bench:
             self.say(f"{seats:,} seats, {name}: sold in {sold_after:.1f} s, stored {stored_after - sold_after:.1f} s later")
             return {"seats": seats, "flights": flights, "sold_after": sold_after, "stored_after": stored_after,
                     "processor_s": processor, "memory": server.resident()}
+        finally:
+            if wrk:
+                wrk.child.kill()
+            server.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- the stores
+
+    def stores(self):
+        """The same crowd on MariaDB and on MySQL, in turn: how fast it buys, and how fast its rows are written."""
+        told = []
+        for number in range(self.options.runs):
+            order = [("MariaDB", MariaDb), ("MySQL", MySql)]
+            # Nobody is always the first.
+            for name, kind in order[number % 2:] + order[:number % 2]:
+                told.append(self.store(name, kind, number))
+        return told
+
+    def store(self, name, kind, number):
+        flights, rows = (STORES_FLIGHTS // 10 if self.options.quick else STORES_FLIGHTS), 1000 // PER_ROW
+        seats = flights * rows * PER_ROW
+        folder = os.path.join(self.folder, f"store-{name}-{number}")
+        template = os.path.join(self.folder, f"{name}-template") if kind is MySql else self.template
+        server = Farerush(name, self.options.farerush, folder, template, with_servers=True, store=kind)
+        wrk = None
+        try:
+            version = server.mariadb.ask("SELECT VERSION()")
+            server.create([(f"WW{number}", rows, SELLING_LAYOUT) for number in range(1, flights + 1)])
+            server.settle()
+            start, _ = server.progress()
+            began = time.monotonic()
+            wrk = Wrk(server, self.script, ["win", "W", flights, rows * PER_ROW, "wide", 0, 0], MILLION_PATIENCE_SECONDS)
+            self.commands.setdefault("wrk, the stores", self.line(wrk))
+            sold_after = self.await_progress(server, lambda durable, _: durable >= start + seats, began)
+            wrk.stop()
+            figures = wrk.figures()
+            left = start + seats - server.progress()[1]
+            left_from = time.monotonic()
+            self.await_progress(server, lambda _, stored: stored >= start + seats, began)
+            ended = time.monotonic()
+            sold, orders = server.sold(), int(server.mariadb.ask("SELECT COUNT(*) FROM orders"))
+            if (sold, orders) != (seats, seats) or figures["errors"]:
+                raise BenchError(f"{name}: {sold} of {seats} seats and {orders} orders are stored, {figures['errors']} socket errors")
+            if figures["requests"] - figures["refused"] > seats:
+                raise BenchError(f"{name}: {figures['requests'] - figures['refused']} orders of {seats} seats")
+            self.checked += 1
+            # An order is two rows: its own, and its seat's.
+            told = {"store": name, "version": version, "seats": seats, "grabs": seats / sold_after,
+                    "rows": 2 * seats / (ended - began), "left": 2 * left,
+                    "rows_alone": 2 * left / (ended - left_from) if left > seats / 20 else None}
+            self.say(f"{name} {version}: {told['grabs']:,.0f} grabs/s, {told['rows']:,.0f} rows/s from the first request on; "
+                     f"of {told['left']:,} rows that were left when all was sold, {told['rows_alone'] or 0:,.0f}/s")
+            return told
         finally:
             if wrk:
                 wrk.child.kill()

@@ -290,10 +290,56 @@ class MariaDb:
              "-e", statement], capture_output=True, text=True, check=True).stdout.strip()
 
 
-class Farerush(Target):
-    """Farerush, with what is embedded or with Redis and MariaDB."""
+class MySql:
+    """The MySQL that `scripts/servers` gets, with the settings, database and user of the MariaDB here."""
 
-    def __init__(self, name, binary, folder, template=None, with_servers=False):
+    TREE = os.environ.get("FARERUSH_SERVERS_DIR") or "/var/cache/farerush/servers"
+
+    def __init__(self, folder, template):
+        self.port, self.socket = free_port(), os.path.join(folder, "m.sock")
+        data = os.path.join(folder, "data")
+        os.makedirs(folder)
+        places = [f"--{name}={self.TREE}/usr{place}" for name, place in (
+            ("basedir", ""), ("lc-messages-dir", "/share/mysql"), ("character-sets-dir", "/share/mysql/charsets"),
+            ("plugin-dir", "/lib/mysql/plugin"))]
+        server = [*self.program("usr/sbin/mysqld"), "--no-defaults", *places, "--secure-file-priv=NULL", "--mysqlx=OFF"]
+        server += ["--user=root"] if os.geteuid() == 0 else []
+        # What MariaDB calls a log file's size; a binary log is what it does not have by default.
+        settings = [word.replace("innodb-log-file-size", "innodb-redo-log-capacity") for word in MYSQL_SETTINGS]
+        settings += ["--skip-log-bin"]
+        if not os.path.isdir(template):
+            made = subprocess.run([*server, "--initialize-insecure", f"--datadir={template}"], capture_output=True, text=True)
+            if made.returncode:
+                raise BenchError(f"mysqld cannot make its data: {made.stderr[-800:]}")
+        shutil.copytree(template, data)
+        with open(os.path.join(folder, "init.sql"), "w") as file:
+            file.write("CREATE DATABASE farerush CHARACTER SET utf8mb4;\n"
+                       "CREATE USER 'farerush'@'%' IDENTIFIED BY 'farerush';\n"
+                       "GRANT ALL PRIVILEGES ON *.* TO 'farerush'@'%';\n")
+        self.process = Process("mysql", [
+            *server, f"--datadir={data}", f"--socket={self.socket}", f"--port={self.port}", f"--pid-file={folder}/pid",
+            f"--init-file={folder}/init.sql", *settings], folder)
+        self.process.await_(lambda: self.ask("SELECT 1") == "1")
+
+    def program(self, path):
+        """By the loader and with the libraries that it was built for."""
+        return [f"{self.TREE}/lib64/ld-linux-x86-64.so.2", "--library-path", f"{self.TREE}/usr/lib/x86_64-linux-gnu",
+                f"{self.TREE}/{path}"]
+
+    @property
+    def url(self):
+        return f"mysql://farerush:farerush@127.0.0.1:{self.port}/farerush"
+
+    def ask(self, statement):
+        return subprocess.run(
+            [*self.program("usr/bin/mysql"), "--no-defaults", f"--socket={self.socket}", "-u", "farerush", "-pfarerush", "-N",
+             "-B", "farerush", "-e", statement], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Farerush(Target):
+    """Farerush, with what is embedded or with Redis and MariaDB, or another store in its place."""
+
+    def __init__(self, name, binary, folder, template=None, with_servers=False, store=MariaDb):
         super().__init__(name)
         self.data, self.mariadb, self.redis, self.ops_port = os.path.join(folder, "data"), None, None, None
         command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data, "--demo", "false"]
@@ -304,7 +350,7 @@ class Farerush(Target):
             if with_servers:
                 self.redis = Redis(os.path.join(folder, "redis"))
                 self.processes.append(self.redis.process)
-                self.mariadb = MariaDb(os.path.join(folder, "mariadb"), template)
+                self.mariadb = store(os.path.join(folder, "store"), template)
                 self.processes.append(self.mariadb.process)
                 command += ["--journal", f"redis://127.0.0.1:{self.redis.port}/0", "--store", self.mariadb.url]
             self.processes.append(Process("farerush", command, folder, {"FARERUSH_ADMIN_TOKEN": TOKEN}))

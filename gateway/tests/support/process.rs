@@ -101,7 +101,13 @@ impl Plan {
 
     /// Runs another command of the program to its end.
     pub(crate) fn run(&self, subcommand: &str) -> Output {
-        self.command(subcommand).output().expect("setpriv (Debian package util-linux) starts")
+        self.run_with(subcommand, &[])
+    }
+
+    /// The same with arguments of that command.
+    pub(crate) fn run_with(&self, subcommand: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command(subcommand);
+        command.args(arguments).output().expect("setpriv (Debian package util-linux) starts")
     }
 }
 

@@ -350,7 +350,7 @@ impl World {
         }
     }
 
-    /// How many orders were ever acknowledged.
+    /// How many orders were ever acknowledged, or were found to have been made.
     pub(crate) fn acknowledged(&self) -> usize {
         let orders =
             |book: &Book| book.grabs.iter().filter_map(Grab::order).map(|_: &Order| 1).sum::<usize>();
@@ -361,6 +361,8 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            // What `scripts/matrix` adds up. Everything in the books was asked for again at least once.
+            println!("{}: {} acknowledged orders checked, 0 lost", self.name, self.acknowledged());
             return;
         }
         for log in [&self.plan.log, &self.plan.second().log] {

@@ -4,6 +4,7 @@
 //! What a table's row means, what a flush does and what is read stands in dialect-free files (`plan`, `flush`,
 //! `read`, `rows`, `table`); a dialect's file opens connections, runs statements, and knows its own words.
 
+mod copy;
 mod error;
 mod flush;
 mod heads;
@@ -32,6 +33,7 @@ use farerush_engine::flight::{
     Seq, Timestamp,
 };
 
+pub use copy::copy_sqlite;
 pub use error::{Cause, StoreError};
 pub use flush::FLIGHTS_PER_CALL_MAX;
 pub use migrations::MigrationStatus;

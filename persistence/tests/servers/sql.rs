@@ -183,6 +183,17 @@ impl SqlServer {
         self.process.as_ref().expect("the server does not run").signal("CONT");
     }
 
+    /// How a client program is started: MySQL's own under its name in the folder of the servers, or MariaDB's.
+    pub(crate) fn client(&self, mysql: &str, mariadb: &str) -> String {
+        match self.flavour {
+            Flavour::MariaDb => program(mariadb, "mariadb-client").display().to_string(),
+            Flavour::MySql => {
+                let (loader, arguments) = loaded(&format!("usr/bin/{mysql}"));
+                format!("{} {}", loader.display(), arguments.join(" "))
+            }
+        }
+    }
+
     fn try_start(&mut self) -> bool {
         let dir = self.dir.path().display();
         let (program, mut arguments) = self.flavour.program();

@@ -1,6 +1,7 @@
 //! The embedded journal: a checksummed, segmented log in a folder, synced once a round.
 //! Never writes after a failure, and never drops anything a torn write cannot explain.
 
+mod copy;
 pub mod disk;
 mod index;
 mod open;
@@ -20,6 +21,7 @@ use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
+pub use self::copy::{Copied, Held};
 use self::disk::{Disk, Folder};
 use self::index::{Index, SegmentEntry, extent_of};
 use self::writer::Writer;

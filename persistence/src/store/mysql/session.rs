@@ -1,6 +1,7 @@
 //! Pools, what each connection is told first, and what a server's settings mean for what was committed.
 //! Never leaves to the server what the store relies on: strict mode, isolation and limits are set on every connection.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,18 +136,15 @@ pub(super) async fn check(place: &Place, timeout: Duration) -> Result<(), sqlx::
     let mut connection = within(timeout, place.connect.connect()).await?;
     let looked = async {
         Session { role: Role::Writer, timeout }.prepare(&mut connection).await?;
-        let sql = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED), CAST(@@log_bin AS SIGNED), \
-                   CAST(@@sync_binlog AS SIGNED), CAST(@@read_only AS SIGNED), \
-                   CAST(@@SESSION.sql_mode AS CHAR), CAST(@@binlog_format AS CHAR)";
-        let row = sqlx::query(sql).fetch_one(&mut connection).await?;
-        Ok(ServerSettings {
-            flush_log_at_commit: row.try_get(0)?,
-            log_bin: row.try_get(1)?,
-            sync_binlog: row.try_get(2)?,
-            read_only: row.try_get(3)?,
-            sql_mode: row.try_get(4)?,
-            binlog_format: row.try_get(5)?,
-        })
+        // Listed, not selected: one that a server does not have (MySQL is about to drop `binlog_format`) is left out
+        // then, and the others are looked at all the same.
+        let sql = "SHOW VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', \
+                   'read_only', 'sql_mode', 'binlog_format')";
+        let mut settings = HashMap::new();
+        for row in sqlx::query(sql).fetch_all(&mut connection).await? {
+            settings.insert(row.try_get::<String, _>(0)?.to_lowercase(), row.try_get::<String, _>(1)?);
+        }
+        Ok(ServerSettings(settings))
     };
     match within(timeout, looked).await {
         Ok(settings) => {
@@ -164,36 +162,35 @@ pub(super) async fn check(place: &Place, timeout: Duration) -> Result<(), sqlx::
     Ok(())
 }
 
-/// What a server says of itself.
-struct ServerSettings {
-    flush_log_at_commit: i64,
-    log_bin: i64,
-    sync_binlog: i64,
-    read_only: i64,
-    sql_mode: String,
-    binlog_format: String,
-}
+/// What a server says of itself, as far as it does.
+struct ServerSettings(HashMap<String, String>);
 
 impl ServerSettings {
+    /// Whether it says so, and it is none of these.
+    fn is_not(&self, name: &str, fine: &[&str]) -> bool {
+        self.0.get(name).is_some_and(|value| !fine.iter().any(|fine| value.eq_ignore_ascii_case(fine)))
+    }
+
     fn warnings(&self) -> Vec<&'static str> {
-        let binlog = self.log_bin != 0;
+        const OFF: [&str; 2] = ["OFF", "0"];
+        let binlog = self.is_not("log_bin", &OFF);
         let all = [
             (
-                self.flush_log_at_commit != 1,
+                self.is_not("innodb_flush_log_at_trx_commit", &["1"]),
                 "innodb_flush_log_at_trx_commit is not 1: a power failure may take commits back; the log is flushed \
                  (as far as the user may) before the journal is trimmed",
             ),
             (
-                binlog && self.sync_binlog != 1,
+                binlog && self.is_not("sync_binlog", &["1"]),
                 "sync_binlog is not 1: a power failure may take commits back that the journal has let go of",
             ),
-            (self.read_only != 0, "read_only is on: is this a replica? nothing may be stored"),
+            (self.is_not("read_only", &OFF), "read_only is on: is this a replica? nothing may be stored"),
             (
-                !self.sql_mode.contains("STRICT_ALL_TABLES"),
+                self.0.get("sql_mode").is_some_and(|mode| !mode.contains("STRICT_ALL_TABLES")),
                 "sql_mode is not strict although it was set so: does a proxy keep it? values may be cut silently",
             ),
             (
-                binlog && self.binlog_format == "STATEMENT",
+                binlog && self.0.get("binlog_format").is_some_and(|format| format == "STATEMENT"),
                 "binlog_format is STATEMENT: the store cannot write; use MIXED or ROW",
             ),
         ];
@@ -205,41 +202,48 @@ impl ServerSettings {
 mod tests {
     use super::*;
 
-    fn settings() -> ServerSettings {
-        ServerSettings {
-            flush_log_at_commit: 1,
-            log_bin: 1,
-            sync_binlog: 1,
-            read_only: 0,
-            sql_mode: "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION".to_owned(),
-            binlog_format: "ROW".to_owned(),
-        }
+    /// A server as it should be, but for these.
+    fn settings(but: &[(&str, &str)]) -> ServerSettings {
+        let mut all: HashMap<String, String> = [
+            ("innodb_flush_log_at_trx_commit", "1"),
+            ("log_bin", "ON"),
+            ("sync_binlog", "1"),
+            ("read_only", "OFF"),
+            ("sql_mode", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
+            ("binlog_format", "ROW"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        all.extend(but.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        ServerSettings(all)
     }
 
     #[test]
     fn a_server_as_it_should_be_is_not_warned_of() {
-        assert_eq!(settings().warnings(), [""; 0]);
-        let without_binlog = ServerSettings {
-            log_bin: 0,
-            sync_binlog: 0,
-            binlog_format: "STATEMENT".to_owned(),
-            ..settings()
-        };
-        assert_eq!(without_binlog.warnings(), [""; 0]);
+        assert_eq!(settings(&[]).warnings(), [""; 0]);
+        let without_binlog = [("log_bin", "OFF"), ("sync_binlog", "0"), ("binlog_format", "STATEMENT")];
+        assert_eq!(settings(&without_binlog).warnings(), [""; 0]);
     }
 
     #[test]
     fn each_setting_that_weakens_the_store_is_named() {
-        for (settings, name) in [
-            (ServerSettings { flush_log_at_commit: 2, ..settings() }, "innodb_flush_log_at_trx_commit"),
-            (ServerSettings { sync_binlog: 0, ..settings() }, "sync_binlog"),
-            (ServerSettings { read_only: 1, ..settings() }, "read_only"),
-            (ServerSettings { sql_mode: String::new(), ..settings() }, "sql_mode"),
-            (ServerSettings { binlog_format: "STATEMENT".to_owned(), ..settings() }, "binlog_format"),
+        for (name, value) in [
+            ("innodb_flush_log_at_trx_commit", "2"),
+            ("sync_binlog", "0"),
+            ("read_only", "ON"),
+            ("sql_mode", ""),
+            ("binlog_format", "STATEMENT"),
         ] {
-            let warnings = settings.warnings();
+            let warnings = settings(&[(name, value)]).warnings();
             assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{name}: {warnings:?}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_a_server_does_not_have_hides_no_other() {
+        let mut weak = settings(&[("sync_binlog", "0")]);
+        weak.0.remove("binlog_format");
+        assert!(weak.warnings().len() == 1 && weak.warnings()[0].starts_with("sync_binlog"));
     }
 
     #[test]
