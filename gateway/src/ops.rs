@@ -46,12 +46,8 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     write_journal(&mut json, &app, &status.journal);
     json.key("store");
     write_store(&mut json, &app);
-    json.key("ownership").open().key("state");
-    match uncertain_for {
-        None => json.text("certain"),
-        Some(time) => json.text("uncertain").key("for_ms").number(millis(time)),
-    };
-    json.close();
+    json.key("ownership");
+    write_ownership(&mut json, uncertain_for);
     json.key("flights_stopped").number(status.quarantined.len() as u64);
     if let Some((_, reason)) = status.quarantined.first() {
         json.key("stopped_because").text(reason);
@@ -87,6 +83,16 @@ pub fn write_journal(json: &mut Json, app: &App, condition: &Condition) {
             json.close_list();
         }
     }
+    json.close();
+}
+
+/// Writes whether it can be shown that this process's flights are its own, and for how long it could not be.
+pub fn write_ownership(json: &mut Json, uncertain_for: Option<Duration>) {
+    json.open().key("state");
+    match uncertain_for {
+        None => json.text("certain"),
+        Some(time) => json.text("uncertain").key("for_ms").number(millis(time)),
+    };
     json.close();
 }
 

@@ -169,6 +169,7 @@ pub async fn start_with(
         tokio::spawn(Outside::settle_claims(Arc::downgrade(&app)));
     }
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
+    tokio::spawn(Outside::keep_attendance(Arc::downgrade(&app)));
     if let Some(owning) = owning {
         tokio::spawn(owning.watch(Arc::downgrade(&app)));
     }

@@ -75,7 +75,12 @@ pub const KEYS: &[Key] = &[
         )
     },
     key("store_connections", "4", "most connections that read from the store"),
-    key("redis_wait_replicas", "0", "replicas of Redis that must have an event before it counts as durable"),
+    key(
+        "redis_wait_replicas",
+        "0",
+        "replicas of Redis that must have an event before it counts as durable: all that may ever be promoted, because a \
+         fail-over to one that was not waited for loses acknowledged orders; with more replicas than that, a start warns",
+    ),
     key(
         "redis_allow_unsafe",
         "false",

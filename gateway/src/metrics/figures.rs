@@ -87,6 +87,11 @@ fn write_flights(page: &mut Page, app: &App, census: &Census) {
         "Flights that other processes serve, as far as this one has looked.",
         app.outside.flights_elsewhere(&app.engine),
     );
+    page.gauge(
+        "farerush_flights_unserved",
+        "Flights that journal or store have and nobody serves, here or in any other process.",
+        app.outside.flights_unserved(),
+    );
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);
     page.gauge("farerush_holds", "Held orders of the flights here.", census.holds);

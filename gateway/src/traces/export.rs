@@ -21,6 +21,7 @@ use opentelemetry_sdk::trace::{
 use parking_lot::Mutex;
 
 use super::spans::{Root, Trace, children};
+use crate::storage::in_full;
 
 /// Most spans that wait to be sent; about 8 MB.
 const QUEUE_SPANS_MAX: usize = 8192;
@@ -144,7 +145,7 @@ impl Exporter {
     /// Sends what is queued; gives up after `patience`.
     pub(super) fn stop(&self, patience: Duration) {
         if let Err(error) = self.provider.shutdown_with_timeout(patience) {
-            tracing::warn!(%error, "the last traces could not be sent");
+            tracing::warn!(error = in_full(&error), "the last traces could not be sent");
         }
         self.losses.say(Duration::ZERO, "they could not be sent");
     }

@@ -350,7 +350,7 @@ impl Task {
         match trimmed.await {
             Ok(Ok(())) => {}
             Ok(Err((error, moved))) => {
-                tracing::warn!(%error, "the journal could not be trimmed");
+                tracing::warn!(error = in_full(&error), "the journal could not be trimmed");
                 self.shared.backlog.lock().put_back_moved(moved);
             }
             Err(error) => tracing::error!(%error, "trimming the journal panicked"),

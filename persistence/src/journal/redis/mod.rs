@@ -7,6 +7,7 @@
 //! and what it has must not be less than what it had confirmed.
 
 mod append;
+mod attendance;
 mod check;
 mod claim;
 mod keep;
@@ -31,6 +32,7 @@ use self::safety::Safety;
 use self::standings::Known;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
+pub use attendance::THERE_FOR;
 pub use options::RedisOptions;
 
 /// A journal in a Redis server (6.2 or newer).
