@@ -163,16 +163,16 @@ fn a_flight_that_no_server_has_is_found_whoever_looks() {
     assert_eq!(attend(&other, &[&stored, &second]), [] as [FlightId; 0]);
     assert_eq!(attend(&one, &[&first]), [] as [FlightId; 0]);
     // The other one has gone; its name fades by itself.
-    let names = server.command(&["KEYS", "farerush:server:*"]).unwrap();
-    assert_eq!(names.matches("farerush:server:").count(), 2, "{names}");
-    for name in names.split_whitespace().filter(|word| word.starts_with("farerush:server:")) {
+    let names = server.command(&["KEYS", "farerush:{servers}:*"]).unwrap();
+    assert_eq!(names.matches("farerush:{servers}:").count(), 2, "{names}");
+    for name in names.split_whitespace().filter(|word| word.starts_with("farerush:{servers}:")) {
         let left: i64 =
             server.command(&["PTTL", name]).unwrap().trim().trim_start_matches(':').parse().unwrap();
         assert!((1..=10_000).contains(&left), "{left}");
         server.command(&["DEL", name]).unwrap();
     }
     assert_eq!(attend(&one, &[&first]), [second, stored]);
-    let listed = server.command(&["SCARD", "farerush:servers"]).unwrap();
+    let listed = server.command(&["SCARD", "farerush:{servers}"]).unwrap();
     assert_eq!(listed.trim(), ":1", "who has gone is forgotten");
 }
 

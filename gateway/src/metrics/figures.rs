@@ -27,6 +27,11 @@ pub(super) fn write(page: &mut Page, app: &App) {
         "1 once this process has been told to stop, else 0.",
         u8::from(app.is_stopping()),
     );
+    page.gauge(
+        "farerush_registered",
+        "1 while Consul has this server, as far as known; 0 where it is not to register itself.",
+        u8::from(app.is_registered.load(std::sync::atomic::Ordering::Relaxed)),
+    );
     write_requests(page, &census);
     write_flights(page, app, &census);
     write_journal(page, &status, &census);

@@ -16,6 +16,7 @@ mod plan;
 mod read;
 mod refunds;
 mod rows;
+mod seen;
 mod sqlite;
 mod table;
 mod value;
@@ -40,6 +41,7 @@ pub use owner::JournalOwner;
 pub(crate) use plan::passenger_on;
 pub use read::{OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
 pub use refunds::{AuditRow, Refund, RefundReason, StoredChange};
+pub use seen::{STATEMENTS_MAX, SeenStatement, Statements, seeing};
 pub use sqlite::SqliteStore;
 use table::{Dialect, Hints, NO_LOCK, Statement};
 use value::Row;
@@ -301,33 +303,46 @@ impl Store {
         }
     }
 
+    /// What kind of database it is, as traces name it.
+    pub fn system(&self) -> &'static str {
+        self.dialect().system()
+    }
+
     async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        match self {
+        let mark = seen::begin("beginning to write", self.system(), "BEGIN");
+        let begun = match self {
             Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
             Self::MySql(store) => store.begin_write().await.map(Transaction::MySql),
-        }
+        };
+        seen::end(mark, begun, |_| None)
     }
 
     async fn begin_read(&self) -> Result<Transaction, StoreError> {
-        match self {
+        let mark = seen::begin("beginning to read", self.system(), "BEGIN");
+        let begun = match self {
             Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
             Self::MySql(store) => store.begin_read().await.map(Transaction::MySql),
-        }
+        };
+        seen::end(mark, begun, |_| None)
     }
 
     async fn read(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(store) => store.read(what, statement).await,
             Self::MySql(store) => store.read(what, statement).await,
-        }
+        };
+        seen::end(mark, rows, count)
     }
 
     /// As `read`, where being a little behind does no harm.
     async fn query(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(store) => store.read(what, statement).await,
             Self::MySql(store) => store.query(what, statement).await,
-        }
+        };
+        seen::end(mark, rows, count)
     }
 }
 
@@ -354,29 +369,41 @@ impl Transaction {
     }
 
     async fn fetch(&mut self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(transaction) => {
                 sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::fetch(transaction, what, statement).await,
-        }
+        };
+        seen::end(mark, rows, count)
     }
 
     async fn execute(&mut self, what: &'static str, statement: Statement) -> Result<u64, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+        let changed = match self {
             Self::Sqlite(transaction) => {
                 sqlite::execute(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::execute(transaction, what, statement).await,
-        }
+        };
+        seen::end(mark, changed, |changed| Some(*changed))
     }
 
     async fn commit(self, what: &'static str) -> Result<(), StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), "COMMIT");
+        let committed = match self {
             Self::Sqlite(transaction) => {
                 transaction.commit().await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::commit(transaction, what).await,
-        }
+        };
+        seen::end(mark, committed, |()| None)
     }
+}
+
+/// How many rows these are.
+#[expect(clippy::ptr_arg, reason = "it is given what a read gives")]
+fn count(rows: &Vec<Row>) -> Option<u64> {
+    Some(rows.len() as u64)
 }

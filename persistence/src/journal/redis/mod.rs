@@ -21,10 +21,13 @@ mod watch;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{ConnectionAddr, IntoConnectionInfo, Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
+use farerush_engine::journal::{
+    AppendCost, Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError,
+};
 use parking_lot::Mutex;
 
 use self::link::{Link, or_error};
@@ -51,6 +54,8 @@ pub struct RedisJournal {
     known: Mutex<HashMap<FlightId, Known>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
     unsure: Mutex<HashMap<FlightId, Epoch>>,
+    /// Bytes of records that the last round sent.
+    last_bytes: AtomicU64,
     /// Up to where flights have been trimmed by this process.
     trimmed: Mutex<HashMap<FlightId, Seq>>,
 }
@@ -88,6 +93,7 @@ impl RedisJournal {
             watch_link,
             known: Mutex::default(),
             unsure: Mutex::default(),
+            last_bytes: AtomicU64::new(0),
             trimmed: Mutex::default(),
         })
     }
@@ -129,6 +135,10 @@ impl Journal for RedisJournal {
             return Ok(Vec::new());
         }
         self.append_round(round)
+    }
+
+    fn append_cost(&self) -> Option<AppendCost> {
+        Some(AppendCost { bytes: self.last_bytes.load(Ordering::Relaxed), sync: None })
     }
 
     fn probe(&self) -> Result<(), JournalError> {

@@ -52,12 +52,12 @@ impl Keys {
 
     /// The names of the servers that were there of late.
     pub(super) fn servers(&self) -> String {
-        format!("{}:servers", self.prefix)
+        format!("{}:{{servers}}", self.prefix)
     }
 
     /// There for as long as that server is.
     pub(super) fn server(&self, name: &str) -> String {
-        format!("{}:server:{name}", self.prefix)
+        format!("{}:{{servers}}:{name}", self.prefix)
     }
 
     /// Which server said last that it serves a flight: a hash by flight. Says nothing about who owns it.
