@@ -15,7 +15,7 @@ use farerush_engine::flight::{
 };
 use farerush_engine::journal::Durability;
 use farerush_persistence::journal::RedisJournal;
-use farerush_persistence::store::{Store, StoreError, StoredOrder};
+use farerush_persistence::store::{self, Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 
 use crate::auth::Identity;
@@ -86,6 +86,8 @@ pub struct App {
     pub cockpit: Cockpit,
     /// Rushes on shadows of flights.
     pub rehearsals: Arc<Rehearsals>,
+    /// Whether Consul has this server, as far as known; false where it is not asked to.
+    pub is_registered: Arc<AtomicBool>,
     /// Set once the server stops.
     pub stopping: AtomicBool,
 }
@@ -199,6 +201,11 @@ impl App {
         deadline: Deadline,
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, Problem> {
+        let statements = traces::statements();
+        let mut read = std::pin::pin!(read);
+        let read = std::future::poll_fn(|context| {
+            store::seeing(statements.as_ref(), || read.as_mut().poll(context))
+        });
         let read = tokio::time::timeout_at(deadline.decide_by.into(), read).await;
         self.reads.note_store(matches!(read, Ok(Ok(_))));
         match read {

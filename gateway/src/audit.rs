@@ -19,6 +19,7 @@ use crate::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::query::{self, Query};
+use crate::storage::in_full;
 
 /// The columns of the table.
 const COLUMNS: [&str; 7] = ["seq", "at", "kind", "actor", "by", "idempotency_key", "details"];
@@ -166,7 +167,7 @@ async fn page(
 }
 
 fn journal_away(error: &dyn std::error::Error) -> Problem {
-    tracing::warn!(%error, "reading the journal for the audit failed");
+    tracing::warn!(error = in_full(error), "reading the journal for the audit failed");
     Problem::overloaded("the journal, from which the audit is read, cannot be read just now", 2)
 }
 

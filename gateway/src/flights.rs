@@ -85,7 +85,8 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         let (departs_at, id) = place(view);
         query::cursor(&format!("{departs_at}:{id}"))
     });
-    json.key("next_cursor").text_or_null(next.as_deref()).close();
+    json.key("next_cursor").text_or_null(next.as_deref());
+    json.key("flights_elsewhere").number(app.outside.others() as u64).close();
     let bytes = json.into_bytes();
     turn.wrote(bytes.len());
     Ok(render::response(StatusCode::OK, bytes))

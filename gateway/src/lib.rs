@@ -12,6 +12,7 @@ pub mod catching_up;
 pub mod cli;
 pub mod cockpit;
 pub mod config;
+pub mod consul;
 pub mod cors;
 pub mod csv_text;
 pub mod deadline;

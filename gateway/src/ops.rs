@@ -28,14 +28,8 @@ pub async fn livez(raw_query: String) -> Result<Response, Problem> {
 /// sales unless every reply waits for it.
 pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let status = app.engine.status();
-    let store_is_up = app.write_behind.status().store == StoreState::Up;
-    let journal_writes = matches!(status.journal, Condition::Writing);
-    let needs_store = app.durability == farerush_engine::journal::Durability::Store;
-    let uncertain_for = app.outside.ownership().uncertain_for();
-    let is_refused = app.redis.as_ref().is_some_and(|redis| redis.is_refused());
-    let is_able = journal_writes && !is_refused && uncertain_for.is_none() && (store_is_up || !needs_store);
-    let ready = !app.is_stopping() && is_able;
+    let (status, uncertain_for) = (app.engine.status(), app.outside.ownership().uncertain_for());
+    let ready = is_ready(&app);
     let mut json = Json::default();
     let word = match (app.is_stopping(), ready) {
         (true, _) => "stopping",
@@ -47,12 +41,8 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     write_journal(&mut json, &app, &status.journal);
     json.key("store");
     write_store(&mut json, &app);
-    json.key("ownership").open().key("state");
-    match uncertain_for {
-        None => json.text("certain"),
-        Some(time) => json.text("uncertain").key("for_ms").number(millis(time)),
-    };
-    json.close();
+    json.key("ownership");
+    write_ownership(&mut json, uncertain_for);
     json.key("flights_stopped").number(status.quarantined.len() as u64);
     if let Some((_, reason)) = status.quarantined.first() {
         json.key("stopped_because").text(reason);
@@ -60,6 +50,17 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     json.close();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(render::response(code, json))
+}
+
+/// Whether grabs can be acknowledged and flights be shown, and it is not stopping.
+pub fn is_ready(app: &App) -> bool {
+    let store_is_up = || app.write_behind.status().store == StoreState::Up;
+    let needs_store = app.durability == farerush_engine::journal::Durability::Store;
+    !app.is_stopping()
+        && matches!(app.engine.status().journal, Condition::Writing)
+        && !app.redis.as_ref().is_some_and(|redis| redis.is_refused())
+        && app.outside.ownership().is_certain()
+        && (!needs_store || store_is_up())
 }
 
 /// Writes the journal's state.
@@ -88,6 +89,16 @@ pub fn write_journal(json: &mut Json, app: &App, condition: &Condition) {
             json.close_list();
         }
     }
+    json.close();
+}
+
+/// Writes whether it can be shown that this process's flights are its own, and for how long it could not be.
+pub fn write_ownership(json: &mut Json, uncertain_for: Option<Duration>) {
+    json.open().key("state");
+    match uncertain_for {
+        None => json.text("certain"),
+        Some(time) => json.text("uncertain").key("for_ms").number(millis(time)),
+    };
     json.close();
 }
 

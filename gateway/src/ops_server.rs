@@ -16,6 +16,7 @@ use crate::gate::{Gate, Gated, Hosts};
 use crate::json::Json;
 use crate::problem::{Code, Problem};
 use crate::server::{self, Express, PerAddress, Stop};
+use crate::storage::in_full;
 use crate::{metrics, ops, render};
 
 /// Balancers, a scraper and a person or two.
@@ -63,7 +64,7 @@ impl OpsServer {
             runtime.block_on(async move {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => listener,
-                    Err(error) => return tracing::error!(%error, "the operators' port is not served"),
+                    Err(error) => return tracing::error!(error = in_full(&error), "the operators' port is not served"),
                 };
                 let end = async {
                     until.begun().await;

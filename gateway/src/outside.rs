@@ -1,6 +1,7 @@
 //! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
 //! Never changes who owns a flight, except to bring up one that nobody can be serving.
 
+mod attendance;
 mod definitions;
 mod doubts;
 mod lookups;
@@ -8,7 +9,7 @@ mod ownership;
 mod revivals;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use farerush_persistence::store::{Cursor, Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 use parking_lot::{Mutex, RwLock};
 
+use self::attendance::Attendance;
 use self::definitions::Definitions;
 use self::doubts::Doubts;
 use self::lookups::Lookups;
@@ -47,6 +49,10 @@ pub struct Outside {
     is_remote: bool,
     /// Flights that are not served here.
     elsewhere: RwLock<HashSet<FlightId>>,
+    /// Who serves which flights, and which nobody does.
+    attendance: Attendance,
+    /// How many they were when it was last counted: there may be very many.
+    others: AtomicUsize,
     /// What flights are whose orders were shown here, though they are served elsewhere.
     definitions: Definitions,
     /// Claims that the store has and the journal has not.
@@ -78,6 +84,8 @@ impl Outside {
             is_shared,
             is_remote: is_shared || matches!(settings.store, StoreTarget::MySql(_)),
             elsewhere: RwLock::default(),
+            others: AtomicUsize::new(0),
+            attendance: Attendance::default(),
             definitions: Definitions::default(),
             doubts: Doubts::default(),
             revivals: Revivals::default(),
@@ -115,6 +123,27 @@ impl Outside {
     /// among them, nor one that has come up since it was looked who has which.
     pub fn flights_elsewhere(&self, engine: &Engine) -> usize {
         self.elsewhere.read().iter().filter(|flight_id| !engine.has(flight_id)).count()
+    }
+
+    /// The flights that journal or store have and nobody serves, neither this process nor another one that is there, by name.
+    /// Of those that were it twice in a row: a flight that only moves is not among them.
+    pub fn unserved(&self) -> Vec<FlightId> {
+        self.attendance.unserved()
+    }
+
+    /// How many they are.
+    pub fn flights_unserved(&self) -> usize {
+        self.attendance.count()
+    }
+
+    /// Looks again and again who serves which flight, for as long as the server runs.
+    pub async fn keep_attendance(app: Weak<App>) {
+        attendance::watch(app).await;
+    }
+
+    /// The same as of the last second, which costs nothing.
+    pub fn others(&self) -> usize {
+        self.others.load(Ordering::Relaxed)
     }
 
     /// Until when it can be shown that flights are served here and nowhere else.
@@ -214,6 +243,7 @@ impl Outside {
                 outside.look(&app.engine, &app.write_behind).await;
             }
             if outside.is_shared {
+                outside.others.store(outside.flights_elsewhere(&app.engine), Ordering::Relaxed);
                 outside.revivals.look(&app.engine, &outside.journal, &app.write_behind).await;
             }
         }
@@ -331,7 +361,9 @@ impl Outside {
                             }
                             Ok(false) => self.claimed_in_store(engine, &flight_id, ours),
                             // Whatever is shown meanwhile is shown for as long as ownership is certain.
-                            Err(error) => tracing::debug!(%flight_id, %error, "whose it is cannot be asked"),
+                            Err(error) => {
+                                tracing::debug!(%flight_id, error = in_full(&error), "whose it is cannot be asked")
+                            }
                         }
                     }
                 }
@@ -358,7 +390,7 @@ impl Outside {
 async fn restart(engine: &Arc<Engine>, flight_id: &FlightId, why: &str) {
     tracing::warn!(%flight_id, why, "recovering the flight again");
     if let Err(error) = engine.restart(flight_id).await {
-        tracing::error!(%flight_id, %error, "the flight could not be recovered");
+        tracing::error!(%flight_id, error = in_full(&error), "the flight could not be recovered");
     }
 }
 

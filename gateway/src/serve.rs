@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use farerush_engine::actor::{Engine, EngineParts, Limits};
 use farerush_engine::flight::IdSecrets;
 use farerush_engine::journal::{Journal, WriterOptions};
-use farerush_persistence::write_behind::{WriteBehind, WriteBehindOptions};
+use farerush_persistence::write_behind::{OnSeenFlush, WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,7 @@ use crate::body::BodyLimits;
 use crate::catching_up::CatchingUp;
 use crate::cockpit::{self, Cockpit};
 use crate::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings};
+use crate::consul::Registration;
 use crate::cors::Cors;
 use crate::gate::{Gate, Gated};
 use crate::live::Live;
@@ -37,6 +38,9 @@ use crate::traces::Observer;
 use crate::webhooks::Webhooks;
 use crate::{demo, id_secrets, rate, recovering, routes, server};
 
+/// How long a stop waits at most for Consul to take note.
+const DEREGISTRATION_MAX: Duration = Duration::from_secs(2);
+
 /// A server that runs.
 pub struct Running {
     /// Where it listens.
@@ -47,6 +51,7 @@ pub struct Running {
     pub observer: Option<Arc<Observer>>,
     /// The operators' own port.
     pub ops: Option<OpsServer>,
+    registration: Option<Registration>,
     drain_delay: Duration,
     stop: Arc<Stop>,
     connections: JoinHandle<()>,
@@ -103,8 +108,8 @@ pub async fn start_with(
     let metrics = Metrics::new(observer.clone());
     let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
     let webhooks_too = webhooks.as_deref();
-    let (engine, around) =
-        metrics.within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets))?;
+    let (engine, around) = metrics
+        .within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets, observer.as_ref()))?;
     tracing::info!(
         flights,
         replayed_events = replayed,
@@ -162,6 +167,7 @@ pub async fn start_with(
         metrics,
         cockpit: Cockpit::default(),
         rehearsals: Arc::new(Rehearsals::default()),
+        is_registered: Arc::default(),
         stopping: AtomicBool::new(false),
     });
     if app.outside.is_shared() {
@@ -169,6 +175,7 @@ pub async fn start_with(
         tokio::spawn(Outside::settle_claims(Arc::downgrade(&app)));
     }
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
+    tokio::spawn(Outside::keep_attendance(Arc::downgrade(&app)));
     if let Some(owning) = owning {
         tokio::spawn(owning.watch(Arc::downgrade(&app)));
     }
@@ -184,7 +191,17 @@ pub async fn start_with(
     let drain_delay = settings.drain_delay;
     starting.end().await;
     let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone(), observer.clone()));
+    let ops_address = ops.as_ref().map(OpsServer::address);
+    let registration = settings
+        .consul
+        .as_ref()
+        .map(|consul| {
+            Registration::start(consul, &settings.instance, address, ops_address, Arc::downgrade(&app))
+        })
+        .transpose()
+        .map_err(StartError::Consul)?;
     Ok(Running {
+        registration,
         address,
         app,
         observer,
@@ -261,6 +278,7 @@ fn start_engine(
     brought_up: BroughtUp,
     webhooks: Option<&Webhooks>,
     secrets: Arc<IdSecrets>,
+    observer: Option<&Arc<Observer>>,
 ) -> Result<(Arc<Engine>, Surroundings), StartError> {
     let BroughtUp { store, flights, without_store } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
@@ -269,8 +287,11 @@ fn start_engine(
     let hooks = recovering::hooks(&engine_place, &outside);
     // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
     let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
+    let observer = observer.filter(|observer| observer.traces());
+    let on_seen = observer.cloned().map(|observer| OnSeenFlush(Arc::new(move |flush| observer.flush(flush))));
     let options = WriteBehindOptions {
         backlog_bytes_max: settings.backlog_bytes_max as usize,
+        on_seen,
         ..WriteBehindOptions::default()
     };
     let write_behind = WriteBehind::start(store.clone(), trimmed, options, hooks);
@@ -307,6 +328,14 @@ fn start_engine(
         runtime: tokio::runtime::Handle::current(),
     })
     .map_err(StartError::Thread)?;
+    if let Some(observer) = observer.cloned() {
+        let (place, behind) = (journal.describe(), around.write_behind.clone());
+        engine.watch_rounds(Box::new(move |round| {
+            // Before it is handed to the write-behind.
+            behind.follow(round.followed.iter().cloned());
+            observer.round(&place, round);
+        }));
+    }
     // Nobody else has set it.
     let _ = engine_place.set(Arc::downgrade(&engine));
     around.adopt_all(&engine, flights);
@@ -354,15 +383,26 @@ impl Running {
         self.stop.announce();
         // Nobody needs to know how a rehearsal would have ended.
         self.app.rehearsals.close();
-        // Balancers see it at /readyz and move away, while everybody who still comes is served.
-        tokio::time::sleep(self.drain_delay.min(deadline / 2)).await;
+        // Balancers see it at /readyz, or hear it from Consul, and move away, while everybody who still comes is served.
+        let deregistered = async {
+            if let Some(registration) = self.registration {
+                registration.end(DEREGISTRATION_MAX.min(deadline / 4)).await;
+            }
+        };
+        tokio::join!(tokio::time::sleep(self.drain_delay.min(deadline / 2)), deregistered);
         self.stop.begin();
         // Clients get half of the time; the rest belongs to what was acknowledged.
         let connections_ended = tokio::time::timeout(left() / 2, self.connections).await.is_ok();
-        // Nobody asks any more, so that these are the last traces; they leave beside the rest.
-        let patience = left() / 2;
-        let traces_sent =
-            self.observer.map(|observer| tokio::task::spawn_blocking(move || observer.stop(patience)));
+        // Nobody asks any more, so that these are the last traces, but for what the store is told yet. They leave beside the
+        // rest if that takes its time.
+        let (drained, was_drained) = tokio::sync::oneshot::channel::<()>();
+        let (for_the_store, patience) = (left() / 4, left() / 2);
+        let traces_sent = self.observer.map(|observer| {
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(for_the_store, was_drained).await;
+                tokio::task::spawn_blocking(move || observer.stop(patience)).await
+            })
+        });
         let engine = self.app.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
@@ -376,6 +416,7 @@ impl Running {
         let rehearsals = self.app.rehearsals.clone();
         let rehearsals_ended = tokio::task::spawn_blocking(move || rehearsals.wait());
         let stored = self.app.write_behind.drain(left()).await;
+        drop(drained);
         if tokio::time::timeout(left() / 2, rehearsals_ended).await.is_err() {
             tracing::debug!("a rehearsal did not end in time");
         }

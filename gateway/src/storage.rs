@@ -143,6 +143,9 @@ pub enum StartError {
     /// Traces cannot be sent, whatever the collector says.
     #[error("cannot start traces; without `otlp_endpoint` there are none")]
     Traces(#[source] TracesError),
+    /// Consul cannot be asked at all, though that is wanted. An agent that is away is no such reason.
+    #[error("cannot make the client that asks Consul; without `consul` none is needed")]
+    Consul(#[source] reqwest::Error),
     /// Webhooks cannot be sent, though that is wanted.
     #[error("cannot send webhooks")]
     Webhooks(#[from] WebhookError),

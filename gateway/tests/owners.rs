@@ -312,6 +312,64 @@ fn a_flight_that_another_server_has_is_no_overload() {
     assert_eq!(grabs_answered(&second, "OVERLOADED"), 0.0);
 }
 
+/// Flights that nobody serves, as a server counts them.
+fn unserved(gateway: &Gateway) -> u64 {
+    let page = page_of(gateway.address(), "/metrics");
+    let count = page.lines().find_map(|line| line.strip_prefix("farerush_flights_unserved ")?.parse().ok());
+    count.unwrap_or_else(|| panic!("nobody counts them: {page}"))
+}
+
+fn status_names(gateway: &Gateway, list: &str) -> Vec<String> {
+    let (_, status) = gateway.get("/v1/admin/status");
+    let name = |flight: &Value| flight["flight_id"].as_str().or(flight.as_str()).unwrap().to_owned();
+    let mut names: Vec<String> = status[list].as_array().unwrap().iter().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn flights_whose_server_died_are_served_by_nobody_until_somebody_has_each() {
+    const FLIGHTS: usize = 8;
+    let rig = Rig::new();
+    let first = start(&rig.plan("one"));
+    let second = start(&rig.plan("two"));
+    let names: Vec<String> = (0..FLIGHTS).map(|number| format!("FR{number}")).collect();
+    names.iter().for_each(|flight| first.create(flight));
+    let take = |server: &Gateway, flight: &str| {
+        assert_eq!(server.post(&format!("/v1/admin/flights/{flight}/restart"), "{}").0, 200);
+    };
+    // Whoever lists flights says that there are others, and no longer has those that another one took.
+    take(&second, "FR0");
+    until("the list says what it lacks", || {
+        let shown = |server: &Gateway| {
+            let (_, list) = server.get("/v1/flights");
+            (list["flights"].as_array().map_or(0, Vec::len), list["flights_elsewhere"].as_u64().unwrap_or(0))
+        };
+        shown(&first) == (FLIGHTS - 1, 1) && shown(&second) == (1, FLIGHTS as u64 - 1)
+    });
+    assert_eq!(status_names(&first, "flights"), names[1..]);
+    assert_eq!(status_names(&second, "flights"), ["FR0"]);
+    assert_eq!((unserved(&first), unserved(&second)), (0, 0));
+    first.kill();
+    until_late("the one that is left counts them", || unserved(&second) == FLIGHTS as u64 - 1);
+    assert_eq!(status_names(&second, "unserved_flights"), names[1..]);
+    take(&second, "FR1");
+    until_late("one of them is served again", || unserved(&second) == FLIGHTS as u64 - 2);
+    // One that comes has all of them.
+    let third = start(&rig.plan("three"));
+    until_late("each of them is served again", || unserved(&second) + unserved(&third) == 0);
+    assert_eq!(status_names(&third, "flights"), names);
+}
+
+/// For what comes about only once a server that died has faded.
+fn until_late(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + 4 * PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn what_a_new_owner_took_is_never_denied_by_the_one_before() {
     let rig = Rig::new();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use farerush::config::{Settings, Values};
 use farerush::serve::{self, Running};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -24,8 +25,11 @@ const PARENT: &str = "00f067aa0ba902b7";
 /// Takes what is sent to `/v1/traces` and passes the spans on; answers on threads of its own until the test ends.
 struct Collector {
     address: SocketAddr,
-    spans: Receiver<Vec<Span>>,
+    spans: Receiver<Sent>,
 }
+
+/// The spans of one request of an exporter, and the attributes of whoever sent them.
+type Sent = (HashMap<String, String>, Vec<Span>);
 
 impl Collector {
     fn start() -> Self {
@@ -47,22 +51,28 @@ impl Collector {
 
     /// All spans that have come; for when nothing more will be sent.
     fn all(&self) -> Vec<Span> {
-        self.spans.try_iter().flatten().collect()
+        self.spans.try_iter().flat_map(|(_, spans)| spans).collect()
     }
 
-    /// Waits for the spans of one request.
-    fn wait(&self, spans: usize) -> Vec<Span> {
+    /// Waits until the spans that have come are `enough`.
+    fn wait(&self, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let until = Instant::now() + PATIENCE;
         let mut all = Vec::new();
-        while all.len() < spans {
+        while !enough(&all) {
             let left = until.saturating_duration_since(Instant::now());
-            all.extend(self.spans.recv_timeout(left).expect("the spans arrive"));
+            let sent = self.spans.recv_timeout(left);
+            all.extend(sent.unwrap_or_else(|_| panic!("not enough ever comes: {all:?}")).1);
         }
         all
     }
+
+    /// Who sends: its attributes.
+    fn sender(&self) -> HashMap<String, String> {
+        self.spans.recv_timeout(PATIENCE).expect("something arrives").0
+    }
 }
 
-fn serve_collector(stream: TcpStream, sender: &Sender<Vec<Span>>) {
+fn serve_collector(stream: TcpStream, sender: &Sender<Sent>) {
     let mut answers = stream.try_clone().unwrap();
     let mut requests = BufReader::new(stream);
     loop {
@@ -84,14 +94,16 @@ fn serve_collector(stream: TcpStream, sender: &Sender<Vec<Span>>) {
         let mut body = vec![0; length];
         requests.read_exact(&mut body).unwrap();
         let request = ExportTraceServiceRequest::decode(&body[..]).unwrap();
-        let resources = request.resource_spans.into_iter();
-        let spans = resources.flat_map(|resource| {
+        for resource in request.resource_spans {
             let attributes = resource.resource.unwrap_or_default().attributes;
-            let is_service = |name: &str| attributes.iter().any(|attribute| attribute.key == name);
-            assert!(is_service("service.name") && is_service("service.version"), "{attributes:?}");
-            resource.scope_spans.into_iter().flat_map(|scope| scope.spans)
-        });
-        let _ = sender.send(spans.collect());
+            let shown: HashMap<String, String> =
+                attributes.iter().map(|attribute| (attribute.key.clone(), shown_value(attribute))).collect();
+            for name in ["service.name", "service.version", "service.instance.id"] {
+                assert!(shown.contains_key(name), "{name}: {shown:?}");
+            }
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans).collect();
+            let _ = sender.send((shown, spans));
+        }
         answers.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     }
 }
@@ -171,33 +183,62 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A span's attributes, as text.
 fn attributes(span: &Span) -> HashMap<&str, String> {
-    let as_text = |value: &Value| match value {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        Value::BoolValue(yes) => yes.to_string(),
-        other => panic!("not expected: {other:?}"),
-    };
-    let value = |attribute: &opentelemetry_proto::tonic::common::v1::KeyValue| {
-        attribute.value.as_ref().and_then(|value| value.value.as_ref()).map(as_text).unwrap_or_default()
-    };
-    span.attributes.iter().map(|attribute| (attribute.key.as_str(), value(attribute))).collect()
+    span.attributes.iter().map(|attribute| (attribute.key.as_str(), shown_value(attribute))).collect()
 }
 
-/// The root (the span that is no other's child here) and its children, by their beginning.
+fn shown_value(attribute: &KeyValue) -> String {
+    match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::BoolValue(yes)) => yes.to_string(),
+        None => String::new(),
+        other => panic!("not expected: {other:?}"),
+    }
+}
+
+/// The steps of a request, beside which stands what others do for it.
+const STEPS: [&str; 5] = ["queue", "decide", "journal wait", "journal append", "reply"];
+
+/// The root (the span that is no other's child here) and its steps, by their beginning.
 fn family(spans: &[Span]) -> (&Span, Vec<&Span>) {
     let is_child = |span: &Span| spans.iter().any(|other| other.span_id == span.parent_span_id);
-    let (mut children, roots): (Vec<_>, Vec<_>) = spans.iter().partition(|span| is_child(span));
+    let (children, roots): (Vec<_>, Vec<_>) = spans.iter().partition(|span| is_child(span));
     assert_eq!(roots.len(), 1, "{spans:?}");
-    children.sort_by_key(|span| span.start_time_unix_nano);
-    (roots[0], children)
+    let mut steps: Vec<_> = children
+        .into_iter()
+        .filter(|span| span.parent_span_id == roots[0].span_id && STEPS.contains(&span.name.as_str()))
+        .collect();
+    steps.sort_by_key(|span| span.start_time_unix_nano);
+    (roots[0], steps)
 }
+
+/// All spans of this name.
+fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|span| span.name == name).collect()
+}
+
+/// The one span of this name.
+fn only<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let found = named(spans, name);
+    assert_eq!(found.len(), 1, "{name}: {spans:?}");
+    found[0]
+}
+
+/// The children of a span, by their beginning.
+fn below<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
+    let mut children: Vec<_> = spans.iter().filter(|span| span.parent_span_id == parent.span_id).collect();
+    children.sort_by_key(|span| span.start_time_unix_nano);
+    children
+}
+
+const GRAB: &str = "POST /v1/flights/{flight_id}/orders";
 
 #[test]
 fn a_sampled_grab_is_one_trace_from_the_queue_to_the_reply() {
     let collector = Collector::start();
     let server = Server::traced(&collector, "0");
     let answer = server.grab(&format!("{}x-request-id: mine-1\r\n", traceparent("01")));
-    let spans = collector.wait(6);
+    let spans = collector.wait(|spans| named(spans, GRAB).len() == 1);
     server.stop();
     let (root, children) = family(&spans);
     assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:?}");
@@ -228,6 +269,129 @@ fn a_sampled_grab_is_one_trace_from_the_queue_to_the_reply() {
         last = child.end_time_unix_nano;
     }
     assert_eq!(last, root.end_time_unix_nano, "the reply ends with the request");
+}
+
+#[test]
+fn the_journal_s_round_and_the_store_s_flush_stand_in_the_trace_of_the_grab_that_they_were_for() {
+    let collector = Collector::start();
+    let server = Server::traced(&collector, "0");
+    // Nobody wants to see what this one causes.
+    server.grab("");
+    server.grab(&traceparent("01"));
+    let spans =
+        collector.wait(|spans| !named(spans, "store flush").is_empty() && !named(spans, GRAB).is_empty());
+    server.stop();
+    assert!(collector.all().is_empty(), "that was all");
+    assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE), "{spans:?}");
+    let (grab, round, flush) =
+        (only(&spans, GRAB), only(&spans, "journal round"), only(&spans, "store flush"));
+    assert_eq!((&round.parent_span_id, &flush.parent_span_id), (&grab.span_id, &grab.span_id));
+    assert!(round.links.is_empty() && flush.links.is_empty());
+    let shown = attributes(round);
+    let number = |name: &str| shown[name].parse::<u64>().unwrap_or_else(|_| panic!("{name}: {shown:?}"));
+    assert_eq!((number("farerush.round.attempts"), number("farerush.round.flights")), (1, 1));
+    assert!(number("farerush.round.events") >= 1 && number("farerush.round.bytes") > 50, "{shown:?}");
+    assert!(shown["farerush.journal"].contains("journal"), "{shown:?}");
+    let fsync = only(&spans, "journal fsync");
+    assert_eq!(fsync.parent_span_id, round.span_id);
+    assert!(fsync.start_time_unix_nano >= round.start_time_unix_nano, "{fsync:?} {round:?}");
+    assert_eq!(fsync.end_time_unix_nano, round.end_time_unix_nano);
+    // Durable before it is answered, and stored when it may be.
+    assert!(round.start_time_unix_nano >= grab.start_time_unix_nano);
+    let shown = attributes(flush);
+    assert_eq!(shown["db.system"], "sqlite");
+    assert!(shown["farerush.flush.events"].parse::<u64>().unwrap() >= 1, "{shown:?}");
+    let statements = below(&spans, flush);
+    let names: Vec<_> = statements.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&"BEGIN"), Some(&"COMMIT")), "{names:?}");
+    for name in ["SELECT flight_cursor", "INSERT orders", "INSERT tickets", "UPDATE flight_cursor"] {
+        assert!(names.contains(&name), "no {name}: {names:?}");
+    }
+    for statement in &statements {
+        let shown = attributes(statement);
+        assert_eq!((statement.kind, shown["db.system"].as_str()), (3, "sqlite"), "a client's span");
+        let operation = statement.name.split(' ').next().unwrap();
+        assert_eq!(shown["db.operation"], operation);
+        let has_rows = !["BEGIN", "COMMIT"].contains(&operation);
+        assert_eq!(shown.contains_key("db.rows"), has_rows, "{shown:?}");
+        assert!(statement.end_time_unix_nano >= statement.start_time_unix_nano, "{statement:?}");
+    }
+    let cursor = statements.iter().find(|span| span.name == "UPDATE flight_cursor").unwrap();
+    assert_eq!(attributes(cursor)["db.rows"], "1");
+    assert!(!format!("{spans:?}").contains("customer_id"), "no statement is shown as it is");
+}
+
+#[test]
+fn every_traced_grab_of_a_crowd_has_a_round_and_a_flush_as_its_parent_or_by_a_link() {
+    const GRABS: usize = 24;
+    let collector = Collector::start();
+    let server = Server::traced(&collector, "1");
+    std::thread::scope(|scope| {
+        (0..GRABS).for_each(|_| drop(scope.spawn(|| server.grab(""))));
+    });
+    server.stop();
+    // What was traced has been sent by then, the store's part of it as well.
+    let spans = collector.all();
+    let mut grabs: Vec<_> = named(&spans, GRAB).into_iter().map(|span| span.span_id.clone()).collect();
+    grabs.sort();
+    assert_eq!(grabs.len(), GRABS);
+    for name in ["journal round", "store flush"] {
+        let shared = named(&spans, name);
+        let mut for_whom: Vec<Vec<u8>> = Vec::new();
+        for span in &shared {
+            let parent =
+                spans.iter().find(|other| other.span_id == span.parent_span_id).expect("it has a parent");
+            assert_eq!(parent.trace_id, span.trace_id);
+            for_whom.push(parent.span_id.clone());
+            for link in &span.links {
+                let linked = spans.iter().find(|other| other.span_id == link.span_id).expect("it is there");
+                assert_eq!(linked.trace_id, link.trace_id);
+                for_whom.push(link.span_id.clone());
+            }
+        }
+        for_whom.sort();
+        assert_eq!(for_whom, grabs, "{name}: {} of them", shared.len());
+    }
+}
+
+#[test]
+fn what_a_request_asks_of_the_store_stands_below_it() {
+    let collector = Collector::start();
+    let server = Server::traced(&collector, "0");
+    server.grab("");
+    let head = "GET /v1/orders?customer_id=very-private";
+    let answer = send(server.address, head, &traceparent("01"), "");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.stop();
+    let spans = collector.all();
+    let (root, statement) = (only(&spans, "GET /v1/orders"), only(&spans, "SELECT orders"));
+    assert_eq!(statement.parent_span_id, root.span_id);
+    let shown = attributes(statement);
+    assert_eq!((shown["db.operation"].as_str(), shown["db.rows"].as_str()), ("SELECT", "0"));
+    assert_eq!(shown["farerush.statement"], "listing orders");
+    assert!(!format!("{spans:?}").contains("very-private"), "who was asked for is nobody's business");
+}
+
+#[test]
+fn traces_say_which_server_they_are_from() {
+    let sender = |changes: &[(&'static str, &str)]| {
+        let collector = Collector::start();
+        let endpoint = collector.endpoint();
+        let settings =
+            [&[("otlp_endpoint", endpoint.as_str()), ("trace_sample_ratio", "1")], changes].concat();
+        let server = Server::start(&settings);
+        server.grab("");
+        server.stop();
+        collector.sender()
+    };
+    let named = sender(&[("instance", "gateway-2")]);
+    assert_eq!(
+        (named["service.name"].as_str(), named["service.instance.id"].as_str()),
+        ("farerush", "gateway-2")
+    );
+    assert_eq!(named["service.version"], env!("CARGO_PKG_VERSION"));
+    let unnamed = &sender(&[])["service.instance.id"];
+    assert!(unnamed.ends_with(&format!("-{}", std::process::id())), "{unnamed}");
 }
 
 #[test]
@@ -332,11 +496,11 @@ fn what_the_collector_refuses_is_counted() {
     let server = Server::start(&[("otlp_endpoint", &endpoint), ("trace_sample_ratio", "1")]);
     server.grab("");
     let until = Instant::now() + PATIENCE;
-    while server.lost_spans() < 6 {
-        assert!(Instant::now() < until, "nothing was counted");
+    // The grab's own, the round's, and some of the flush.
+    while server.lost_spans() <= 8 {
+        assert!(Instant::now() < until, "too few were counted: {}", server.lost_spans());
         std::thread::yield_now();
     }
-    assert_eq!(server.lost_spans(), 6);
     server.stop();
 }
 

@@ -127,6 +127,53 @@ fn replicas_that_nobody_waits_for_are_warned_of() {
     assert!(warnings[0].contains("1 connected replicas") && warnings[0].contains("is 0"), "{warnings:?}");
     let one = RedisJournal::open(&primary.url(), options(1)).unwrap();
     assert!(!warned(&one) && nobody.complaints().is_empty());
+    // Of two, the one that is promoted may be the one that nobody waited for.
+    let _another = RedisServer::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port())]);
+    assert!(servers::wait_until(Duration::from_secs(60), || warned(&one)));
+    let warnings = RedisJournal::open(&primary.url(), options(1)).unwrap().warnings();
+    assert!(warnings[0].contains("2 connected replicas") && warnings[0].contains("is 1"), "{warnings:?}");
+    let both = RedisJournal::open(&primary.url(), options(2)).unwrap();
+    assert!(both.warnings().is_empty(), "{:?}", both.warnings());
+}
+
+#[test]
+fn a_flight_that_no_server_has_is_found_whoever_looks() {
+    let server = RedisServer::start(&[]);
+    let (one, other) = (open(&server), open(&server));
+    let (first, second, stored) = (flight_id(1), flight_id(2), flight_id(3));
+    for flight in [1, 2] {
+        assert_eq!(one.append(&[batch(flight, 1, 1, 1)]).unwrap(), [Appended::Durable]);
+    }
+    // Listed, and never created.
+    server.command(&["SADD", "farerush:flights", "NEVER"]).unwrap();
+    let attend = |journal: &RedisJournal, here: &[&FlightId]| {
+        let known = [first.clone(), stored.clone()];
+        journal.attend(|flight_id| here.contains(&flight_id), known).unwrap()
+    };
+    // Nobody has said anything yet.
+    assert_eq!(attend(&other, &[]), [first.clone(), second.clone(), stored.clone()]);
+    assert_eq!(attend(&one, &[&first, &second]), [stored.clone()]);
+    assert_eq!(
+        attend(&other, &[&stored]),
+        [] as [FlightId; 0],
+        "the one has two and the other has the third"
+    );
+    // The one does not serve it any more, and lives.
+    assert_eq!(attend(&one, &[&first]), [second.clone()]);
+    assert_eq!(attend(&other, &[&stored, &second]), [] as [FlightId; 0]);
+    assert_eq!(attend(&one, &[&first]), [] as [FlightId; 0]);
+    // The other one has gone; its name fades by itself.
+    let names = server.command(&["KEYS", "farerush:{servers}:*"]).unwrap();
+    assert_eq!(names.matches("farerush:{servers}:").count(), 2, "{names}");
+    for name in names.split_whitespace().filter(|word| word.starts_with("farerush:{servers}:")) {
+        let left: i64 =
+            server.command(&["PTTL", name]).unwrap().trim().trim_start_matches(':').parse().unwrap();
+        assert!((1..=10_000).contains(&left), "{left}");
+        server.command(&["DEL", name]).unwrap();
+    }
+    assert_eq!(attend(&one, &[&first]), [second, stored]);
+    let listed = server.command(&["SCARD", "farerush:{servers}"]).unwrap();
+    assert_eq!(listed.trim(), ":1", "who has gone is forgotten");
 }
 
 #[test]

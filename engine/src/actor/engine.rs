@@ -28,8 +28,8 @@ use crate::flight::{
     IdempotencyKey, Recorded, Refusal, SalePolicy, SaleSwitch, Seq,
 };
 use crate::journal::{
-    Condition, Delivery, Durability, Journal, OnDurable, Submission, Writer, WriterOptions, WriterState,
-    start,
+    Condition, Delivery, Durability, Journal, OnDurable, OnSeenRound, Submission, Writer, WriterOptions,
+    WriterState, start,
 };
 
 /// So many flights are made without letting other tasks of the thread have their turn.
@@ -234,6 +234,11 @@ impl Engine {
     /// Whether this process has a flight: it serves it, or is creating or recovering it; or it has stopped it.
     pub fn has(&self, flight_id: &FlightId) -> bool {
         self.registry.has(flight_id)
+    }
+
+    /// Tells of rounds that traced requests wait for, from now on.
+    pub fn watch_rounds(&self, on_seen: OnSeenRound) {
+        self.writer.state().watch(on_seen);
     }
 
     /// All flights served here, in no certain order.

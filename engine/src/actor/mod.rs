@@ -24,7 +24,7 @@ pub use engine::{CreateAllError, CreateError, Engine, EngineParts, EngineStatus,
 pub use handle::{FlightHandle, FlightStatus};
 pub use message::{Answer, LiveOrders, OutcomeUnknown, PendingAnswer};
 pub use registry::Located;
-pub use stamps::{Stamps, Step};
+pub use stamps::{SpanRef, Stamps, Step};
 pub use supervisor::{Recover, RecoverFuture, RecoveredFlight};
 pub use view::{FlightView, Rendered};
 

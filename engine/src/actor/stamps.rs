@@ -25,6 +25,15 @@ pub enum Step {
 
 const STEPS: usize = Step::Sent as usize + 1;
 
+/// Which trace a request belongs to, and its span there: numbers, whose meaning is their maker's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanRef {
+    /// The trace.
+    pub trace: u128,
+    /// The span of the whole request in it.
+    pub span: u64,
+}
+
 /// One request's times. Written by the threads it passes through, read by whoever made it, at any time.
 #[derive(Debug)]
 pub struct Stamps {
@@ -32,12 +41,18 @@ pub struct Stamps {
     /// Nanoseconds since `origin`, plus one; 0: not reached.
     marks: [AtomicU64; STEPS],
     round_events: AtomicU32,
+    span: SpanRef,
 }
 
 impl Stamps {
-    /// No step is reached yet; times count from `origin`.
-    pub fn new(origin: Instant) -> Self {
-        Self { origin, marks: Default::default(), round_events: AtomicU32::new(0) }
+    /// No step is reached yet; times count from `origin`. `span` is the request's own.
+    pub fn new(origin: Instant, span: SpanRef) -> Self {
+        Self { origin, marks: Default::default(), round_events: AtomicU32::new(0), span }
+    }
+
+    /// The request's own span.
+    pub fn span(&self) -> SpanRef {
+        self.span
     }
 
     /// How long after `origin` the step was reached; `None` if it was not.
@@ -66,8 +81,12 @@ impl Traced {
         self.0.push(stamps.clone());
     }
 
-    pub(crate) fn append(&mut self, mut others: Self) {
-        self.0.append(&mut others.0);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn spans(&self) -> impl Iterator<Item = SpanRef> + '_ {
+        self.0.iter().map(|stamps| stamps.span)
     }
 
     pub(crate) fn append_began(&self) {
@@ -89,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_step_has_a_time_once_it_is_reached() {
-        let stamps = Arc::new(Stamps::new(Instant::now()));
+        let span = SpanRef { trace: 1, span: 2 };
+        let stamps = Arc::new(Stamps::new(Instant::now(), span));
         assert_eq!(stamps.at(Step::Queued), None);
         stamps.mark(Step::Queued);
         let mut traced = Traced::default();

@@ -2,12 +2,14 @@
 //! Never knows how events are encoded or where they go.
 
 mod port;
+mod seen;
 mod writer;
 
 pub use port::{
     Appended, Batch, Claim, Claimed, ClaimsPlace, DurableRound, Extent, Journal, JournalError, OnDurable,
     Release,
 };
+pub use seen::{AppendCost, Followed, OnSeenRound, SeenRound};
 pub use writer::{Condition, WriterOptions, WriterState};
 
 pub(crate) use writer::{Delivery, Submission, Writer, start};

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use super::seen::AppendCost;
 use crate::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 
 /// Some events of one flight that follow one another without a hole.
@@ -133,6 +134,12 @@ pub enum JournalError {
 pub trait Journal: Send + Sync + 'static {
     /// Makes a round of batches durable; one answer a batch, in the same order. At most one batch a flight.
     fn append(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError>;
+
+    /// What the last round cost that `append` wrote; `None` from journals that do not know. Asked right after it, by whoever
+    /// called it, and only if somebody traces what was in it.
+    fn append_cost(&self) -> Option<AppendCost> {
+        None
+    }
 
     /// Whether a round could be appended just now, without one: asks where it would be written, in the way it would be.
     /// Fails as `append` does, and changes nothing that anybody reads.

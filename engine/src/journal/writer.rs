@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Durability;
 use super::port::{Appended, Batch, DurableRound, Journal, JournalError, OnDurable, Release};
+use super::seen::{Followed, OnSeenRound, SeenRound};
 use crate::actor::{FlightShared, FlightView, Overloaded, PendingReply, Traced};
 use crate::flight::{Epoch, FlightId, Recorded, Seq};
 use crate::meters::Meters;
@@ -105,6 +106,8 @@ pub struct WriterState {
     gate: Mutex<Gate>,
     stalls: AtomicU64,
     meters: Meters,
+    /// Who wants to hear of rounds that traced requests wait for.
+    on_seen: OnceLock<OnSeenRound>,
 }
 
 /// Between the rounds' beginnings, actors need not run: whatever they decide waits for the next round anyway. While
@@ -125,6 +128,7 @@ impl Default for WriterState {
             gate: Mutex::default(),
             stalls: AtomicU64::new(0),
             meters: Meters::new(),
+            on_seen: OnceLock::new(),
         }
     }
 }
@@ -188,6 +192,11 @@ impl WriterState {
     /// How often the journal could not be written for a while, since the start.
     pub fn stalls(&self) -> u64 {
         self.stalls.load(Ordering::Relaxed)
+    }
+
+    /// Tells of rounds that traced requests wait for from now on; whoever came first hears of them.
+    pub(crate) fn watch(&self, on_seen: OnSeenRound) {
+        let _ = self.on_seen.set(on_seen);
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -356,7 +365,10 @@ struct Round {
     replies_only: Vec<Waiting>,
     places: HashMap<FlightId, usize, foldhash::fast::RandomState>,
     barriers: Vec<oneshot::Sender<()>>,
-    traced: Traced,
+    /// Those that are traced: of which flight, and up to which event; hardly ever any.
+    traced: Vec<(FlightId, Seq, Traced)>,
+    /// How often it was sent to the journal.
+    attempts: u32,
     /// When the oldest of what is in it was decided.
     decided: Option<Instant>,
     events: usize,
@@ -377,7 +389,10 @@ impl Round {
     /// The caller knows that the round takes it.
     fn add(&mut self, submission: Submission) {
         let Submission { flight, epoch, events, after, replies, view, traced } = submission;
-        self.traced.append(traced);
+        if !traced.is_empty() {
+            let seq = if events.is_empty() { Seq(0) } else { after };
+            self.traced.push((flight.flight_id.clone(), seq, traced));
+        }
         let place = self.places.get(&flight.flight_id).copied();
         if let Some(place) = place {
             self.events += events.len();
@@ -481,10 +496,13 @@ impl WriterThread {
 
     fn write(&self, mut round: Round) {
         let traced = std::mem::take(&mut round.traced);
-        traced.append_began();
+        let began = (!traced.is_empty()).then(Instant::now);
+        traced.iter().for_each(|(_, _, traced)| traced.append_began());
         let replies = round.replies();
         let Some(appended) = self.append(&mut round) else { return };
-        traced.append_ended(round.events);
+        if let Some(began) = began {
+            self.tell(&round, traced, began);
+        }
         let state = &self.writer.state;
         if let Some(decided) = round.decided {
             state.meters.round(decided, round.events, replies);
@@ -508,6 +526,26 @@ impl WriterThread {
         let lasts = |waiting: &Waiting| waiting.flight.has(waiting.epoch, waiting.after);
         visible.extend(round.replies_only.into_iter().filter(lasts));
         self.hand_on(durable, visible);
+    }
+
+    /// Says how a round was appended that traced requests waited for.
+    fn tell(&self, round: &Round, traced: Vec<(FlightId, Seq, Traced)>, began: Instant) {
+        let took = began.elapsed();
+        traced.iter().for_each(|(_, _, traced)| traced.append_ended(round.events));
+        let Some(on_seen) = self.writer.state.on_seen.get().filter(|_| round.attempts > 0) else { return };
+        let follow = |(flight_id, seq, traced): (FlightId, Seq, Traced)| {
+            let spans: Vec<_> = traced.spans().collect();
+            spans.into_iter().map(move |span| Followed { flight_id: flight_id.clone(), seq, span })
+        };
+        on_seen(SeenRound {
+            began,
+            took,
+            flights: round.batches.len(),
+            events: round.events,
+            attempts: round.attempts,
+            cost: self.journal.append_cost(),
+            followed: traced.into_iter().flat_map(follow).collect(),
+        });
     }
 
     /// Handed on to the store before the replies leave, so that whoever has one can wait for it to have caught up.
@@ -545,13 +583,15 @@ impl WriterThread {
             if state.condition.load(Ordering::Acquire) == STOPPED {
                 return None;
             }
-            let batches = &round.batches;
-            if batches.is_empty() && state.condition.load(Ordering::Acquire) == WRITING {
+            if round.batches.is_empty() && state.condition.load(Ordering::Acquire) == WRITING {
                 return Some(Vec::new());
             }
-            let asked = match batches.is_empty() {
+            let asked = match round.batches.is_empty() {
                 true => self.ask(|| self.journal.probe().map(|()| Vec::new())),
-                false => self.append_once(batches),
+                false => {
+                    round.attempts += 1;
+                    self.append_once(&round.batches)
+                }
             };
             match asked {
                 Ok(appended) => {
@@ -568,7 +608,7 @@ impl WriterThread {
                     retry = (retry * 2).min(RETRY_MAX);
                 }
                 Err(JournalError::Damaged { flight_id: Some(flight_id), what })
-                    if batches.iter().any(|batch| batch.flight_id == flight_id) =>
+                    if round.batches.iter().any(|batch| batch.flight_id == flight_id) =>
                 {
                     if let Some(waiting) = round.leave_out(&flight_id) {
                         let reason = format!("the journal refused its events: {what}");

@@ -10,10 +10,13 @@ use warp::reply::Response;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::json::Json;
-use crate::ops::{millis, write_journal, write_store};
+use crate::ops::{millis, write_journal, write_ownership, write_store};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::render;
+
+/// Most flights that nobody serves that are named.
+const UNSERVED_NAMED_MAX: usize = 100;
 
 /// `GET /v1/admin/status`
 pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
@@ -44,8 +47,12 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     json.close_list().close();
     json.key("webhooks");
     write_webhooks(&mut json, &app);
+    json.key("ownership");
+    write_ownership(&mut json, app.outside.ownership().uncertain_for());
     json.key("flights").open_list();
     let mut flights = app.engine.flights();
+    // What another process has by now is not shown as if it were still this one's.
+    flights.retain(|flight| app.engine.has(flight.flight_id()));
     flights.sort_unstable_by(|a, b| a.flight_id().cmp(b.flight_id()));
     for flight in &flights {
         let status = flight.status();
@@ -60,6 +67,13 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     }
     json.close_list();
     json.key("flights_elsewhere").number(app.outside.flights_elsewhere(&app.engine) as u64);
+    let unserved = app.outside.unserved();
+    json.key("flights_unserved").number(unserved.len() as u64);
+    json.key("unserved_flights").open_list();
+    for flight_id in unserved.iter().take(UNSERVED_NAMED_MAX) {
+        json.plain(flight_id);
+    }
+    json.close_list();
     json.key("stopped_flights").open_list();
     let mut stopped = engine.quarantined;
     stopped.sort_unstable();

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use super::token_file::{Entry, Hash, TokenFile, TokenFileError, exposed, for_the_owner_only, hash, hex};
 use super::{Admin, Role};
 use crate::config::Secret;
+use crate::storage::in_full;
 
 /// The name of the setting's token, in the audit as well.
 pub(super) const MASTER_NAME: &str = "admin";
@@ -119,7 +120,10 @@ impl AdminTokens {
             Err(error) => {
                 // It may be that one was revoked: better nobody is let in than somebody who must not be.
                 if !looked.has_failed {
-                    tracing::error!(%error, "the admins' tokens cannot be read: until they can, only the admin token holds");
+                    tracing::error!(
+                        error = in_full(&error),
+                        "the admins' tokens cannot be read: until they can, only the admin token holds"
+                    );
                 }
                 // And looked at again, changed or not: it may be for want of a file descriptor.
                 (looked.stamp, looked.has_failed) = (None, true);

@@ -43,6 +43,11 @@ pub const KEYS: &[Key] = &[
         "none",
         "a second address, for /livez, /readyz and /metrics alone, served by a thread of its own",
     ),
+    key(
+        "instance",
+        "host name and process id",
+        "what this server is called among those of its kind: in traces (service.instance.id), and where it registers itself",
+    ),
     key("data_dir", "./data", "where the embedded parts live"),
     Key {
         secret: true,
@@ -89,7 +94,12 @@ pub const KEYS: &[Key] = &[
         "268435456",
         "most bytes of events that wait in memory for the store; what is beyond waits in the journal alone",
     ),
-    key("redis_wait_replicas", "0", "replicas of Redis that must have an event before it counts as durable"),
+    key(
+        "redis_wait_replicas",
+        "0",
+        "replicas of Redis that must have an event before it counts as durable: all that may ever be promoted, because a \
+         fail-over to one that was not waited for loses acknowledged orders; with more replicas than that, a start warns",
+    ),
     key(
         "redis_allow_unsafe",
         "false",
@@ -238,6 +248,24 @@ pub const KEYS: &[Key] = &[
         "0.01",
         "which share of requests is traced, 0 to 1; a `traceparent` that says so decides instead",
     ),
+    key(
+        "consul",
+        "none",
+        "a Consul agent with which this server registers itself while it is ready, such as http://127.0.0.1:8500",
+    ),
+    key("consul_service", "farerush", "the name of the service under which it does"),
+    key(
+        "consul_address",
+        "none",
+        "where others reach this server, a host or host:port, if that is not what it listens on; where that is all addresses, \
+         the agent's own counts",
+    ),
+    key(
+        "consul_check",
+        "none",
+        "what Consul asks whether this server is ready, if not http://<ops_listen or listen>/readyz",
+    ),
+    Key { secret: true, ..key("consul_token", "none", "the token that the Consul agent wants to see") },
     key(
         "request_timeout_ms",
         "5000",

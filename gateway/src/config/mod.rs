@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use farerush_engine::journal::Durability;
 
+use crate::consul::ConsulSettings;
 use crate::cors::Origins;
 use crate::gate::Hosts;
 use crate::id_secrets::IdSecretsSource;
@@ -165,6 +166,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address of the operators' own port.
     pub ops_listen: Option<SocketAddr>,
+    /// What this server is called.
+    pub instance: String,
+    /// Registration with Consul, if it is wanted.
+    pub consul: Option<ConsulSettings>,
     /// Where the embedded parts live.
     pub data_dir: PathBuf,
     /// Where events become durable.
@@ -285,6 +290,11 @@ impl Settings {
                 "none" => Ok(None),
                 _ => address(text).map(Some),
             })?,
+            instance: match values.text("instance") {
+                None => default_instance(),
+                Some(_) => values.parse("instance", instance)?,
+            },
+            consul: ConsulSettings::from_values(values)?,
             journal: journal.unwrap_or_else(|| JournalTarget::File(data_dir.join("journal"))),
             store: store.unwrap_or_else(|| StoreTarget::Sqlite(data_dir.join("farerush.db"))),
             store_read: values.parse("store_read", |text| match text {
@@ -479,6 +489,29 @@ fn expand(path: &str, data_dir: &Path) -> PathBuf {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let message = || "must be an address with a port, such as 127.0.0.1:8080".to_owned();
     text.to_socket_addrs().map_err(|_| message())?.next().ok_or_else(message)
+}
+
+/// The longest name of a server, in characters.
+const INSTANCE_CHARS_MAX: usize = 100;
+
+fn instance(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    match (1..=INSTANCE_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(format!("must be 1 to {INSTANCE_CHARS_MAX} letters, digits, hyphens, dots and underscores"))
+        }
+    }
+}
+
+/// In containers the host's name is the container's.
+fn default_instance() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
+    let host: String = host.chars().filter(is_plain).take(INSTANCE_CHARS_MAX).collect();
+    let host = if host.is_empty() { "localhost" } else { &host };
+    format!("{host}-{}", std::process::id())
 }
 
 fn admin_token(text: &str) -> Result<Secret, String> {

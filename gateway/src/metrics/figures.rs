@@ -28,6 +28,11 @@ pub(super) fn write(page: &mut Page, app: &App) {
         "1 once this process has been told to stop, else 0.",
         u8::from(app.is_stopping()),
     );
+    page.gauge(
+        "farerush_registered",
+        "1 while Consul has this server, as far as known; 0 where it is not to register itself.",
+        u8::from(app.is_registered.load(std::sync::atomic::Ordering::Relaxed)),
+    );
     write_requests(page, &census);
     write_flights(page, app, &census);
     write_journal(page, &status, &census);
@@ -87,6 +92,11 @@ fn write_flights(page: &mut Page, app: &App, census: &Census) {
         "farerush_flights_elsewhere",
         "Flights that other processes serve, as far as this one has looked.",
         app.outside.flights_elsewhere(&app.engine),
+    );
+    page.gauge(
+        "farerush_flights_unserved",
+        "Flights that journal or store have and nobody serves, here or in any other process.",
+        app.outside.flights_unserved(),
     );
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);

@@ -107,7 +107,16 @@ fn flights() -> Vec<(&'static str, Shape)> {
             ("sale", Must, named("Sale"), ""),
         ],
     );
-    let page = vec![("flights", Must, list(named("Flight")).into(), "By departure."), next_cursor()];
+    let page = vec![
+        ("flights", Must, list(named("Flight")).into(), "Those that this server has, by departure."),
+        next_cursor(),
+        (
+            "flights_elsewhere",
+            Must,
+            count().into(),
+            "How many flights there are besides, which this server does not have, as of the last second.",
+        ),
+    ];
     let status = [SeatStatus::Free, SeatStatus::Held, SeatStatus::Sold, SeatStatus::Blocked];
     let seat = object(
         "",
@@ -274,7 +283,7 @@ fn operators() -> Vec<(&'static str, Shape)> {
             ("recovered", Must, boolean().into(), ""),
             ("journal", Must, named("JournalState"), ""),
             ("store", Must, named("StoreState"), ""),
-            ("ownership", Must, ownership.into(), ""),
+            ("ownership", Must, named("Ownership"), ""),
             ("flights_stopped", Must, count().into(), "Flights that are stopped."),
             (
                 "stopped_because",
@@ -370,8 +379,11 @@ fn operators() -> Vec<(&'static str, Shape)> {
             ("store", Must, named("StoreState"), ""),
             ("write_behind", Must, write_behind.into(), ""),
             ("webhooks", Must, or_null(webhooks), ""),
+            ("ownership", Must, named("Ownership"), ""),
             ("flights", Must, list(flight).into(), ""),
             ("flights_elsewhere", Must, count().into(), "Served by other processes."),
+            ("flights_unserved", Must, count().into(), "Served by no process at all, for some seconds now."),
+            ("unserved_flights", Must, list(flight_id()).into(), "Their ids, the first 100 by name."),
             ("stopped_flights", Must, stopped(), "Flights that could not be recovered, and why."),
         ],
     );
@@ -386,6 +398,7 @@ fn operators() -> Vec<(&'static str, Shape)> {
     );
     vec![
         ("JournalState", journal_state()),
+        ("Ownership", ownership.into()),
         ("StoreState", store_state()),
         ("Alive", object("", vec![("status", Must, one_of_words(["alive"]).into(), "")]).into()),
         ("Readiness", readiness.into()),

@@ -117,7 +117,7 @@ fn flights() -> Vec<Operation> {
                 200,
                 "FlightPage",
                 "The flights.",
-                json!({"flights": [a_flight()], "next_cursor": null}),
+                json!({"flights": [a_flight()], "next_cursor": null, "flights_elsewhere": 0}),
             )],
             codes: &[Code::Overloaded],
             ..get("/v1/flights", "listFlights", "Which flights there are", list)

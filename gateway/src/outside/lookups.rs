@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::problem::Problem;
+use crate::storage::in_full;
 
 /// Askers that are answered together: under a flood, one small question to the journal for all of them.
 const NAMES_PER_QUESTION_MAX: usize = 512;
@@ -133,7 +134,7 @@ impl<A: Copy + Send + 'static> Lookups<A> {
 }
 
 fn cannot_tell<A: Clone>(error: &JournalError, names: usize) -> Vec<Option<A>> {
-    tracing::debug!(%error, names, "the journal cannot be asked about flights");
+    tracing::debug!(error = in_full(error), names, "the journal cannot be asked about flights");
     vec![None; names]
 }
 

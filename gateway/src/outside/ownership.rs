@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::problem::Problem;
+use crate::storage::in_full;
 
 /// How long what was read holds: a flight that has moved is shown by its old owner for no longer than this.
 const LEASE: Duration = Duration::from_secs(1);
@@ -100,7 +101,7 @@ impl Ownership {
     fn note_failed(&self, error: &JournalError) {
         if !self.has_failed.swap(true, Ordering::AcqRel) {
             tracing::warn!(
-                %error,
+                error = in_full(error),
                 "the journal does not say whose the flights are: after a second they are shown to nobody, until it does"
             );
         }

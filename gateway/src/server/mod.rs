@@ -30,6 +30,7 @@ pub use long_body::LongBody;
 pub use places::PerAddress;
 pub use plain::Express;
 
+use crate::storage::in_full;
 use places::{Admission, Guest, Places};
 use turned_away::TurnedAway;
 
@@ -290,7 +291,7 @@ impl Doors {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if last_warning.is_none_or(|at| at.elapsed() > WARNING_PAUSE) {
-                        tracing::warn!(%error, "accepting connections fails; trying on");
+                        tracing::warn!(error = in_full(&error), "accepting connections fails; trying on");
                         last_warning = Some(Instant::now());
                     }
                     if is_for_want_of_descriptors(&error) {

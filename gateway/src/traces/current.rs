@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use farerush_engine::actor::Stamps;
+use farerush_persistence::store::Statements;
 use warp::http::HeaderValue;
 use warp::http::header::HeaderName;
 
@@ -77,6 +78,11 @@ fn swap(scope: &mut Option<Scope>) {
 /// Where the steps of the current request are to be marked; `None` if it is not traced.
 pub fn stamps() -> Option<Arc<Stamps>> {
     CURRENT.with_borrow(|current| current.as_ref()?.watched.as_ref()?.stamps())
+}
+
+/// Where the statements of the current request are to be written down; `None` if it is not traced.
+pub fn statements() -> Option<Arc<Statements>> {
+    CURRENT.with_borrow_mut(|current| current.as_mut()?.watched.as_mut()?.statements())
 }
 
 /// When the current request came, as far as it has; `None` if that is not known.

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer,
-    TracerProvider,
+    Span as _, SpanBuilder, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
@@ -20,7 +19,9 @@ use opentelemetry_sdk::trace::{
 };
 use parking_lot::Mutex;
 
+use super::behind::below;
 use super::spans::{Root, Trace, children};
+use crate::storage::in_full;
 
 /// Most spans that wait to be sent; about 8 MB.
 const QUEUE_SPANS_MAX: usize = 8192;
@@ -58,7 +59,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn start(endpoint: &str) -> Result<Self, TracesError> {
+    pub(super) fn start(endpoint: &str, instance: &str) -> Result<Self, TracesError> {
         let sender = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_http_client(client()?)
@@ -77,6 +78,7 @@ impl Exporter {
         let resource = Resource::builder()
             .with_service_name("farerush")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
             .build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(counted).with_batch_config(batches).build())
@@ -92,9 +94,7 @@ impl Exporter {
     /// Queues the spans of one request: all of them or, with the queue full, none.
     pub(super) fn export(&self, trace: &Trace, root: Root) {
         let steps = children(&trace.stamps, root.took);
-        let spans = steps.len() + 1;
-        if !self.losses.reserve(spans) {
-            self.losses.lost(spans, "they come faster than the collector takes them");
+        if !self.reserve(steps.len() + 1 + root.statements.len()) {
             return;
         }
         let at = |after: Duration| trace.began_at + after;
@@ -109,17 +109,12 @@ impl Exporter {
             .with_kind(SpanKind::Server)
             .with_start_time(trace.began_at)
             .with_attributes(root.attributes);
+        // Others may have named it already.
+        NEXT_SPAN_ID.set(Some(trace.span));
         let mut span = self.tracer.build_with_context(builder, &above);
         NEXT_TRACE_ID.set(None);
-        let own = span.span_context();
-        let here = SpanContext::new(
-            own.trace_id(),
-            own.span_id(),
-            own.trace_flags(),
-            false,
-            own.trace_state().clone(),
-        );
-        let below = Context::new().with_remote_span_context(here);
+        NEXT_SPAN_ID.set(None);
+        let below = below(&span);
         for child in steps {
             let builder = SpanBuilder::from_name(child.name)
                 .with_kind(SpanKind::Internal)
@@ -131,10 +126,29 @@ impl Exporter {
             }
             step.end_with_timestamp(at(child.to));
         }
+        self.export_statements(&below, root.statements, trace.began + root.took);
         if let Some(error) = root.error {
             span.set_status(Status::error(error));
         }
         span.end_with_timestamp(at(root.took));
+    }
+
+    /// Takes room in the queue for so many; what finds none is counted as lost.
+    pub(super) fn reserve(&self, spans: usize) -> bool {
+        let fits = self.losses.reserve(spans);
+        if !fits {
+            self.losses.lost(spans, "they come faster than the collector takes them");
+        }
+        fits
+    }
+
+    /// Gives room back that was not needed.
+    pub(super) fn give_back(&self, spans: usize) {
+        self.losses.queued.fetch_sub(spans, Ordering::AcqRel);
+    }
+
+    pub(super) fn tracer(&self) -> &SdkTracer {
+        &self.tracer
     }
 
     pub(super) fn lost_spans(&self) -> u64 {
@@ -144,7 +158,7 @@ impl Exporter {
     /// Sends what is queued; gives up after `patience`.
     pub(super) fn stop(&self, patience: Duration) {
         if let Err(error) = self.provider.shutdown_with_timeout(patience) {
-            tracing::warn!(%error, "the last traces could not be sent");
+            tracing::warn!(error = in_full(&error), "the last traces could not be sent");
         }
         self.losses.say(Duration::ZERO, "they could not be sent");
     }
@@ -169,9 +183,11 @@ fn client() -> Result<reqwest::blocking::Client, TracesError> {
 thread_local! {
     /// The id of the trace whose first span this thread is making.
     static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
+    /// The id of the span that this thread is making, if others know it already.
+    static NEXT_SPAN_ID: Cell<Option<SpanId>> = const { Cell::new(None) };
 }
 
-/// Ids by chance, but for a trace whose id is in the log already.
+/// Ids by chance, but for a trace whose id is in the log already, and for a request's span, which rounds and flushes name.
 #[derive(Debug, Default)]
 struct Ids(RandomIdGenerator);
 
@@ -181,7 +197,7 @@ impl IdGenerator for Ids {
     }
 
     fn new_span_id(&self) -> SpanId {
-        self.0.new_span_id()
+        NEXT_SPAN_ID.take().unwrap_or_else(|| self.0.new_span_id())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Follows requests for those who operate this: which of them are traced, and what is written down of each.
 //! Never touches one that nobody asked to see: without traces and access log there is no `Observer` at all.
 
+mod behind;
 mod context;
 mod current;
 mod export;
@@ -10,13 +11,15 @@ mod watched;
 use std::sync::Arc;
 use std::time::Duration;
 
+use farerush_engine::journal::SeenRound;
+use farerush_persistence::write_behind::SeenFlush;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use warp::http::{HeaderValue, Request};
 
 use crate::config::Settings;
 
 pub use context::endpoint;
-pub use current::{Scope, came, note_code, stamps};
+pub use current::{Scope, came, note_code, stamps, statements};
 pub use export::TracesError;
 pub use watched::Watched;
 
@@ -44,7 +47,7 @@ impl Observer {
         let traces = match &settings.otlp_endpoint {
             None => None,
             Some(endpoint) => Some(Traces {
-                exporter: Exporter::start(endpoint)?,
+                exporter: Exporter::start(endpoint, &settings.instance)?,
                 sample_ratio: settings.trace_sample_ratio,
             }),
         };
@@ -60,6 +63,25 @@ impl Observer {
             return None;
         }
         Some(Box::new(Watched::new(self.clone(), request, id.clone(), trace)))
+    }
+
+    /// Whether requests are traced, so that somebody wants to hear of what becomes of them behind their answers.
+    pub fn traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// A round that traced requests waited for is durable in this journal.
+    pub fn round(&self, journal: &str, round: SeenRound) {
+        if let Some(traces) = &self.traces {
+            traces.exporter.export_round(journal, round);
+        }
+    }
+
+    /// A flush that carried events of traced requests has ended.
+    pub fn flush(&self, flush: SeenFlush) {
+        if let Some(traces) = &self.traces {
+            traces.exporter.export_flush(flush);
+        }
     }
 
     /// Spans that were made and then lost, since the start.

@@ -4,17 +4,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use farerush_engine::actor::{Stamps, Step};
+use farerush_engine::actor::{SpanRef, Stamps, Step};
+use farerush_persistence::store::SeenStatement;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanContext, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
-/// Most spans that one request makes: itself and five steps.
+/// Most spans that one request makes besides its statements: itself and five steps.
 pub(super) const SPANS_MAX: usize = 6;
 
 /// A sampled request's trace.
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) id: TraceId,
+    /// The request's own span.
+    pub(super) span: SpanId,
     /// The id as log lines carry it.
     pub(super) text: String,
     /// The span of whoever sent the request.
@@ -37,8 +41,11 @@ impl Trace {
 
     fn with(id: TraceId, parent: Option<SpanContext>) -> Self {
         let began = Instant::now();
-        let stamps = Arc::new(Stamps::new(began));
-        Self { id, text: id.to_string(), parent, stamps, began, began_at: SystemTime::now() }
+        let span = RandomIdGenerator::default().new_span_id();
+        let named =
+            SpanRef { trace: u128::from_be_bytes(id.to_bytes()), span: u64::from_be_bytes(span.to_bytes()) };
+        let stamps = Arc::new(Stamps::new(began, named));
+        Self { id, span, text: id.to_string(), parent, stamps, began, began_at: SystemTime::now() }
     }
 }
 
@@ -48,6 +55,8 @@ pub(super) struct Root {
     pub(super) name: String,
     pub(super) took: Duration,
     pub(super) attributes: Vec<KeyValue>,
+    /// What it asked of the store.
+    pub(super) statements: Vec<SeenStatement>,
     /// What went wrong, if that is this server's fault.
     pub(super) error: Option<&'static str>,
 }

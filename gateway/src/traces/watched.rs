@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use farerush_engine::actor::Stamps;
+use farerush_persistence::store::Statements;
 use opentelemetry::KeyValue;
 use warp::http::header::LOCATION;
 use warp::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -28,6 +29,8 @@ pub struct Watched {
     began: Instant,
     code: Option<&'static str>,
     trace: Option<Trace>,
+    /// What it asks of the store, if it is traced.
+    statements: Option<Arc<Statements>>,
     ended: bool,
 }
 
@@ -42,11 +45,27 @@ impl Watched {
         // A path is ASCII, so that it can be cut anywhere.
         let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
         let began = trace.as_ref().map_or_else(Instant::now, |trace| trace.began);
-        Self { observer, id, method: request.method().clone(), path, began, code: None, trace, ended: false }
+        Self {
+            observer,
+            id,
+            method: request.method().clone(),
+            path,
+            began,
+            code: None,
+            trace,
+            statements: None,
+            ended: false,
+        }
     }
 
     pub(super) fn stamps(&self) -> Option<Arc<Stamps>> {
         self.trace.as_ref().map(|trace| trace.stamps.clone())
+    }
+
+    /// Where its statements are written down; `None` if it is not traced.
+    pub(super) fn statements(&mut self) -> Option<Arc<Statements>> {
+        self.trace.as_ref()?;
+        Some(self.statements.get_or_insert_default().clone())
     }
 
     pub(super) fn trace_id(&self) -> Option<&str> {
@@ -113,7 +132,8 @@ impl Watched {
             }
         };
         let error = failed.then(|| self.code.unwrap_or("the server failed"));
-        traces.exporter.export(&trace, Root { name, took, attributes, error });
+        let statements = self.statements.take().map(|statements| statements.take()).unwrap_or_default();
+        traces.exporter.export(&trace, Root { name, took, attributes, statements, error });
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
+use farerush_engine::journal::{
+    AppendCost, Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError,
+};
 use parking_lot::{Condvar, Mutex};
 
 /// What is to happen to one `append`.
@@ -133,6 +135,10 @@ impl Journal for FaultyJournal {
             }
             Some(Fault::Panic) => panic!("a panicking append was asked for"),
         }
+    }
+
+    fn append_cost(&self) -> Option<AppendCost> {
+        self.inner.append_cost()
     }
 
     fn fence(&self, claims: &[Claim]) -> Result<(), JournalError> {

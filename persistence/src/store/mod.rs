@@ -17,6 +17,7 @@ mod plan;
 mod read;
 mod refunds;
 mod rows;
+mod seen;
 mod sqlite;
 mod table;
 mod value;
@@ -42,6 +43,7 @@ pub use owner::JournalOwner;
 pub(crate) use plan::passenger_on;
 pub use read::{Listed, OrderFilter, OrderPlace, PAGE_ORDERS_MAX};
 pub use refunds::{AuditRow, Refund, RefundReason, StoredChange};
+pub use seen::{STATEMENTS_MAX, SeenStatement, Statements, seeing};
 pub use sqlite::SqliteStore;
 use table::{Dialect, Hints, NO_LOCK, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -386,25 +388,36 @@ impl Store {
         }
     }
 
+    /// What kind of database it is, as traces name it.
+    pub fn system(&self) -> &'static str {
+        self.dialect().system()
+    }
+
     async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        match self {
+        let mark = seen::begin("beginning to write", self.system(), "BEGIN");
+        let begun = match self {
             Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
             Self::MySql(store) => store.begin_write().await.map(Transaction::MySql),
-        }
+        };
+        seen::end(mark, begun, |_| None)
     }
 
     async fn begin_read(&self) -> Result<Transaction, StoreError> {
-        match self {
+        let mark = seen::begin("beginning to read", self.system(), "BEGIN");
+        let begun = match self {
             Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
             Self::MySql(store) => store.begin_read().await.map(Transaction::MySql),
-        }
+        };
+        seen::end(mark, begun, |_| None)
     }
 
     async fn read(&self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(store) => store.read(what, statement).await,
             Self::MySql(store) => store.read(what, statement).await,
-        }
+        };
+        seen::end(mark, rows, count)
     }
 
     /// As `read`, from the replica as long as it serves, and whether that is the newest that was stored here, of one
@@ -416,10 +429,12 @@ impl Store {
         of: Option<&FlightId>,
         patience: Duration,
     ) -> Result<(Vec<Row>, bool), StoreError> {
-        match self {
-            Self::Sqlite(store) => Ok((store.read(what, statement).await?, true)),
+        let mark = seen::begin(what, self.system(), &statement.sql);
+        let rows = match self {
+            Self::Sqlite(store) => store.read(what, statement).await.map(|rows| (rows, true)),
             Self::MySql(store) => store.query(what, statement, of, false, patience).await,
-        }
+        };
+        seen::end(mark, rows, |(rows, _)| count(rows))
     }
 
     /// As `read`, from the replica where that shows the newest that was stored of the flight.
@@ -429,10 +444,14 @@ impl Store {
         statement: Statement,
         of: &FlightId,
     ) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(store) => store.read(what, statement).await,
-            Self::MySql(store) => Ok(store.query(what, statement, Some(of), true, REPLICA_PATIENCE).await?.0),
-        }
+            Self::MySql(store) => {
+                store.query(what, statement, Some(of), true, REPLICA_PATIENCE).await.map(|(rows, _)| rows)
+            }
+        };
+        seen::end(mark, rows, count)
     }
 
     /// The tables have a flight this far.
@@ -466,29 +485,41 @@ impl Transaction {
     }
 
     async fn fetch(&mut self, what: &'static str, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+        let rows = match self {
             Self::Sqlite(transaction) => {
                 sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::fetch(transaction, what, statement).await,
-        }
+        };
+        seen::end(mark, rows, count)
     }
 
     async fn execute(&mut self, what: &'static str, statement: Statement) -> Result<u64, StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+        let changed = match self {
             Self::Sqlite(transaction) => {
                 sqlite::execute(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::execute(transaction, what, statement).await,
-        }
+        };
+        seen::end(mark, changed, |changed| Some(*changed))
     }
 
     async fn commit(self, what: &'static str) -> Result<(), StoreError> {
-        match self {
+        let mark = seen::begin(what, self.dialect().system(), "COMMIT");
+        let committed = match self {
             Self::Sqlite(transaction) => {
                 transaction.commit().await.map_err(|error| sqlite::classify(what, error))
             }
             Self::MySql(transaction) => mysql::commit(transaction, what).await,
-        }
+        };
+        seen::end(mark, committed, |()| None)
     }
+}
+
+/// How many rows these are.
+#[expect(clippy::ptr_arg, reason = "it is given what a read gives")]
+fn count(rows: &Vec<Row>) -> Option<u64> {
+    Some(rows.len() as u64)
 }

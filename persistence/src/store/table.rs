@@ -15,6 +15,16 @@ pub(super) enum Dialect {
     MySql,
 }
 
+impl Dialect {
+    /// As traces name it.
+    pub(super) const fn system(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::MySql => "mysql",
+        }
+    }
+}
+
 /// What a `SELECT` says in two places so that nobody else changes its rows before the commit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {

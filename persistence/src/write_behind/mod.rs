@@ -3,6 +3,7 @@
 
 mod backlog;
 mod meters;
+mod seen;
 mod task;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use farerush_engine::flight::{Epoch, FlightId, Seq, Timestamp};
-use farerush_engine::journal::{Journal, OnDurable};
+use farerush_engine::journal::{Followed, Journal, OnDurable};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ use crate::store::Store;
 use backlog::Backlog;
 
 pub use meters::MEASURES;
+use seen::FollowedRequests;
+pub use seen::{OnSeenFlush, SeenFlush};
 
 /// How much longer than its deadline a drain waits for a transaction that is under way.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
@@ -42,6 +45,8 @@ pub struct WriteBehindOptions {
     /// Stored events of a flight after which, before the journal is trimmed, it gets a snapshot of the flight, so
     /// that it can bring it up alone. For journals that keep snapshots.
     pub snapshot_events: u64,
+    /// Who wants to hear of flushes that carry events of traced requests.
+    pub on_seen: Option<OnSeenFlush>,
 }
 
 impl Default for WriteBehindOptions {
@@ -54,6 +59,7 @@ impl Default for WriteBehindOptions {
             trim_events: 200_000,
             trim_interval: Duration::from_secs(10),
             snapshot_events: 20_000,
+            on_seen: None,
         }
     }
 }
@@ -125,6 +131,7 @@ struct Shared {
     down: Mutex<Down>,
     reread_events: AtomicU64,
     failed_flushes: AtomicU64,
+    followed: Mutex<FollowedRequests>,
 }
 
 #[derive(Default)]
@@ -154,6 +161,7 @@ impl WriteBehind {
             down: Mutex::default(),
             reread_events: AtomicU64::new(0),
             failed_flushes: AtomicU64::new(0),
+            followed: Mutex::default(),
         });
         let task = task::Task {
             shared: Arc::clone(&shared),
@@ -189,6 +197,12 @@ impl WriteBehind {
                 );
             }
         })
+    }
+
+    /// Follows traced requests into the store: the flush that carries their events is told of. To be called before those are
+    /// handed in.
+    pub fn follow(&self, followed: impl IntoIterator<Item = Followed>) {
+        self.shared.followed.lock().add(followed);
     }
 
     /// Takes over a flight that was recovered: stored up to `stored` and durable up to `durable`, whatever lies in

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::backlog::{Step, Taken};
 use super::meters::Meters;
+use super::seen::{OnSeenFlush, SeenFlush};
 use super::{Hooks, Shared, WriteBehindOptions};
-use crate::store::{Flushed, Store, StoreError, rows_written};
+use crate::store::{self, Flushed, Statements, Store, StoreError, rows_written};
 
 /// First pause after a failure; each further one is twice as long.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -220,7 +221,7 @@ impl Task {
     /// Flushes a turn, however long it takes; `false` if it was abandoned.
     async fn flush(&mut self, turn: Turn) -> bool {
         let began = Instant::now();
-        let Some(outcomes) = self.flush_batches(&turn.batches).await else { return false };
+        let Some(outcomes) = self.flush_seen(&turn.batches).await else { return false };
         self.pace.flushed(turn.rows, began.elapsed());
         for ((taken, batch), outcome) in turn.taken.iter().zip(&turn.batches).zip(outcomes) {
             if outcome == Flushed::Stored {
@@ -231,6 +232,38 @@ impl Task {
         }
         self.settle();
         true
+    }
+
+    /// The same as `flush_batches`, and tells of it if it carries what somebody traces.
+    async fn flush_seen(&self, batches: &[Batch]) -> Option<Vec<Flushed>> {
+        let Some(OnSeenFlush(tell)) = &self.options.on_seen else { return self.flush_batches(batches).await };
+        let followed = self.shared.followed.lock().take_in(batches);
+        if followed.is_empty() {
+            return self.flush_batches(batches).await;
+        }
+        let (statements, began) = (Arc::new(Statements::default()), std::time::Instant::now());
+        let failed_before = self.shared.failed_flushes.load(Ordering::Relaxed);
+        let mut flush = std::pin::pin!(self.flush_batches(batches));
+        let outcomes =
+            std::future::poll_fn(|context| store::seeing(Some(&statements), || flush.as_mut().poll(context)))
+                .await;
+        let failed = self.shared.failed_flushes.load(Ordering::Relaxed) - failed_before;
+        let error = match &outcomes {
+            None => Some("given up, because the process stops; the next start stores it".to_owned()),
+            Some(outcomes) => outcomes.iter().find_map(not_stored),
+        };
+        tell(SeenFlush {
+            system: self.store.system(),
+            began,
+            took: began.elapsed(),
+            attempts: u32::try_from(failed + u64::from(outcomes.is_some())).unwrap_or(u32::MAX),
+            flights: batches.len(),
+            events: batches.iter().map(|batch| batch.events.len()).sum(),
+            error,
+            statements: statements.take(),
+            followed,
+        });
+        outcomes
     }
 
     async fn flush_batches(&self, batches: &[Batch]) -> Option<Vec<Flushed>> {
@@ -379,11 +412,21 @@ impl Task {
         match trimmed.await {
             Ok(Ok(())) => {}
             Ok(Err((error, moved))) => {
-                tracing::warn!(%error, "the journal could not be trimmed");
+                tracing::warn!(error = in_full(&error), "the journal could not be trimmed");
                 self.shared.backlog.lock().put_back_moved(moved);
             }
             Err(error) => tracing::error!(%error, "trimming the journal panicked"),
         }
+    }
+}
+
+/// Why a batch is not in the store after its flush, if so.
+fn not_stored(outcome: &Flushed) -> Option<String> {
+    match outcome {
+        Flushed::Stored | Flushed::AlreadyStored { .. } => None,
+        Flushed::Fenced { owner } => Some(format!("a later owner has the flight, under epoch {owner}")),
+        Flushed::Gap { stored } => Some(format!("events behind {stored} are missing")),
+        Flushed::Misfit { what, .. } => Some(what.clone()),
     }
 }
 

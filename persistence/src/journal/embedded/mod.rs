@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Extent, Journal, JournalError};
+use farerush_engine::journal::{AppendCost, Appended, Batch, Claim, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
 pub use self::copy::{Copied, Held};
@@ -237,6 +237,7 @@ impl Journal for EmbeddedJournal {
     fn append(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {
         let mut writer = self.writer.lock();
         writer.check()?;
+        writer.cost = AppendCost { bytes: 0, sync: None };
         let verdicts = self.judge_round(round)?;
         let mut heads = Vec::with_capacity(round.len());
         let mut buffer = std::mem::take(&mut writer.buffer);
@@ -260,6 +261,10 @@ impl Journal for EmbeddedJournal {
             writer.buffer = buffer; // a giant round's memory is given back
         }
         Ok(verdicts.into_iter().map(Verdict::answer).collect())
+    }
+
+    fn append_cost(&self) -> Option<AppendCost> {
+        Some(self.writer.lock().cost)
     }
 
     fn fence(&self, claims: &[Claim]) -> Result<(), JournalError> {

@@ -3,8 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use farerush_engine::journal::JournalError;
+use farerush_engine::journal::{AppendCost, JournalError};
 
 use super::disk::File;
 use super::segment::{DATA_START, Preparer, lacks_descriptors};
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     capacity: u64,
     next_round: u64,
     stopped: Option<String>,
+    /// What was written and synced since this was last set to nothing.
+    pub(super) cost: AppendCost,
 }
 
 impl Writer {
@@ -43,7 +46,17 @@ impl Writer {
         capacity: u64,
         next_round: u64,
     ) -> Self {
-        Self { preparer, buffer: Vec::new(), segment, file, tail, capacity, next_round, stopped: None }
+        Self {
+            preparer,
+            buffer: Vec::new(),
+            segment,
+            file,
+            tail,
+            capacity,
+            next_round,
+            stopped: None,
+            cost: AppendCost { bytes: 0, sync: None },
+        }
     }
 
     /// The segment that is being written.
@@ -93,7 +106,10 @@ impl Writer {
         let end = start + buffer.len() as u64;
         let written = self.file.write_all_at(buffer, start);
         written.map_err(|error| self.stop(format!("round {number} could not be written"), error))?;
+        let began = Instant::now();
         let synced = self.file.sync_data();
+        self.cost.bytes += buffer.len() as u64;
+        self.cost.sync = Some(self.cost.sync.unwrap_or_default() + began.elapsed());
         synced.map_err(|error| self.stop(format!("round {number} could not be synced"), error))?;
         self.tail = end;
         self.next_round += 1;

@@ -2,6 +2,7 @@
 //! Never answers `Durable` for anything that Redis has not confirmed, on this connection or on an earlier one.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use ::redis::{Value, cmd};
 use farerush_engine::flight::{FlightId, Recorded, Seq};
@@ -29,6 +30,7 @@ enum Written {
 
 impl RedisJournal {
     pub(super) fn append_round(&self, round: &[Batch]) -> Result<Vec<Appended>, JournalError> {
+        self.last_bytes.store(0, Ordering::Relaxed);
         let mut seen = HashSet::with_capacity(round.len());
         if let Some(batch) = round.iter().find(|batch| !seen.insert(&batch.flight_id)) {
             return Err(twice_in_a_round(&batch.flight_id));
@@ -198,6 +200,7 @@ impl RedisJournal {
         let mut record = Vec::new();
         codec::encode_events_into(&mut record, batch)
             .map_err(|e| damaged(&batch.flight_id, with_cause(&e)))?;
+        self.last_bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
         let id = EntryId { epoch: batch.epoch, seq: batch.last_seq() };
         let mut command = cmd("XADD");
         command.arg(self.keys.journal(&batch.flight_id));

@@ -8,6 +8,7 @@
 
 mod address;
 mod append;
+mod attendance;
 mod check;
 mod claim;
 mod keep;
@@ -21,10 +22,13 @@ mod watch;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
-use farerush_engine::journal::{Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError};
+use farerush_engine::journal::{
+    AppendCost, Appended, Batch, Claim, Claimed, ClaimsPlace, Extent, Journal, JournalError,
+};
 use parking_lot::Mutex;
 
 use self::link::{Link, or_error};
@@ -32,6 +36,7 @@ use self::safety::Safety;
 use self::standings::Known;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
+pub use attendance::THERE_FOR;
 pub use options::RedisOptions;
 
 /// A journal in a Redis server (6.2 or newer).
@@ -50,6 +55,8 @@ pub struct RedisJournal {
     known: Mutex<HashMap<FlightId, Known>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
     unsure: Mutex<HashMap<FlightId, Epoch>>,
+    /// Bytes of records that the last round sent.
+    last_bytes: AtomicU64,
     /// Up to where flights have been trimmed by this process.
     trimmed: Mutex<HashMap<FlightId, Seq>>,
 }
@@ -79,6 +86,7 @@ impl RedisJournal {
             watch_link,
             known: Mutex::default(),
             unsure: Mutex::default(),
+            last_bytes: AtomicU64::new(0),
             trimmed: Mutex::default(),
         })
     }
@@ -120,6 +128,10 @@ impl Journal for RedisJournal {
             return Ok(Vec::new());
         }
         self.append_round(round)
+    }
+
+    fn append_cost(&self) -> Option<AppendCost> {
+        Some(AppendCost { bytes: self.last_bytes.load(Ordering::Relaxed), sync: None })
     }
 
     fn probe(&self) -> Result<(), JournalError> {

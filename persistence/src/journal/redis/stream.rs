@@ -50,6 +50,21 @@ impl Keys {
         format!("{}:claims", self.prefix)
     }
 
+    /// The names of the servers that were there of late.
+    pub(super) fn servers(&self) -> String {
+        format!("{}:{{servers}}", self.prefix)
+    }
+
+    /// There for as long as that server is.
+    pub(super) fn server(&self, name: &str) -> String {
+        format!("{}:{{servers}}:{name}", self.prefix)
+    }
+
+    /// Which server said last that it serves a flight: a hash by flight. Says nothing about who owns it.
+    pub(super) fn served(&self) -> String {
+        format!("{}:served", self.prefix)
+    }
+
     /// The id of the journal, written once.
     pub(super) fn identity(&self) -> String {
         format!("{}:identity", self.prefix)

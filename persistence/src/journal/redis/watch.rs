@@ -107,7 +107,11 @@ impl RedisJournal {
     }
 
     /// Names that nobody knows cost one command for all of them; only of those that are listed more is asked.
-    fn which_have_events(&self, link: &mut Link, flights: &[FlightId]) -> Result<Vec<bool>, JournalError> {
+    pub(super) fn which_have_events(
+        &self,
+        link: &mut Link,
+        flights: &[FlightId],
+    ) -> Result<Vec<bool>, JournalError> {
         if flights.is_empty() {
             return Ok(Vec::new());
         }
