@@ -14,7 +14,7 @@ use super::ledger::{Grab, Seen, State, Status};
 use super::load::ask_change;
 
 /// How long a system that is whole again may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to rest before asking again.
 const REST: Duration = Duration::from_millis(5);
 /// How many clients check at once.
