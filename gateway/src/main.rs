@@ -57,8 +57,10 @@ fn main() -> ExitCode {
             Command::Serve => run_server(settings).await,
             Command::Migrate => migrate(&settings).await,
             Command::Verify { receipts } => verify(&settings, receipts.as_deref()).await,
-            Command::Backup { target } => backups::make(&settings, &target).await.map(show),
-            Command::Restore { from, until } => backups::restore(&settings, &from, until).await.map(show),
+            Command::Backup { target } => backups::make(&settings, &target).await.map(|done| show(&done)),
+            Command::Restore { from, until } => {
+                backups::restore(&settings, &from, until).await.map(|done| show(&done))
+            }
             Command::OpenApi => Ok(print_document()),
             Command::Token(command) => token(command, &settings),
         }
@@ -111,7 +113,7 @@ impl StopSignals {
     }
 }
 
-fn show(done: backups::Done) -> ExitCode {
+fn show(done: &backups::Done) -> ExitCode {
     print!("{done}");
     ExitCode::SUCCESS
 }

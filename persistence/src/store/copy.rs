@@ -37,7 +37,7 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     let statement = Statement::new("VACUUM INTO ?", vec![target.into()]);
     let copied = sqlite::execute(&mut connection, statement).await;
     let closed = connection.close().await;
-    copied.and_then(|_| closed).map_err(|error| classify(what, error))?;
+    copied.and(closed).map_err(|error| classify(what, error))?;
     std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(failed)?;
     files::sync_name(to).map_err(failed)
 }
@@ -74,7 +74,8 @@ mod tests {
             .iter()
             .map(|table| format!("{:?}", crate::store::value::Value::from(table.name)))
             .collect();
-        (found.sort(), known.sort());
+        found.sort();
+        known.sort();
         assert_eq!(found, known);
     }
 }
