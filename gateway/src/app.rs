@@ -137,12 +137,16 @@ impl App {
     }
 
     /// The flight with this id, if it is served here; `None` if there is none at all. Waits only if nobody here knows
-    /// it, or if it cannot be shown at the moment that nobody else has it.
+    /// it, or it is on its way here, or it cannot be shown at the moment that nobody else has it.
     pub async fn locate(&self, id: &FlightId) -> Result<Option<FlightHandle>, Problem> {
         if self.outside.is_shared() {
             self.outside.ownership().certain().await?;
         }
-        match self.engine.find(id) {
+        let mut found = self.engine.find(id);
+        if matches!(found, Located::There | Located::Nobody) && self.outside.arrivals().come(id).await {
+            found = self.engine.find(id);
+        }
+        match found {
             Located::Here(flight) => Ok(Some(flight)),
             // Being created or recovered; else it is another one's.
             Located::There if self.engine.has(id) => {

@@ -116,8 +116,10 @@ async fn placed(
     (key, address, timeout): (Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     body: Received,
 ) -> Result<Granted, Problem> {
+    // A flight that is on its way here is waited for within the same time.
+    let deadline = app.deadline(timeout);
     let flight = app.flight(name).await?;
-    let deadline = app.deadline(timeout)?;
+    let deadline = deadline?;
     // Customers can be invented where they show nothing; then their address pays, too.
     let share = app.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
     let mut under_way = begin(app, &flight, (caller, key, share), deadline, &body?)?;

@@ -1,6 +1,7 @@
 //! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
-//! Never changes who owns a flight, except to bring up one that nobody can be serving.
+//! Never changes who owns a flight, except to bring up one that nobody can be serving, or that is wanted here.
 
+pub mod arrivals;
 mod attendance;
 mod definitions;
 mod doubts;
@@ -65,6 +66,7 @@ pub struct Outside {
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
     is_store_missing: AtomicBool,
+    arrivals: Arc<arrivals::Arrivals>,
     lookups: Lookups<bool>,
     owners: Lookups<Option<Epoch>>,
 }
@@ -91,6 +93,7 @@ impl Outside {
             revivals: Revivals::default(),
             unmet: Mutex::default(),
             is_store_missing: AtomicBool::new(false),
+            arrivals: Arc::default(),
         }
     }
 
@@ -149,6 +152,11 @@ impl Outside {
     /// Until when it can be shown that flights are served here and nowhere else.
     pub fn ownership(&self) -> &Arc<Ownership> {
         &self.ownership
+    }
+
+    /// Flights that are on their way here.
+    pub fn arrivals(&self) -> &arrivals::Arrivals {
+        &self.arrivals
     }
 
     /// Whether there is such a flight, though not here. The journal is asked, unless it was seen there before: nobody

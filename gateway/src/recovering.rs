@@ -1,14 +1,14 @@
 //! How flights come up at the start and again later, and what is to be said about it: from what, and whether something
 //! that was acknowledged may be lost. Never answers a request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
 use farerush_engine::flight::{FlightId, IdSecrets, Seq};
-use farerush_engine::journal::{Durability, Journal, JournalError};
+use farerush_engine::journal::{Durability, Extent, Journal, JournalError};
 use farerush_persistence::recovery::{
     AllRecovered, Basis, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
     recover_from_journal,
@@ -112,6 +112,8 @@ pub struct BroughtUp {
     pub store: Store,
     /// What became of each flight.
     pub flights: AllRecovered,
+    /// Flights that are left to their owners for now, to be taken over later.
+    pub later: Vec<FlightId>,
     /// Why the store was left out, if it was.
     pub without_store: Option<String>,
 }
@@ -134,8 +136,9 @@ pub async fn bring_up(
         if let Some(secret) = store.settle_ids(secrets).await? {
             return Err(StartError::OtherIdSecret { store: store.describe(), secret });
         }
-        let flights = recover_all(journal, &store).await?;
-        Ok(BroughtUp { store, flights, without_store: None })
+        let later = flights_for_later(settings, journal, Some(&store)).await?;
+        let flights = if later.is_empty() { recover_all(journal, &store).await? } else { Vec::new() };
+        Ok(BroughtUp { store, flights, later, without_store: None })
     };
     let may_do_without = matches!(settings.store, StoreTarget::MySql(_))
         && settings.journal != JournalTarget::Memory
@@ -159,9 +162,38 @@ pub async fn bring_up(
          knows are missing until it is back, and an old copy of a journal would not be noticed"
     );
     let store = open_store(settings, Some(secrets), false).await?;
-    let recover = async || Ok(recover_all_from_journal(journal).await?);
-    let flights = wait_for(settings, until, recover).await?;
-    Ok(BroughtUp { store, flights, without_store: Some(why) })
+    let recover = async || {
+        let later = flights_for_later(settings, journal, None).await?;
+        let flights = if later.is_empty() { recover_all_from_journal(journal).await? } else { Vec::new() };
+        Ok((flights, later))
+    };
+    let (flights, later) = wait_for(settings, until, recover).await?;
+    Ok(BroughtUp { store, flights, later, without_store: Some(why) })
+}
+
+/// The flights there are, if others may have them and are to keep them for now.
+async fn flights_for_later(
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    store: Option<&Store>,
+) -> Result<Vec<FlightId>, StartError> {
+    let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
+    if settings.take_over_delay.is_zero() || !is_shared {
+        return Ok(Vec::new());
+    }
+    let mut flights: BTreeSet<FlightId> =
+        extents(journal).await?.into_iter().map(|it| it.flight_id).collect();
+    if let Some(store) = store {
+        let stored = store.cursors().await?.into_iter().filter(|cursor| cursor.seq > Seq(0));
+        flights.extend(stored.map(|cursor| cursor.flight_id));
+    }
+    Ok(flights.into_iter().collect())
+}
+
+async fn extents(journal: &Arc<dyn Journal>) -> Result<Vec<Extent>, StartError> {
+    let journal = Arc::clone(journal);
+    let extents = tokio::task::spawn_blocking(move || journal.extents()).await;
+    Ok(extents.map_err(|error| StartError::Thread(std::io::Error::other(error)))??)
 }
 
 async fn has_flights(
@@ -169,12 +201,7 @@ async fn has_flights(
     journal: &Arc<dyn Journal>,
     until: Instant,
 ) -> Result<bool, StartError> {
-    let look = async || {
-        let journal = Arc::clone(journal);
-        let extents = tokio::task::spawn_blocking(move || journal.extents()).await;
-        let extents = extents.map_err(|error| StartError::Thread(std::io::Error::other(error)))??;
-        Ok(extents.iter().any(|extent| extent.last > Seq(0)))
-    };
+    let look = async || Ok(extents(journal).await?.iter().any(|extent| extent.last > Seq(0)));
     wait_for(settings, until, look).await
 }
 

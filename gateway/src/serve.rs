@@ -25,7 +25,7 @@ use crate::gate::{Gate, Gated};
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::ops_server::OpsServer;
-use crate::outside::Outside;
+use crate::outside::{Outside, arrivals};
 use crate::owning::Owning;
 use crate::rate::Limited;
 use crate::reads::Reads;
@@ -102,7 +102,8 @@ pub async fn start_with(
     let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
     let began = Instant::now();
-    let brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
+    let mut brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
+    let later = std::mem::take(&mut brought_up.later);
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
@@ -112,6 +113,7 @@ pub async fn start_with(
         .within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets, observer.as_ref()))?;
     tracing::info!(
         flights,
+        left_to_others = later.len(),
         replayed_events = replayed,
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         journal = journal.describe(),
@@ -122,7 +124,7 @@ pub async fn start_with(
     if let Some(webhooks) = &webhooks {
         webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
     }
-    if settings.demo {
+    if settings.demo && later.is_empty() {
         let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
@@ -176,6 +178,9 @@ pub async fn start_with(
     }
     tokio::spawn(Outside::watch(Arc::downgrade(&app)));
     tokio::spawn(Outside::keep_attendance(Arc::downgrade(&app)));
+    if !later.is_empty() {
+        tokio::spawn(arrivals::take_over(Arc::downgrade(&app), later, settings.take_over_delay));
+    }
     if let Some(owning) = owning {
         tokio::spawn(owning.watch(Arc::downgrade(&app)));
     }
@@ -280,7 +285,7 @@ fn start_engine(
     secrets: Arc<IdSecrets>,
     observer: Option<&Arc<Observer>>,
 ) -> Result<(Arc<Engine>, Surroundings), StartError> {
-    let BroughtUp { store, flights, without_store } = brought_up;
+    let BroughtUp { store, flights, without_store, .. } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
     let engine_place = EnginePlace::default();
     let outside = Arc::new(Outside::new(settings, journal.clone(), store.clone()));

@@ -444,8 +444,8 @@ impl Nginx {
     fn start(folder: &Path, first: SocketAddr, second: SocketAddr) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let conf = include_str!("../../docker/nginx.conf")
-            .replace("gateway1:8080", &first.to_string())
-            .replace("gateway2:8080", &second.to_string())
+            .replace("gateway1:8080 resolve", &first.to_string())
+            .replace("gateway2:8080 resolve", &second.to_string())
             .replace("listen 8080", &format!("listen {port}"));
         let place = folder.join("nginx");
         std::fs::create_dir(&place).unwrap();

@@ -377,6 +377,49 @@ fn a_second_process_takes_flights_over_and_the_first_one_acknowledges_nothing_mo
     assert!(verify(&plan).contains("2 flights, 0 with a difference"));
 }
 
+/// Asks like a balancer: one, and the other where that one says that it cannot.
+fn ask(one: &Gateway, other: &Gateway, key: &str) -> u16 {
+    match one.try_grab("FR1", key).0 {
+        503 => other.try_grab("FR1", key).0,
+        status => status,
+    }
+}
+
+#[test]
+fn a_start_that_is_told_to_wait_is_ready_at_once_and_then_takes_flights_over_while_nobody_is_refused() {
+    let rig = Rig::new();
+    let (plan, other) = (rig.plan("one"), rig.plan("two"));
+    let first = start(&plan);
+    first.create("FR1");
+    first.grab("FR1", "k1");
+    let second = start(&other.with("take_over_delay_ms", "600000").with("demo", "true"));
+    let (status, problem) = second.get("/v1/flights/FR1");
+    assert_eq!((status, &problem["code"]), (503, &json!("ELSEWHERE")));
+    assert_eq!(second.get("/v1/flights/DEMO1").0, 404, "the system was not empty");
+    assert_eq!(first.try_grab("FR1", "k1").0, 200, "it is left to its owner");
+    // By hand, too, whoever asks both is served by one of them all the while.
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| second.post("/v1/admin/flights/FR1/restart", ""));
+        until("the second one serves it", || {
+            assert_eq!(ask(&first, &second, "k1"), 200);
+            taken.is_finished()
+        });
+        assert_eq!(taken.join().unwrap().0, 200);
+    });
+    assert_eq!(second.try_grab("FR1", "k1").0, 200);
+    first.stop();
+    let first = start(&plan.with("take_over_delay_ms", "100"));
+    until("the first one has taken it", || {
+        assert_eq!(ask(&second, &first, "k1"), 200);
+        first.get("/v1/flights/FR1").0 == 200
+    });
+    assert!(is_refused(&second.try_grab("FR1", "k2")));
+    first.grab("FR1", "k2");
+    assert_eq!(first.available("FR1"), 178);
+    first.stop();
+    second.stop();
+}
+
 #[test]
 fn two_that_start_at_the_same_time_make_the_demo_flights_once() {
     let rig = Rig::new();

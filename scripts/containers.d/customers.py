@@ -1,9 +1,10 @@
 """Customers of scripts/containers, and what it asks of gateways besides. Python's own library is all it needs.
 
     customers.py flight --admin URL --token FILE ID SEATS      makes a flight that is on sale
-    customers.py sell   --base URL --orders FILE ID            buys until it is sold out; keeps each order as it was answered
+    customers.py sell   --base URL --orders FILE ID            buys until it is sold out, or until there is the file that
+                                                               --until names; keeps each order as it was answered
     customers.py check  --base URL --orders FILE               asks for each kept order again
-    customers.py move   --admin URL --token FILE               has a gateway take all flights
+    customers.py move   --admin URL --token FILE --from URL    has a gateway take all flights that another one has
 
 Nobody sends a grab again without its first key, and at most `--workers` requests are under way at once.
 """
@@ -11,6 +12,7 @@ Nobody sends a grab again without its first key, and at most `--workers` request
 import argparse
 import http.client
 import json
+import os
 import sys
 import threading
 import time
@@ -119,8 +121,8 @@ def flight(options):
 
 def move(options):
     caller, tally = Caller(options.admin), Tally()
-    _, text = persist(caller, tally, "GET", "/v1/flights?limit=100")
-    for found in json.loads(text)["flights"]:
+    status, _, text = Caller(getattr(options, "from")).ask("GET", "/v1/flights?limit=100")
+    for found in json.loads(text)["flights"] if status == 200 else []:
         path = f"/v1/admin/flights/{found['flight_id']}/restart"
         status, text = persist(caller, tally, "POST", path, None, admin(options))
         if status != 200:
@@ -134,7 +136,7 @@ def sell(options):
 
     def customer(file):
         caller = Caller(options.base)
-        while not tally.sold_out.is_set() and time.monotonic() < end:
+        while not tally.sold_out.is_set() and time.monotonic() < end and not (options.until and os.path.exists(options.until)):
             with tally.lock:
                 number = next(numbers)
             if options.rate:
@@ -145,6 +147,10 @@ def sell(options):
             status, text = persist(caller, tally, "POST", f"/v1/flights/{options.id}/orders", body, headers)
             if status in (200, 201):
                 tally.keep(file, text, started)
+                order = json.loads(text)["order_id"]
+                status, text = persist(caller, tally, "GET", f"/v1/orders/{order}")
+                if status != 200:
+                    tally.fail(f"{status} for an order {text.decode()[:80]}")
             elif status == 409 and b'"SOLD_OUT"' in text:
                 tally.sold_out.set()
             elif status is not None:
@@ -157,11 +163,13 @@ def sell(options):
     failed = ", ".join(f"{count} x {what}" for what, count in sorted(tally.failed.items())) or "none"
     print(f"{tally.kept} orders in {seconds:.1f} s; failed requests: {failed}; asked to come back: {tally.asked_back}; "
           f"longest wait for an order {tally.slowest:.1f} s, longest time without one {tally.gap:.1f} s")
-    if not tally.sold_out.is_set() or tally.lost_patience:
-        sys.exit(f"error: {options.id} was not sold out, or {tally.lost_patience} customers never got an answer")
+    if tally.sold_out.is_set() == bool(options.until):
+        sys.exit(f"error: {options.id} was {'' if options.until else 'not '}sold out")
+    if tally.lost_patience:
+        sys.exit(f"error: {tally.lost_patience} customers never got an answer")
     if options.seats and tally.kept != options.seats:
         sys.exit(f"error: {options.seats} seats, and {tally.kept} orders were acknowledged")
-    if options.none_fails and tally.failed:
+    if options.none_fails and (tally.failed or tally.asked_back):
         sys.exit("error: requests failed")
 
 
@@ -194,7 +202,7 @@ def check(options):
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(required=True)
-    for name, run, flags in (("flight", flight, ("admin", "token")), ("move", move, ("admin", "token")),
+    for name, run, flags in (("flight", flight, ("admin", "token")), ("move", move, ("admin", "token", "from")),
                              ("sell", sell, ("base", "orders")), ("check", check, ("base", "orders"))):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
@@ -207,8 +215,9 @@ def main():
             command.add_argument("seats", type=int)
         if name == "sell":
             command.add_argument("--seats", type=int, default=0)
+            command.add_argument("--until")
             command.add_argument("--rate", type=float, default=0)
-            command.add_argument("--seconds", type=float, default=180)
+            command.add_argument("--seconds", type=float, default=300)
             command.add_argument("--none-fails", action="store_true")
     options = parser.parse_args()
     options.run(options)

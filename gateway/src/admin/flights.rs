@@ -22,6 +22,7 @@ use crate::body::Received;
 use crate::fields::{self, Errors, Fields, Value, one_of, text};
 use crate::grab::{self, GivenKey};
 use crate::json::Json;
+use crate::outside::arrivals;
 use crate::problem::{Code, Problem};
 use crate::time::Day;
 use crate::zones::{self, LocalTime};
@@ -423,7 +424,7 @@ pub async fn restart(
     let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
     // No event of the flight's, so that the audit cannot have it.
     tracing::info!(flight = %id, by = %by.name, "a restart was asked for");
-    let restarted = app.engine.restart_under(id, key).await.map_err(|error| match error {
+    let restarted = arrivals::restart(&app, id, key).await.map_err(|error| match error {
         RestartError::NotFound => Problem::flight_not_found(),
         RestartError::Failed(reason) => {
             let reason = format!("the flight could not be recovered ({reason}); it stays stopped");

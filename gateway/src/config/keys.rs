@@ -292,6 +292,12 @@ pub const KEYS: &[Key] = &[
         "how long a journal round waits for more when many requests are under way, in microseconds",
     ),
     key(
+        "take_over_delay_ms",
+        "0",
+        "how long a start that shares a Redis goes on leaving flights to those who have them, once a request for one has reached \
+         it (or a minute has passed), so that balancers find it first; 0: it takes them before it is ready",
+    ),
+    key(
         "drain_delay_ms",
         "0",
         "how long a stop goes on serving while /readyz says 503, so that balancers move away; at most half of \

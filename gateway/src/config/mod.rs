@@ -256,6 +256,8 @@ pub struct Settings {
     pub commit_pause: Duration,
     /// Most live readers.
     pub live_readers_max: u32,
+    /// How long a start leaves flights to those who have them once it is asked; zero: it takes them before it serves.
+    pub take_over_delay: Duration,
     /// How long a stop goes on serving before it begins.
     pub drain_delay: Duration,
     /// How long a stop may take.
@@ -385,6 +387,9 @@ impl Settings {
                 whole(text, 0, 1_000_000).map(|micros: u32| Duration::from_micros(u64::from(micros)))
             })?,
             live_readers_max: values.parse("live_readers_max", |text| whole(text, 0, 1_000_000))?,
+            take_over_delay: values.parse("take_over_delay_ms", |text| {
+                whole(text, 0, 600_000).map(|ms: u32| Duration::from_millis(u64::from(ms)))
+            })?,
             drain_delay: values.parse("drain_delay_ms", |text| {
                 let delay = Duration::from_millis(whole(text, 0, 86_400_000)?.into());
                 // The rest of the time belongs to what is in flight and to the store.

@@ -1,5 +1,5 @@
 //! The nginx that is shipped (`docker/nginx.conf`) in front of a real server: what it lets through, what it adds.
-//! Never changes its settings, but for addresses.
+//! Never changes its settings, but for addresses and, where a limit is to be met, that limit.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::client::{Reply, TOKEN, TestServer};
 const PATIENCE: Duration = Duration::from_secs(30);
 const BODY: &str = r#"{"customer_id":"u","quantity":1}"#;
 
-/// nginx in front of one gateway; gone with this.
+/// nginx in front of gateways; gone with this.
 struct Nginx {
     child: Child,
     address: SocketAddr,
@@ -20,12 +20,27 @@ struct Nginx {
 
 impl Nginx {
     fn start(gateway: SocketAddr) -> Self {
+        Self::start_with(&[gateway], &[])
+    }
+
+    /// The same with these gateways for the two, and with these words replaced.
+    fn start_with(gateways: &[SocketAddr], changes: &[(&str, &str)]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let conf = include_str!("../../../docker/nginx.conf")
-            .replace("gateway1:8080", &gateway.to_string())
-            .replace("gateway2:8080", &gateway.to_string())
-            .replace("listen 8080", &format!("listen {address}"));
+        let servers: String =
+            gateways.iter().map(|gateway| format!("server {gateway} max_fails=0;\n")).collect();
+        let mut changes = changes.to_vec();
+        let listen = format!("listen {address}");
+        changes.extend([
+            ("server gateway1:8080 resolve max_fails=0;", servers.as_str()),
+            ("server gateway2:8080 resolve max_fails=0;", ""),
+            ("listen 8080", &listen),
+        ]);
+        let conf =
+            changes.iter().fold(include_str!("../../../docker/nginx.conf").to_owned(), |conf, change| {
+                assert!(conf.contains(change.0), "{} stands there", change.0);
+                conf.replace(change.0, change.1)
+            });
         std::fs::write(folder.path().join("nginx.conf"), conf).unwrap();
         let place: &Path = folder.path();
         // If the thread that runs the test ends, whatever the reason, the kernel ends nginx.
@@ -50,9 +65,17 @@ impl Nginx {
         let text = format!(
             "{request} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
         );
+        self.send_raw(&text).await
+    }
+
+    async fn send_raw(&self, text: &str) -> Reply {
         let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, text.as_bytes()).await.unwrap();
-        Reply::parse(&crate::client::read_to_end(&mut stream).await)
+        // A request that nginx does not read to its end may end with a reset behind the answer.
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+        let _ = tokio::time::timeout(PATIENCE, read).await.expect("nginx answers and closes");
+        Reply::parse(&answer)
     }
 }
 
@@ -158,5 +181,90 @@ async fn the_shipped_nginx_gives_keys_to_grabs_alone_and_passes_on_who_is_asked(
         let body = BODY.replace("\"u\"", &format!("\"u{status}\""));
         let reply = nginx.send("POST /v1/flights/DEMO2/orders", &format!("{json}{from}"), &body).await;
         assert_eq!(reply.status, status, "{from}: {reply:?}");
+    }
+}
+
+/// A port that nobody listens on.
+fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[track_caller]
+fn assert_problem(reply: &Reply, status: u16, code: &str) {
+    assert_eq!(reply.status, status, "{reply:?}");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{reply:?}");
+    let (json, named) = (reply.json(), reply.header("retry-after"));
+    assert_eq!((json["status"].as_u64(), json["code"].as_str()), (Some(status.into()), Some(code)));
+    assert_eq!(json["type"].as_str(), Some(format!("/docs/errors/{code}").as_str()));
+    assert!(json["title"].is_string() && json["detail"].is_string(), "{json}");
+    let comes_again = matches!(status, 429 | 502 | 503 | 504);
+    assert_eq!(named.is_some_and(|text| text.parse::<u32>().is_ok_and(|s| s > 0)), comes_again, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nginx_says_itself_is_a_problem_like_a_gateways() {
+    let server = TestServer::start().await;
+    let nginx = Nginx::start(server.address);
+    let host = format!("host: {}\r\nconnection: close\r\n", nginx.address);
+    let json = "content-type: application/json\r\n";
+    for (request, status, code) in [
+        (format!("GET /v1/time HTTP/1.1\r\n{host}\0: x\r\n\r\n"), 400, "INVALID_REQUEST"),
+        (format!("GET /v1/time HTTP/1.1\r\n{host}host: other\r\n\r\n"), 400, "INVALID_REQUEST"),
+        (format!("TRACE /v1/time HTTP/1.1\r\n{host}\r\n"), 405, "METHOD_NOT_ALLOWED"),
+        (
+            format!("POST /v1/flights/DEMO1/orders HTTP/1.1\r\n{host}{json}content-length: 65537\r\n\r\n"),
+            413,
+            "PAYLOAD_TOO_LARGE",
+        ),
+        (format!("GET /v1/flights?x={} HTTP/1.1\r\n{host}\r\n", "x".repeat(9_000)), 414, "URI_TOO_LONG"),
+        (
+            format!("GET /v1/time HTTP/1.1\r\n{host}x: {}\r\n\r\n", "x".repeat(9_000)),
+            431,
+            "HEADERS_TOO_LARGE",
+        ),
+        (format!("GET /metrics%00 HTTP/1.1\r\n{host}\r\n"), 400, "INVALID_REQUEST"),
+        (format!("GET /.problem/502 HTTP/1.1\r\n{host}\r\n"), 404, "NOT_FOUND"),
+        (format!("GET /metrics HTTP/1.1\r\n{host}\r\n"), 404, "NOT_FOUND"),
+    ] {
+        assert_problem(&nginx.send_raw(&request).await, status, code);
+    }
+    // What a gateway says goes through as it said it.
+    let refused = nginx.send("POST /v1/flights/DEMO1/orders", json, "{}").await;
+    assert_eq!((refused.status, refused.json()["errors"].is_array()), (400, true), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_gone_or_silent_is_said_to_be_so_as_a_problem_with_retry_after() {
+    let nginx = Nginx::start_with(&[closed(), closed()], &[]);
+    let json = "content-type: application/json\r\n";
+    assert_problem(&nginx.send("GET /v1/flights", "", "").await, 502, "OUTCOME_UNKNOWN");
+    let grabbed = nginx.send("POST /v1/flights/DEMO1/orders", json, BODY).await;
+    assert_problem(&grabbed, 502, "OUTCOME_UNKNOWN");
+    // The kernel takes its connections, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let changes = [
+        ("proxy_read_timeout 15s", "proxy_read_timeout 1s"),
+        ("proxy_read_timeout 8s", "proxy_read_timeout 1s"),
+        ("limit_conn addresses 2000", "limit_conn addresses 1"),
+    ];
+    let nginx = Nginx::start_with(&[silent.local_addr().unwrap()], &changes);
+    let grabbed = nginx.send("POST /v1/flights/DEMO1/orders", json, BODY).await;
+    assert_problem(&grabbed, 504, "OUTCOME_UNKNOWN");
+    // Of two at once from one address, one is too many. (The nginx before may still be at the end of the grab's connection.)
+    let nginx = Nginx::start_with(&[silent.local_addr().unwrap()], &changes);
+    let reads = (nginx.send("GET /v1/flights", "", ""), nginx.send("GET /v1/flights", "", ""));
+    let (one, other) = tokio::join!(reads.0, reads.1);
+    let (late, too_many) = if one.status == 429 { (other, one) } else { (one, other) };
+    assert_problem(&late, 504, "OUTCOME_UNKNOWN");
+    assert_problem(&too_many, 429, "RATE_LIMITED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_asks_every_gateway_that_there_is() {
+    let server = TestServer::start().await;
+    let nginx = Nginx::start_with(&[closed(), closed(), closed(), server.address], &[]);
+    for _ in 0..12 {
+        let reply = nginx.send("GET /v1/time", "", "").await;
+        assert_eq!(reply.status, 200, "{reply:?}");
     }
 }
