@@ -370,7 +370,7 @@ impl Outside {
                             Ok(false) => self.claimed_in_store(engine, &flight_id, ours),
                             // Whatever is shown meanwhile is shown for as long as ownership is certain.
                             Err(error) => {
-                                tracing::debug!(%flight_id, error = in_full(&error), "whose it is cannot be asked")
+                                tracing::debug!(%flight_id, error = in_full(&error), "whose it is cannot be asked");
                             }
                         }
                     }

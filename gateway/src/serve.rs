@@ -338,7 +338,7 @@ fn start_engine(
         engine.watch_rounds(Box::new(move |round| {
             // Before it is handed to the write-behind.
             behind.follow(round.followed.iter().cloned());
-            observer.round(&place, round);
+            observer.round(&place, &round);
         }));
     }
     // Nobody else has set it.

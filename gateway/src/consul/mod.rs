@@ -181,7 +181,7 @@ impl Keeper {
                     );
                 }
                 Err(failure) => {
-                    tracing::debug!(error = in_full(&failure), "Consul does not let this server go")
+                    tracing::debug!(error = in_full(&failure), "Consul does not let this server go");
                 }
             }
             tokio::time::sleep(backoff).await;

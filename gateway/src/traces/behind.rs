@@ -46,7 +46,7 @@ pub(super) fn context_of(span: SpanRef) -> SpanContext {
 
 impl Exporter {
     /// Queues a round's span: below the first request that waited for it, and linked to the others.
-    pub(super) fn export_round(&self, journal: &str, round: SeenRound) {
+    pub(super) fn export_round(&self, journal: &str, round: &SeenRound) {
         if !self.reserve(OWN_SPANS) {
             return;
         }

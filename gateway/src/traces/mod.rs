@@ -71,7 +71,7 @@ impl Observer {
     }
 
     /// A round that traced requests waited for is durable in this journal.
-    pub fn round(&self, journal: &str, round: SeenRound) {
+    pub fn round(&self, journal: &str, round: &SeenRound) {
         if let Some(traces) = &self.traces {
             traces.exporter.export_round(journal, round);
         }

@@ -76,7 +76,8 @@ impl RedisJournal {
         let answers = link.ask_all(WHAT, [list, show, names])?;
         let mut answers = answers.into_iter().map(|answer| or_error(WHAT, answer));
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
-        (next()?, next()?);
+        next()?;
+        next()?;
         let names: Vec<String> = from(next()?)?;
         let mut ask = cmd("MGET");
         for name in &names {
