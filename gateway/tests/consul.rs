@@ -130,7 +130,7 @@ impl Agent {
             }
             let mut words = first.split(' ');
             let (method, path) = (words.next().unwrap(), words.next().unwrap());
-            let (status, said) = self.answer(method, path, token, &body);
+            let (status, said) = self.answer(method, path, token.as_deref(), &body);
             let length = said.len();
             let head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {length}\r\n\r\n{said}");
             if answers.write_all(head.as_bytes()).is_err() {
@@ -139,13 +139,13 @@ impl Agent {
         }
     }
 
-    fn answer(&self, method: &str, path: &str, token: Option<String>, body: &[u8]) -> (u16, String) {
+    fn answer(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> (u16, String) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let service = path.strip_prefix("/v1/agent/service/").expect("the agent's services");
         let answer = {
             let mut state = self.state.0.lock().unwrap();
-            state.asked.push((method.to_owned(), path.to_owned(), token.clone()));
-            if token.as_deref() != Some(state.token) {
+            state.asked.push((method.to_owned(), path.to_owned(), token.map(str::to_owned)));
+            if token != Some(state.token) {
                 (403, "Permission denied: token with AccessorID lacks permission 'service:write'".to_owned())
             } else {
                 match (method, service.split_once('/')) {
