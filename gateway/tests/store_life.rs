@@ -272,6 +272,18 @@ fn deadlocks(server: &SqlServer, root: &mut Sql) -> i64 {
     }
 }
 
+/// How many wait for a row just now.
+fn row_waits(server: &SqlServer, root: &mut Sql) -> i64 {
+    let schema = match server.flavour() {
+        Flavour::MySql => "performance_schema",
+        Flavour::MariaDb => "information_schema",
+    };
+    root.number(&format!(
+        "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM {schema}.global_status \
+         WHERE VARIABLE_NAME = 'Innodb_row_lock_current_waits'"
+    ))
+}
+
 /// Somebody takes the same rows in another order, and has changed so much before that it is the gateway which gives way.
 fn it_gives_way_in_deadlocks(server: &SqlServer, root: &mut Sql) {
     let mut other = Sql::connect(&server.url());
@@ -285,8 +297,7 @@ fn it_gives_way_in_deadlocks(server: &SqlServer, root: &mut Sql) {
         other.run("BEGIN");
         other.run("UPDATE heavy SET text = CONCAT('r', id % 1000)");
         let mut is_done = other.try_run("UPDATE tickets SET passenger = passenger").is_ok();
-        let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
-        until("the gateway waits", || root.number(waiting) > 0);
+        until("the gateway waits", || row_waits(server, root) > 0);
         is_done = is_done && other.try_run("UPDATE flight_cursor SET seq = seq").is_ok();
         other.run("ROLLBACK");
         won += i64::from(is_done);

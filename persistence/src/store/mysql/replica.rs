@@ -23,6 +23,9 @@ use crate::store::{ReplicaState, ReplicaStatus};
 
 /// How often the replica is compared with the primary.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// So many times longer than a look took is waited for the next one, up to the longest pause.
+const COST_FACTOR: u32 = 10;
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Longest that it may take to say how far it is.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
 /// How long a list waits for the replica to have what was stored here.
@@ -240,9 +243,12 @@ impl Replica {
             }
             let began = Instant::now();
             replica.look(&primary).await;
+            let is_away = replica.state.lock().away.is_some();
             drop(replica);
-            // Where there are so many flights that a look takes its time, there are fewer.
-            tokio::time::sleep(LOOK_EVERY.max(began.elapsed() * 20).min(60 * LOOK_EVERY)).await;
+            // Where there are so many flights that a look takes its time, there are fewer; one that did not answer took
+            // its time for nothing.
+            let pause = if is_away { LOOK_EVERY } else { LOOK_EVERY.max(began.elapsed() * COST_FACTOR) };
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
         }
     }
 
