@@ -92,7 +92,8 @@ def persist(caller, tally, method, path, body=None, headers=None):
                 with tally.lock:
                     tally.asked_back += 1
             else:
-                tally.fail(str(status))
+                # What is not told to come back says why: a gateway's code, or nginx' own page.
+                tally.fail(f"{status} {text.decode(errors='replace')[:160]}" if status == 500 else str(status))
         except (OSError, http.client.HTTPException) as error:
             tally.fail(type(error).__name__)
         time.sleep(pause)
