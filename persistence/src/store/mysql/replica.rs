@@ -197,7 +197,7 @@ impl Replica {
         for statement in CURSORS.lookups(NO_LOCK, keys) {
             let rows = link.fetch(statement).await?;
             let mut state = self.state.lock();
-            for (flight_id, seq) in rows.iter().filter_map(|row| place_in(row)) {
+            for (flight_id, seq) in rows.iter().filter_map(place_in) {
                 if state.behind.get(&flight_id).is_some_and(|wanted| *wanted <= seq) {
                     state.behind.remove(&flight_id);
                 }
