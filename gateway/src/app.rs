@@ -36,6 +36,9 @@ use crate::storage::in_full;
 use crate::traces;
 use crate::webhooks::Webhooks;
 
+/// How long a store that takes nothing that is to be stored is waited for where it is read.
+const DOUBTFUL_READ: Duration = Duration::from_secs(1);
+
 /// What every handler may use.
 pub struct App {
     /// All flights.
@@ -210,7 +213,14 @@ impl App {
         let read = std::future::poll_fn(|context| {
             store::seeing(statements.as_ref(), || read.as_mut().poll(context))
         });
-        let read = tokio::time::timeout_at(deadline.decide_by.into(), read).await;
+        // Of a store that takes nothing it is known soon enough whether it can be read.
+        let is_doubtful = self.store_is_down() && !self.has_replica;
+        let by = if is_doubtful {
+            deadline.decide_by.min(Instant::now() + DOUBTFUL_READ)
+        } else {
+            deadline.decide_by
+        };
+        let read = tokio::time::timeout_at(by.into(), read).await;
         self.reads.note_store(matches!(read, Ok(Ok(_))));
         match read {
             Ok(read) => read.map_err(|error| store_away(&error)),

@@ -57,7 +57,8 @@ pub struct Reads {
 #[derive(Debug, Default)]
 struct LastRead {
     answered: Option<Instant>,
-    probed: Option<Instant>,
+    /// When somebody was sent to look, or came back in vain.
+    tried: Option<Instant>,
 }
 
 impl Default for Reads {
@@ -104,7 +105,12 @@ impl Reads {
 
     /// Notes that the store was read just now, or could not be.
     pub fn note_store(&self, answered: bool) {
-        self.last.lock().answered = answered.then(Instant::now);
+        let now = Instant::now();
+        let mut last = self.last.lock();
+        last.answered = answered.then_some(now);
+        if !answered {
+            last.tried = Some(now);
+        }
     }
 
     /// Whether a store that does not take what it is given is worth asking all the same: it may be read-only, full, or
@@ -116,10 +122,10 @@ impl Reads {
         if is_recent(last.answered) {
             return true;
         }
-        if is_recent(last.probed) {
+        if is_recent(last.tried) {
             return false;
         }
-        last.probed = Some(now);
+        last.tried = Some(now);
         true
     }
 
@@ -228,6 +234,17 @@ mod tests {
             cost(&reads, reserved, MS);
         }
         assert!(reads.reserve(true, start + MS).is_some(), "and nothing is owed for that");
+    }
+
+    #[test]
+    fn a_store_that_takes_nothing_is_asked_as_long_as_it_answers_and_else_now_and_then() {
+        let reads = Reads::new(1, Instant::now());
+        assert!(reads.may_try_store(), "one looks");
+        assert!(!reads.may_try_store(), "and nobody else meanwhile");
+        reads.note_store(true);
+        assert!(reads.may_try_store() && reads.may_try_store(), "it can be read");
+        reads.note_store(false);
+        assert!(!reads.may_try_store(), "it cannot any more");
     }
 
     #[test]

@@ -204,6 +204,8 @@ impl SqlServer {
         arguments.push("--user=root".into());
         arguments.extend([
             format!("--datadir={dir}/data"),
+            // MariaDB clears it at its start, of others' files, too.
+            format!("--tmpdir={dir}"),
             format!("--socket={dir}/sql.sock"),
             format!("--pid-file={dir}/sql.pid"),
             format!("--init-file={dir}/init.sql"),
