@@ -107,8 +107,9 @@ pub(crate) fn is_like(said: &Value, wanted: &Value) -> bool {
 /// Whether an answer names this event as its own.
 fn names(call: &Call, event: &Event) -> bool {
     if event.kind == "payment_returned" {
-        // One whose key was another request's has come to nothing at all.
-        return matches!(&call.answer, Answer::Refused { code, .. } if code != "IDEMPOTENCY_KEY_REUSED");
+        // A refusal says so where money has come for nothing; others left it where it was.
+        return matches!(&call.answer, Answer::Refused { body, .. }
+            if body["detail"].as_str().is_some_and(|detail| detail.contains("stands among the flight's refunds")));
     }
     let Answer::Done { replayed: false, body, .. } = &call.answer else { return false };
     match call.ask {
@@ -121,9 +122,33 @@ fn names(call: &Call, event: &Event) -> bool {
     }
 }
 
+/// How it is guessed which of several requests that cannot be told apart (without a key, all answered that it was done)
+/// caused an event.
+#[derive(Debug, Clone, Copy)]
+enum Guess {
+    /// The one that was told of the earliest event, of these the one that was under way then, of these the first.
+    Told,
+    /// The one that was under way then, of these the one that was told of the earliest event.
+    UnderWay,
+    /// The one that asked first, or last.
+    First,
+    Last,
+}
+
 impl History {
-    /// What is wrong with it, if anything is.
+    /// What is wrong with it, if anything is. It is right if any guess explains all of it.
     pub(crate) fn judge(&self) -> Result<(), String> {
+        let mut why = None;
+        for guess in [Guess::Told, Guess::UnderWay, Guess::First, Guess::Last] {
+            match self.judge_by(guess) {
+                Ok(()) => return Ok(()),
+                Err(error) => drop(why.get_or_insert(error)),
+            }
+        }
+        why.map_or(Ok(()), Err)
+    }
+
+    fn judge_by(&self, guess: Guess) -> Result<(), String> {
         for (place, event) in self.events.iter().enumerate() {
             if event.seq != place as u64 + 1 {
                 return Err(format!("the audit has a hole before {event:?}"));
@@ -135,7 +160,7 @@ impl History {
             claims: vec![None; self.calls.len()],
             states: Vec::with_capacity(self.events.len()),
         };
-        court.match_events()?;
+        court.match_events(guess)?;
         court.replay()?;
         for place in 0..self.calls.len() {
             court.judge_call(place).map_err(|why| format!("{why}\n  {:?}", self.calls[place]))?;
@@ -145,7 +170,7 @@ impl History {
 }
 
 impl<'a> Court<'a> {
-    fn match_events(&mut self) -> Result<(), String> {
+    fn match_events(&mut self, guess: Guess) -> Result<(), String> {
         for event in self.history.events.iter().skip(1) {
             // A flight may be created on sale; that is the admin's, and nobody's request here.
             let at_creation = event.seq == 2 && event.kind == "sale_switched" && event.key.is_none();
@@ -169,14 +194,23 @@ impl<'a> Court<'a> {
             let named =
                 |place: &usize| names(call(place), event) && event.at <= call(place).to + CLOCK_SLACK_MS;
             let unknown = |place: &usize| matches!(call(place).answer, Answer::Unknown(_));
-            // Of those that say no more than that it was done, the one that was told of the earliest event caused it, and
-            // of these the one that asked first.
-            let told = |place: &&usize| match &call(place).answer {
+            let told = |place: &usize| match &call(place).answer {
                 Answer::Done { body, .. } => body["seq"].as_u64().unwrap_or(event.seq),
                 _ => event.seq,
             };
-            let found = candidates.iter().filter(|place| named(place)).min_by_key(told);
-            let found = found.or_else(|| candidates.iter().find(|place| unknown(place)));
+            let away = |place: &usize| {
+                let away = (call(place).from - event.at).max(event.at - call(place).to).max(0);
+                u64::try_from(away).unwrap_or(u64::MAX)
+            };
+            let likeliness = |place: &&usize| match guess {
+                Guess::Told => (told(place), away(place), **place),
+                Guess::UnderWay => (away(place), told(place), **place),
+                Guess::First => (0, 0, **place),
+                Guess::Last => (0, 0, usize::MAX - **place),
+            };
+            let found = candidates.iter().filter(|place| named(place)).min_by_key(likeliness);
+            let found =
+                found.or_else(|| candidates.iter().filter(|place| unknown(place)).min_by_key(likeliness));
             let Some(cause) = found.copied() else {
                 let near: Vec<&Call> = candidates.iter().map(call).collect();
                 return Err(format!(
