@@ -233,9 +233,29 @@ impl<'a> Court<'a> {
             }
             return seated;
         }
-        let later = &self.history.events[place_of(event.seq) + 1..];
+        // Whoever looked at an order that this plan was the last to change has seen it.
+        for call in &self.history.calls {
+            if let (Ask::ReadOrder { order }, Answer::Done { body, .. }) = (&call.ask, &call.answer)
+                && body["seq"] == event.seq
+            {
+                let seats = body["seats"].as_array().into_iter().flatten();
+                seated.entry(order.clone()).or_insert(seats.map(|seat| text(&seat["seat"])).collect());
+            }
+        }
         let mut murky = BTreeSet::new();
-        for event in later {
+        for event in &self.history.events[place_of(event.seq) + 1..] {
+            if event.kind == "cabins_changed" {
+                // The next plan tells from where it moved people; if nobody was told, nothing behind it tells of this one.
+                let cause = self.causes[place_of(event.seq)].map(|cause| &self.history.calls[cause].answer);
+                let Some(Answer::Done { body, .. }) = cause else { break };
+                for moved in body["moved"].as_array().into_iter().flatten() {
+                    let order = text(&moved["order_id"]);
+                    if !murky.contains(&order) {
+                        seated.entry(order).or_insert(texts(&moved["from"]));
+                    }
+                }
+                continue;
+            }
             let Some(order) = event.order() else { continue };
             let (freed, seats) = (texts(&event.details["freed"]), event.seats());
             let before = match event.kind.as_str() {
@@ -250,15 +270,7 @@ impl<'a> Court<'a> {
             if !before.is_empty() && !murky.contains(order) {
                 seated.entry(order.to_owned()).or_insert(before);
             } else if event.kind == "order_changed" {
-                murky.insert(order);
-            }
-        }
-        for call in &self.history.calls {
-            if let (Ask::ReadOrder { order }, Answer::Done { body, .. }) = (&call.ask, &call.answer)
-                && body["seq"].as_u64().is_some_and(|seq| seq >= event.seq)
-            {
-                let seats = body["seats"].as_array().into_iter().flatten();
-                seated.entry(order.clone()).or_insert(seats.map(|seat| text(&seat["seat"])).collect());
+                murky.insert(order.to_owned());
             }
         }
         seated
