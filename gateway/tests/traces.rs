@@ -304,9 +304,12 @@ fn the_journal_s_round_and_the_store_s_flush_stand_in_the_trace_of_the_grab_that
     let statements = below(&spans, flush);
     let names: Vec<_> = statements.iter().map(|span| span.name.as_str()).collect();
     assert_eq!((names.first(), names.last()), (Some(&"BEGIN"), Some(&"COMMIT")), "{names:?}");
-    for name in ["SELECT flight_cursor", "INSERT orders", "INSERT tickets", "UPDATE flight_cursor"] {
+    for name in ["SELECT flight_cursor", "INSERT orders", "INSERT tickets"] {
         assert!(names.contains(&name), "no {name}: {names:?}");
     }
+    // Its first events may still have been on their way to the store with it.
+    let moves_cursor = |name: &str| matches!(name, "UPDATE flight_cursor" | "INSERT flight_cursor");
+    assert!(names.iter().any(|name| moves_cursor(name)), "no cursor is moved: {names:?}");
     for statement in &statements {
         let shown = attributes(statement);
         assert_eq!((statement.kind, shown["db.system"].as_str()), (3, "sqlite"), "a client's span");
@@ -316,8 +319,8 @@ fn the_journal_s_round_and_the_store_s_flush_stand_in_the_trace_of_the_grab_that
         assert_eq!(shown.contains_key("db.rows"), has_rows, "{shown:?}");
         assert!(statement.end_time_unix_nano >= statement.start_time_unix_nano, "{statement:?}");
     }
-    let cursor = statements.iter().find(|span| span.name == "UPDATE flight_cursor").unwrap();
-    assert_eq!(attributes(cursor)["db.rows"], "1");
+    let cursor = statements.iter().find(|span| moves_cursor(&span.name)).unwrap();
+    assert!(attributes(cursor)["db.rows"].parse::<u64>().unwrap() >= 1, "{cursor:?}");
     assert!(!format!("{spans:?}").contains("customer_id"), "no statement is shown as it is");
 }
 
