@@ -23,9 +23,9 @@ const RESTARTS_PER_ROUND: usize = 10;
 const NEXT_SALE: Duration = Duration::from_secs(10);
 /// Clients of each load.
 const CLIENTS: u32 = 24;
-/// For how long each of them thinks between two requests, at most: some five hundred requests a second are under way while
+/// For how long each of them thinks between two requests, at most: some sixteen hundred requests a second are under way while
 /// flights restart, and what twenty rounds sell does not outgrow the store.
-const THINKS: Duration = Duration::from_millis(100);
+const THINKS: Duration = Duration::from_millis(30);
 
 #[test]
 fn overlapping_restarts_lose_nothing_and_leave_no_flight_dead() {

@@ -115,8 +115,10 @@ impl Shop {
             said["state"] == "down" && causes.iter().any(|cause| reason.contains(cause))
         });
         self.selling.goes_on();
-        let log = self.gateway.log_text();
-        assert!(causes.iter().any(|cause| log.contains(cause)), "the log does not name {causes:?}: {log}");
+        until(&format!("the log names one of {causes:?}"), || {
+            let log = self.gateway.log_text();
+            causes.iter().any(|cause| log.contains(cause))
+        });
     }
 
     /// Waits until the store has all that was sold up to now, by itself, while more is sold.

@@ -14,7 +14,7 @@ use crate::servers::{RedisServer, SqlServer};
 use crate::support::process::{Gateway, Plan, TOKEN};
 
 /// Longer than anything should take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A Redis, a MariaDB, and a folder for gateways.
 pub(crate) struct Rig {

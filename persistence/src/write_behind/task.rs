@@ -21,6 +21,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// How long the store may be away before it is logged again.
 const STILL_DOWN_EVERY: Duration = Duration::from_secs(60);
+/// How long it may be away for another reason than was logged before that is logged, too.
+const DOWN_OTHERWISE_EVERY: Duration = Duration::from_secs(1);
 /// More events than these waiting after a flush are not waited upon, but flushed.
 const LINGER_EVENTS_MAX: u64 = 8_192;
 /// So many new events between two looks are a rush.
@@ -287,7 +289,7 @@ impl Task {
     /// Flushes until the store has answered for good; `None` if that was abandoned.
     async fn retry(&self, batches: &[Batch]) -> Option<Result<Vec<Flushed>, StoreError>> {
         let mut backoff = BACKOFF_MIN;
-        let mut logged_at: Option<Instant> = None;
+        let mut logged: Option<(Instant, String)> = None;
         loop {
             let began = Instant::now();
             let flushed = self.store.flush(batches).await;
@@ -306,12 +308,16 @@ impl Task {
                 Err(error @ StoreError::Rejected { .. }) => return Some(Err(error)),
                 Err(error) => error,
             };
-            let is_news = self.shared.store_is_down(in_full(&error));
-            if is_news || logged_at.is_some_and(|at| at.elapsed() > STILL_DOWN_EVERY) {
+            let error = in_full(&error);
+            let is_news = self.shared.store_is_down(error.clone());
+            let is_due = logged.as_ref().is_some_and(|(at, why)| {
+                at.elapsed() > if *why == error { STILL_DOWN_EVERY } else { DOWN_OTHERWISE_EVERY }
+            });
+            if is_news || is_due {
                 let backlog_events = self.shared.backlog.lock().events();
-                let (store, error) = (self.store.describe(), in_full(&error));
+                let store = self.store.describe();
                 tracing::warn!(store, error, backlog_events, "the store is away; sales go on, trying again");
-                logged_at = Some(Instant::now());
+                logged = Some((Instant::now(), error));
             }
             if self.shared.is_abandoned() {
                 return None;
