@@ -18,6 +18,11 @@ START_SECONDS = 60
 SETTLE_SECONDS = 180
 TOKEN = "bench-0123456789abcdef"
 CREATORS = 4
+# The database and user of every SQL server here.
+INIT_SQL = """CREATE DATABASE farerush CHARACTER SET utf8mb4;
+CREATE USER 'farerush'@'%' IDENTIFIED BY 'farerush';
+GRANT ALL PRIVILEGES ON *.* TO 'farerush'@'%';
+"""
 MYSQL_SETTINGS = [
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -272,9 +277,7 @@ class MariaDb:
                 raise BenchError(f"mariadb-install-db failed: {made.stderr[-800:]}")
         shutil.copytree(template, data)
         with open(os.path.join(folder, "init.sql"), "w") as file:
-            file.write("CREATE DATABASE farerush CHARACTER SET utf8mb4;\n"
-                       "CREATE USER 'farerush'@'%' IDENTIFIED BY 'farerush';\n"
-                       "GRANT ALL PRIVILEGES ON *.* TO 'farerush'@'%';\n")
+            file.write(INIT_SQL)
         self.process = Process("mariadb", [
             "mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={self.socket}", f"--port={self.port}",
             f"--pid-file={folder}/pid", f"--init-file={folder}/init.sql", *MYSQL_SETTINGS, *as_user], folder)
@@ -313,9 +316,7 @@ class MySql:
                 raise BenchError(f"mysqld cannot make its data: {made.stderr[-800:]}")
         shutil.copytree(template, data)
         with open(os.path.join(folder, "init.sql"), "w") as file:
-            file.write("CREATE DATABASE farerush CHARACTER SET utf8mb4;\n"
-                       "CREATE USER 'farerush'@'%' IDENTIFIED BY 'farerush';\n"
-                       "GRANT ALL PRIVILEGES ON *.* TO 'farerush'@'%';\n")
+            file.write(INIT_SQL)
         self.process = Process("mysql", [
             *server, f"--datadir={data}", f"--socket={self.socket}", f"--port={self.port}", f"--pid-file={folder}/pid",
             f"--init-file={folder}/init.sql", *settings], folder)
