@@ -4,6 +4,7 @@
 mod behind;
 mod error;
 mod link;
+mod nodelay;
 mod replica;
 mod session;
 mod url;

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 
 use super::behind::Behind;
 use super::link::within;
+use super::nodelay;
 use super::url::Place;
 use crate::store::StoreOptions;
 
@@ -56,6 +57,8 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions, behind: &A
         Role::Watch => 1,
     };
     let (asked, found) = (Arc::clone(behind), Arc::clone(behind));
+    // None where it is a file in the file system.
+    let port = connect.get_socket().is_none().then(|| connect.get_port());
     MySqlPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(options.timeout)
@@ -70,6 +73,10 @@ pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions, behind: &A
         .after_connect(move |connection, _| {
             let found = Arc::clone(&found);
             Box::pin(async move {
+                if let Some(port) = port {
+                    // What becomes of it is no reason not to use the connection.
+                    let _ = tokio::task::spawn_blocking(move || nodelay::send_at_once(port)).await;
+                }
                 session.prepare(connection).await?;
                 if role == Role::Writer {
                     found.leads_to(name_of_server(connection).await?);
