@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[expect(unsafe_code, reason = "the allocator has no other way to be told")]
 fn main() {
-    // As the server has it; see `gateway/src/allocator.rs`.
+    // As the server has it; see `gateway/src/start/allocator.rs`.
     // SAFETY: it only sets a number that the allocator reads at its next collection.
     unsafe { libmimalloc_sys::mi_option_set(15, 2_000) };
     divan::main();

@@ -61,7 +61,7 @@ async fn cost(server: &TestServer, query: &str, flights: usize) -> Duration {
     let mut least = Duration::MAX;
     for _ in 0..20 {
         let began = Instant::now();
-        let reply = farerush::flights::list(server.running.app.clone(), query.to_owned()).await;
+        let reply = farerush::api::flights::list(server.running.app.clone(), query.to_owned()).await;
         least = least.min(began.elapsed());
         assert_eq!(reply.map(|reply| reply.status().as_u16()).ok(), Some(200), "{query}");
     }
@@ -278,7 +278,7 @@ async fn a_list_by_state_follows_the_clock() {
     let body = json!({
         "flight_id": "SOON", "flight_number": "FR1", "origin": "TPE", "destination": "NRT", "departs_at": "2030-12-24T08:00:00Z",
         "cabins": [{"cabin_class": "economy", "rows": [1, 2], "layout": "ABC DEF", "fare": {"amount": 100, "currency": "TWD"}}],
-        "sale": {"opens_at": farerush::time::text(opens_at)},
+        "sale": {"opens_at": farerush::base::time::text(opens_at)},
     });
     assert_eq!(server.admin("POST /v1/admin/flights", &body.to_string()).await.status, 201);
     let count = async |state: &str| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use farerush::live::LastEventId;
+use farerush::parts::live::LastEventId;
 use farerush_engine::flight::FlightId;
 use http_body::Body;
 use serde_json::{Value, json};
@@ -37,7 +37,9 @@ impl Reader {
         let last: Option<LastEventId> = last.map(|id| id.parse().unwrap());
         let name = flight.parse().unwrap();
         let response: Response =
-            farerush::live::stream(name, server.running.app.clone(), String::new(), last).await.unwrap();
+            farerush::parts::live::stream(name, server.running.app.clone(), String::new(), last)
+                .await
+                .unwrap();
         Self { body: Box::pin(response.into_body()), bytes: Vec::new(), given: 0 }
     }
 
@@ -298,7 +300,7 @@ async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
     let departs_at = server.running.app.now().plus_millis(30 * 60_000 + 3000);
     let flight = json!({
         "flight_number": "FR1", "flight_id": "LEAVES", "origin": "TPE", "destination": "FUK",
-        "departs_at": farerush::time::text(departs_at), "aircraft": "AT76",
+        "departs_at": farerush::base::time::text(departs_at), "aircraft": "AT76",
         "fare": {"amount": 100, "currency": "TWD"}, "sale": {"state": "open", "closes_before_minutes": 30},
     });
     let created = server.admin("POST /v1/admin/flights", &flight.to_string()).await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use farerush::rehearsal::KEPT_MAX;
+use farerush::parts::rehearsal::KEPT_MAX;
 use farerush_engine::flight::FlightId;
 use serde_json::{Value, json};
 

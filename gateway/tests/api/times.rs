@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use farerush::{serve, time};
+use farerush::base::time;
+use farerush::start::serve;
 use farerush_engine::actor::Located;
 use farerush_engine::flight::{FlightDefinition, FlightId, SalePolicy};
 use serde_json::{Value, json};

@@ -1,0 +1,16 @@
+//! One module a resource: its routes, its handlers, its part of the documentation.
+//! Never decides what a flight may do.
+
+pub mod admin;
+pub mod audit;
+pub mod docs_pages;
+pub mod flights;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod grab;
+pub mod openapi;
+pub mod ops;
+pub mod orders;
+pub mod pages;
+pub mod routes;
+pub mod waitlist;
