@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
+use farerush::base::errors::in_full;
 use farerush::parts::auth::{self, TokenCommand};
 use farerush::parts::receipts;
 use farerush::start::allocator;
@@ -17,8 +18,7 @@ use farerush::start::logging;
 use farerush::start::owning::Owning;
 use farerush::start::serve;
 use farerush::start::storage::{
-    OpenedJournal, StartError, existing_data_dir, in_full, look_into_journal, look_into_store, open_store,
-    wait_for,
+    OpenedJournal, StartError, existing_data_dir, look_into_journal, look_into_store, open_store, wait_for,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use client::{Reply, TOKEN, TestServer};
 use farerush::api::openapi::{document_text, example_problem};
-use farerush::api::routes::ADDRESSES;
+use farerush::base::addresses::ADDRESSES;
 use farerush::wire::problem::Code;
 use farerush_persistence::journal::faulty::Fault;
 use serde_json::{Value, json};

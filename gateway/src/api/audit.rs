@@ -13,10 +13,10 @@ use farerush_persistence::store::{StoredChange, StoredOrder};
 use warp::http::HeaderValue;
 use warp::reply::Response;
 
+use crate::base::errors::in_full;
 use crate::base::json::Json;
 use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
-use crate::start::storage::in_full;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::wire::problem::Problem;
 use crate::wire::query::{self, Query};

@@ -18,6 +18,7 @@ use warp::reply::Response;
 use crate::observe::traces;
 use crate::parts::app::{App, FlightName};
 use crate::parts::auth::{Caller, Deed};
+use crate::parts::metrics::Outcome;
 use crate::parts::rate::{KeyPrint, Share};
 use crate::wire::body::Received;
 use crate::wire::deadline::{self, Deadline, GivenTimeout};
@@ -90,6 +91,15 @@ impl Granted {
     }
 }
 
+/// What became of a grab, for whoever counts.
+pub fn outcome(answered: Result<&Granted, &Problem>) -> Outcome {
+    match answered {
+        Ok(granted) if granted.replayed => Outcome::Replayed,
+        Ok(_) => Outcome::Won,
+        Err(problem) => Outcome::Problem(problem.code()),
+    }
+}
+
 /// Answers a grab.
 pub async fn place(
     name: FlightName,
@@ -105,7 +115,7 @@ pub async fn place(
         Ok(caller) => placed(&name, &app, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };
-    under_way.end(&answered);
+    under_way.end(outcome(answered.as_ref()));
     match answered {
         Ok(granted) => respond(granted),
         Err(problem) => problem.into_response(),

@@ -11,6 +11,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use crate::base::json::Json;
+use crate::base::time::millis;
 use crate::parts::app::App;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
@@ -131,9 +132,4 @@ fn write_replica(json: &mut Json, replica: &ReplicaStatus) {
         }
     };
     json.key("lag_ms").number(millis(replica.lag)).close();
-}
-
-/// Whole milliseconds.
-pub fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

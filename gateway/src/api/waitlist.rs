@@ -66,7 +66,7 @@ pub async fn join(
     let share = rates.share(flight.flight_id(), address);
     let print = key.as_ref().map(|key| rates.shares.print(&wish.customer, key));
     if let Some(share) = &share {
-        rates.shares.check_join(share, print, Instant::now()).map_err(Problem::address_over_quota)?;
+        rates.shares.check_join(share, print, Instant::now()).map_err(Problem::from)?;
     }
     let command = Command::JoinWaitlist(Box::new(wish));
     let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;

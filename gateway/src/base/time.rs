@@ -192,6 +192,11 @@ pub fn parse_day(text: &str) -> Result<Day, String> {
     day_in(text.as_bytes()).filter(|day| day.year >= 1970).ok_or_else(message)
 }
 
+/// Whole milliseconds.
+pub fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

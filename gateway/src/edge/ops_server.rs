@@ -12,12 +12,13 @@ use warp::reply::Response;
 use warp::{Filter, path};
 
 use crate::api::ops;
+use crate::base::errors::in_full;
 use crate::base::json::Json;
+use crate::base::stop::Stop;
 use crate::edge::gate::{Gate, Gated, Hosts};
-use crate::edge::server::{self, Express, PerAddress, Stop};
+use crate::edge::server::{self, Express, PerAddress};
 use crate::parts::app::App;
 use crate::parts::metrics;
-use crate::start::storage::in_full;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::render;
 

@@ -10,9 +10,10 @@ use warp::reply::Response;
 use warp::{Filter, path};
 
 use crate::api::ops;
+use crate::base::stop::Stop;
 use crate::edge::gate::{Gate, Gated};
 use crate::edge::ops_server;
-use crate::edge::server::{self, Express, Limits, Stop};
+use crate::edge::server::{self, Express, Limits};
 use crate::wire::cors::{Cors, Origins};
 use crate::wire::problem::Problem;
 

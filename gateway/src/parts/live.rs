@@ -21,7 +21,8 @@ use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use warp::reply::Response;
 
-use crate::edge::server::{LongBody, Stop};
+use crate::base::long_body::LongBody;
+use crate::base::stop::Stop;
 use crate::parts::app::{App, FlightName};
 use crate::parts::outside::Ownership;
 use crate::wire::problem::Problem;

@@ -11,6 +11,6 @@ pub mod outside;
 pub mod rate;
 pub mod reads;
 pub mod receipts;
-pub mod recovering;
+pub mod recoveries;
 pub mod rehearsal;
 pub mod webhooks;

@@ -28,9 +28,8 @@ use self::lookups::Lookups;
 pub use self::ownership::Ownership;
 use self::ownership::Watch;
 use self::revivals::Revivals;
+use crate::base::errors::in_full;
 use crate::parts::app::App;
-use crate::start::config::{JournalTarget, Settings, StoreTarget};
-use crate::start::storage::in_full;
 use crate::wire::problem::Problem;
 
 /// How often the store is asked who owns what.
@@ -72,9 +71,9 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Nothing is known yet.
-    pub fn new(settings: &Settings, journal: Arc<dyn Journal>, store: Store) -> Self {
-        let is_shared = matches!(settings.journal, JournalTarget::Redis(_));
+    /// Nothing is known yet. `is_shared` says whether other processes may have the journal, too; `store_is_remote`
+    /// whether the store may come and go by itself.
+    pub fn new(is_shared: bool, store_is_remote: bool, journal: Arc<dyn Journal>, store: Store) -> Self {
         let ownership = Arc::new(Ownership::new(is_shared));
         Self {
             lookups: Lookups::of_events(journal.clone()),
@@ -84,7 +83,7 @@ impl Outside {
             journal,
             store,
             is_shared,
-            is_remote: is_shared || matches!(settings.store, StoreTarget::MySql(_)),
+            is_remote: is_shared || store_is_remote,
             elsewhere: RwLock::default(),
             others: AtomicUsize::new(0),
             attendance: Attendance::default(),

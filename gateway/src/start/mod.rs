@@ -10,5 +10,6 @@ pub mod demo;
 pub mod id_secrets;
 pub mod logging;
 pub mod owning;
+pub mod recovering;
 pub mod serve;
 pub mod storage;

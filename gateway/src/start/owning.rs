@@ -7,9 +7,10 @@ use std::time::Duration;
 use farerush_persistence::journal::{JournalIdentity, RedisJournal};
 use farerush_persistence::store::{JournalOwner, Store, StoreError};
 
+use crate::base::errors::in_full;
 use crate::parts::app::App;
 use crate::start::config::{JournalTarget, Settings, StoreTarget};
-use crate::start::storage::{StartError, in_full, note_journal};
+use crate::start::storage::{StartError, note_journal};
 
 /// How often a living process shows itself in the store.
 const BEAT_EVERY: Duration = Duration::from_secs(1);

@@ -14,12 +14,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::api::routes;
+use crate::base::stop::Stop;
 use crate::edge::gate::{Gate, Gated};
 use crate::edge::ops_server::OpsServer;
 use crate::edge::server;
-use crate::edge::server::{PerAddress, Stop};
+use crate::edge::server::PerAddress;
 use crate::edge::starting::Starting;
-use crate::observe::traces::Observer;
+use crate::observe::traces::{Observer, Wanted};
 use crate::parts::app::App;
 use crate::parts::auth::Identity;
 use crate::parts::catching_up::CatchingUp;
@@ -30,15 +31,16 @@ use crate::parts::outside::{Outside, arrivals};
 use crate::parts::rate;
 use crate::parts::rate::Limited;
 use crate::parts::reads::Reads;
-use crate::parts::recovering;
-use crate::parts::recovering::{BroughtUp, EnginePlace, Recoveries, Surroundings};
+use crate::parts::recoveries::Recoveries;
 use crate::parts::rehearsal::Rehearsals;
 use crate::parts::webhooks::Webhooks;
-use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings};
+use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings, StoreTarget};
 use crate::start::consul::Registration;
 use crate::start::demo;
 use crate::start::id_secrets;
 use crate::start::owning::Owning;
+use crate::start::recovering;
+use crate::start::recovering::{BroughtUp, EnginePlace, Surroundings};
 use crate::start::storage::{DataDir, StartError, StoreLock, open_journal};
 use crate::wire::body::BodyLimits;
 use crate::wire::cors::Cors;
@@ -78,7 +80,7 @@ pub async fn start_with(
     refuse_open(&settings)?;
     let data_dir = DataDir::take(&settings.data_dir)?;
     let store_lock = StoreLock::take(&settings)?;
-    let observer = Observer::start(&settings).map_err(StartError::Traces)?;
+    let observer = Observer::start(&traces_of(&settings)).map_err(StartError::Traces)?;
     settings.max_connections = server::allow_open_files(settings.max_connections);
     if settings.journal == JournalTarget::Memory {
         tracing::warn!(
@@ -87,7 +89,12 @@ pub async fn start_with(
             settings.durability_kept().as_str()
         );
     }
-    let identity = Identity::open(&settings)?;
+    let identity = Identity::open(
+        settings.admin_token.as_ref(),
+        &settings.data_dir,
+        &settings.customer_auth,
+        &settings.rate_limits,
+    )?;
     let listen_failed = |source| StartError::Listen { address: settings.listen, source };
     let listener = server::listen(settings.listen).map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
@@ -224,6 +231,15 @@ pub async fn start_with(
     })
 }
 
+fn traces_of(settings: &Settings) -> Wanted<'_> {
+    Wanted {
+        endpoint: settings.otlp_endpoint.as_deref(),
+        instance: &settings.instance,
+        sample_ratio: settings.trace_sample_ratio,
+        access_log: settings.access_log,
+    }
+}
+
 fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {
     let Some(address) = settings.ops_listen else { return Ok(None) };
     OpsServer::start(address).map(Some).map_err(|source| StartError::Listen { address, source })
@@ -293,7 +309,12 @@ fn start_engine(
     let BroughtUp { store, flights, without_store, .. } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
     let engine_place = EnginePlace::default();
-    let outside = Arc::new(Outside::new(settings, journal.clone(), store.clone()));
+    let outside = Arc::new(Outside::new(
+        matches!(settings.journal, JournalTarget::Redis(_)),
+        matches!(settings.store, StoreTarget::MySql(_)),
+        journal.clone(),
+        store.clone(),
+    ));
     let hooks = recovering::hooks(&engine_place, &outside);
     // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
     let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
@@ -315,7 +336,7 @@ fn start_engine(
         store,
         write_behind,
         outside,
-        recoveries: Arc::new(Recoveries::new(settings)),
+        recoveries: Arc::new(Recoveries::new(settings.journal == JournalTarget::Memory)),
     };
     if let Some(why) = without_store {
         around.write_behind.note_store(Some(why));

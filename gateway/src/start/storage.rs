@@ -1,7 +1,6 @@
 //! Opens what the settings name: the data directory, the journal, the store; waits for servers that are not up yet.
 //! Never reads an event or a row, and never shows a password.
 
-use std::error::Error;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,8 +17,9 @@ use farerush_persistence::journal::{
 use farerush_persistence::recovery::RecoveryError;
 use farerush_persistence::store::{Store, StoreError, StoreOptions};
 
+use crate::base::errors::in_full;
 use crate::observe::traces::TracesError;
-use crate::parts::auth::JwtError;
+use crate::parts::auth::AuthError;
 use crate::parts::receipts::ReceiptsError;
 use crate::parts::webhooks::WebhookError;
 use crate::start::backups::BackupsError;
@@ -118,18 +118,9 @@ pub enum StartError {
     /// There is no backup, or nothing was restored.
     #[error(transparent)]
     Backups(#[from] BackupsError),
-    /// The admin's token cannot be read or made.
-    #[error("cannot obtain the admin token in {path}", path = .path.display())]
-    AdminToken {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Customers' tokens cannot be checked.
-    #[error("cannot check customers' tokens (customer_auth is jwt)")]
-    CustomerTokens(#[source] JwtError),
+    /// Nobody could be recognised.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// Everybody could order for everybody.
     #[error(
         "customer_auth is open, so whoever reaches {address} may order for anybody and see anybody's orders. Have \
@@ -264,18 +255,6 @@ pub async fn wait_for<T>(
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 2).min(RETRY_MAX);
     }
-}
-
-/// An error with all its causes, in one line.
-pub fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Name of the file that is locked in the data directory.

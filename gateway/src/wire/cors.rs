@@ -14,7 +14,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use warp::reply::Response;
 
-use crate::api::routes;
+use crate::base::addresses;
 
 /// What a page may send besides what every page may.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -164,7 +164,7 @@ fn preflight(
     if method != Method::OPTIONS || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
         return None;
     }
-    let (_, methods) = routes::address(path)?;
+    let (_, methods) = addresses::address(path)?;
     let mut response = Response::new(Vec::new().into());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();

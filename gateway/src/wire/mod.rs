@@ -11,3 +11,4 @@ pub mod names;
 pub mod problem;
 pub mod query;
 pub mod render;
+pub mod role;

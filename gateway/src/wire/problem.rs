@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use farerush_engine::actor::Overloaded;
@@ -14,8 +15,7 @@ use warp::reply::Response;
 use crate::base::json::Json;
 use crate::base::time;
 use crate::observe::traces;
-use crate::parts::auth::Role;
-use crate::parts::rate::{JOINS_PER_ADDRESS_MAX, UsedUp};
+use crate::wire::role::Role;
 
 /// Most characters that are given back of what a client wrote.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -340,23 +340,9 @@ impl Problem {
         Self { retry_after_seconds: Some(wait_seconds), ..Self::new(Code::QuotaExceeded, detail) }
     }
 
-    /// One thing too many from one address.
-    pub fn address_over_quota(used_up: UsedUp) -> Self {
-        let (UsedUp::Joins { wait } | UsedUp::Things { wait, .. }) = used_up;
+    /// One thing too many of somebody's share, for which the client may come back after `wait`.
+    pub fn share_used_up(detail: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
         let wait_seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-        let what = match used_up {
-            UsedUp::Joins { .. } => {
-                format!("this flight's waitlist, {JOINS_PER_ADDRESS_MAX} parties within a day")
-            }
-            UsedUp::Things { most, .. } => format!(
-                "what this flight keeps, {most} orders, idempotency keys and places on the waitlist within a day. Orders \
-                 that there are can be paid, changed and cancelled without an Idempotency-Key"
-            ),
-        };
-        let detail = format!(
-            "Nothing was done: this address has used up its share of {what}. Wait for as long as Retry-After says, or ask \
-             from another address."
-        );
         Self { retry_after_seconds: Some(wait_seconds), ..Self::new(Code::QuotaExceeded, detail) }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::client::{Reply, TOKEN, TestServer};
 use crate::tokens::{AdminTokens, JWT, customer};
-use farerush::api::routes::ADDRESSES;
+use farerush::base::addresses::ADDRESSES;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

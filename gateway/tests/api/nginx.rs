@@ -94,7 +94,7 @@ async fn the_shipped_nginx_lets_through_what_it_names_and_nothing_else() {
     let server = TestServer::start().await;
     let nginx = Nginx::start(server.address);
     let admin = format!("authorization: Bearer {TOKEN}\r\n");
-    for (pattern, methods) in farerush::api::routes::ADDRESSES {
+    for (pattern, methods) in farerush::base::addresses::ADDRESSES {
         let path = pattern.replace("{}", "DEMO1");
         let is_inside = ["/v1/admin", "/admin", "/metrics", "/livez", "/readyz"]
             .iter()

@@ -17,8 +17,8 @@ use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use crate::api::grab::{self, GivenKey};
-use crate::api::ops;
 use crate::base::json::Json;
+use crate::base::time;
 use crate::base::time::Day;
 use crate::base::zones::{self, LocalTime};
 use crate::parts::app::{App, FlightName};
@@ -435,7 +435,7 @@ pub async fn restart(
     })?;
     let mut json = Json::default();
     json.open().key("flight_id").plain(id).key("seq").number(restarted.seq.0);
-    json.key("epoch").number(restarted.epoch.0).key("took_ms").number(ops::millis(restarted.took)).close();
+    json.key("epoch").number(restarted.epoch.0).key("took_ms").number(time::millis(restarted.took)).close();
     Ok(grab::marked(render::response(StatusCode::OK, json), restarted.replayed))
 }
 

@@ -7,8 +7,9 @@ use farerush_engine::flight::FlightId;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::api::ops::{millis, write_journal, write_ownership, write_store};
+use crate::api::ops::{write_journal, write_ownership, write_store};
 use crate::base::json::Json;
+use crate::base::time::millis;
 use crate::parts::app::App;
 use crate::parts::auth::Admin;
 use crate::wire::problem::Problem;

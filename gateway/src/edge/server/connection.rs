@@ -16,14 +16,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 use warp::http::{Request, Response};
 
+use super::Limits;
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody};
-use super::long_body::LongBody;
 use super::places::Guest;
 use super::plain::{self, Express, Left};
 use super::socket::Socket;
 use super::taking::Taking;
-use super::{Limits, Stop};
+use crate::base::long_body::LongBody;
+use crate::base::stop::Stop;
 use crate::parts::rate::Peer;
 
 /// What the parts of a connection tell one another.

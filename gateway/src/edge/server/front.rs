@@ -17,9 +17,9 @@ use warp::http::header::{CONNECTION, HeaderName};
 use warp::http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use warp::hyper::body::Incoming;
 
-use super::Stop;
 use super::connection::Vitals;
-use super::long_body::LongBody;
+use crate::base::long_body::LongBody;
+use crate::base::stop::Stop;
 use crate::observe::traces::{Observer, Scope};
 use crate::parts::rate::Peer;
 

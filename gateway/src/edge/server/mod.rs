@@ -4,7 +4,6 @@
 mod arrival;
 mod connection;
 mod front;
-mod long_body;
 mod page_seen;
 mod places;
 mod plain;
@@ -15,22 +14,19 @@ mod turned_away;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tower_service::Service;
 use warp::http::{Request, Response};
 
 pub use front::{RequestBody, RequestIds};
-pub use long_body::LongBody;
 pub use places::PerAddress;
 pub use plain::Express;
 
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
+use crate::base::stop::Stop;
 use places::{Admission, Guest, Places};
 use turned_away::TurnedAway;
 
@@ -96,53 +92,6 @@ pub fn allow_open_files(connections_max: u32) -> u32 {
 fn connections_that_fit(open_files: u64, connections_max: u32) -> u32 {
     let besides = OPEN_FILES_BESIDES.min(open_files / 2);
     u32::try_from(open_files - besides).unwrap_or(u32::MAX).clamp(1, connections_max)
-}
-
-/// The word to stop, given once and heard by all. A flag beside the wake-up, because connections look at it often.
-#[derive(Debug, Default)]
-pub struct Stop {
-    announced: AtomicBool,
-    has_begun: AtomicBool,
-    heard: Notify,
-}
-
-impl Stop {
-    /// Says that it is going to be given: from now on every answer asks its client for another connection, so that few
-    /// are in use once it is.
-    pub fn announce(&self) {
-        self.announced.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was said that it is going to be given.
-    pub fn is_announced(&self) -> bool {
-        self.announced.load(Ordering::Relaxed)
-    }
-
-    /// Gives the word.
-    pub fn begin(&self) {
-        self.has_begun.store(true, Ordering::Release);
-        self.heard.notify_waiters();
-    }
-
-    /// The wake-up that comes with the word.
-    fn word(&self) -> Notified<'_> {
-        self.heard.notified()
-    }
-
-    /// Whether it was given.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Acquire)
-    }
-
-    /// Waits for it.
-    pub async fn begun(&self) {
-        let mut heard = std::pin::pin!(self.heard.notified());
-        // In the list before the flag is looked at, so that no word is missed.
-        heard.as_mut().enable();
-        if !self.has_begun() {
-            heard.await;
-        }
-    }
 }
 
 /// A listening socket. Must be called within a tokio runtime.

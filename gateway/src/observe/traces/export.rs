@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::behind::below;
 use super::spans::{Root, Trace, children};
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
 
 /// Most spans that wait to be sent; about 8 MB.
 const QUEUE_SPANS_MAX: usize = 8192;

@@ -16,8 +16,6 @@ use farerush_persistence::write_behind::SeenFlush;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use warp::http::{HeaderValue, Request};
 
-use crate::start::config::Settings;
-
 pub use context::endpoint;
 pub use current::{Scope, came, note_code, stamps, statements};
 pub use export::TracesError;
@@ -41,17 +39,34 @@ struct Traces {
     sample_ratio: f64,
 }
 
+/// What is to be written down of requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Where spans are sent, if anywhere.
+    pub endpoint: Option<&'a str>,
+    /// What this server is called there.
+    pub instance: &'a str,
+    /// Which share of requests is traced, 0 to 1.
+    pub sample_ratio: f64,
+    /// Whether every request gets a log line.
+    pub access_log: bool,
+}
+
 impl Observer {
-    /// What the settings ask for; `None` if they ask for nothing. A collector that is away is no error.
-    pub fn start(settings: &Settings) -> Result<Option<Arc<Self>>, TracesError> {
-        let traces = match &settings.otlp_endpoint {
+    /// What is asked for; `None` if that is nothing. A collector that is away is no error.
+    ///
+    /// # Errors
+    ///
+    /// If nothing could be sent, whatever the collector says.
+    pub fn start(wanted: &Wanted<'_>) -> Result<Option<Arc<Self>>, TracesError> {
+        let traces = match wanted.endpoint {
             None => None,
             Some(endpoint) => Some(Traces {
-                exporter: Exporter::start(endpoint, &settings.instance)?,
-                sample_ratio: settings.trace_sample_ratio,
+                exporter: Exporter::start(endpoint, wanted.instance)?,
+                sample_ratio: wanted.sample_ratio,
             }),
         };
-        let access_log = settings.access_log;
+        let access_log = wanted.access_log;
         Ok((traces.is_some() || access_log).then(|| Arc::new(Self { traces, access_log })))
     }
 

@@ -12,7 +12,7 @@ use warp::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
 use super::Observer;
 use super::spans::{Root, Trace};
-use crate::api::routes;
+use crate::base::addresses;
 
 /// Longest path that is written down, in bytes.
 const PATH_BYTES_MAX: usize = 256;
@@ -161,7 +161,7 @@ struct Place {
 
 impl Place {
     fn of(path: &str) -> Self {
-        let Some((pattern, _)) = routes::address(path) else { return Self::default() };
+        let Some((pattern, _)) = addresses::address(path) else { return Self::default() };
         let (mut place, mut route, mut last) = (Self::default(), String::with_capacity(64), "");
         for (wanted, given) in pattern.split('/').zip(path.split('/')).skip(1) {
             route.push('/');

@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq;
 
 use super::token_file::{Entry, Hash, TokenFile, TokenFileError, exposed, for_the_owner_only, hash, hex};
 use super::{Admin, Role};
-use crate::start::config::Secret;
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
+use crate::base::settings::Secret;
 
 /// The name of the setting's token, in the audit as well.
 pub(super) const MASTER_NAME: &str = "admin";

@@ -8,8 +8,8 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 
+use super::settings::{JwtKey, JwtSettings};
 use super::signature;
-use crate::start::config::{JwtKey, JwtSettings};
 use crate::wire::names;
 
 /// How far two clocks may be apart: a token counts so much longer than `exp` says, and so much sooner than `nbf`.

@@ -5,51 +5,25 @@ mod admin_tokens;
 mod command;
 mod filters;
 mod jwt;
+pub mod settings;
 mod signature;
 mod token_file;
 
+use std::path::{Path, PathBuf};
+
 use farerush_engine::flight::{AdminName, CustomerId, Timestamp};
 
-use crate::parts::rate::Rates;
-use crate::start::config::{CustomerAuth, Settings};
-use crate::start::storage::StartError;
+use crate::base::settings::Secret;
+use crate::parts::rate::{RateLimits, Rates};
 use crate::wire::problem::Problem;
 
+use self::settings::CustomerAuth;
+pub use crate::wire::role::Role;
 pub use admin_tokens::AdminTokens;
 pub use command::{TokenCommand, lifetime, run};
 pub use filters::{Denied, admin, authorization, caller, payer};
 pub use jwt::{CustomerTokens, JwtError, LEEWAY_SECONDS, Refused};
 pub use token_file::{Entry, TOKENS_MAX, TokenFile, TokenFileError};
-
-/// What an admin's token is good for. Each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Reads everything.
-    Viewer,
-    /// Runs the sale as well.
-    Operator,
-    /// May do everything: what there is to sell, and who may do what.
-    Admin,
-}
-
-impl Role {
-    /// All roles, from the least to the most.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
-
-    /// The role as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The role that is written so.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
-    }
-}
 
 /// An admin who has shown a token that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +93,23 @@ impl Caller {
     }
 }
 
+/// Why nobody can be recognised.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The admin's token cannot be read or made.
+    #[error("cannot obtain the admin token in {path}", path = .path.display())]
+    AdminToken {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Customers' tokens cannot be checked.
+    #[error("cannot check customers' tokens (customer_auth is jwt)")]
+    CustomerTokens(#[source] JwtError),
+}
+
 /// Everything that says who somebody is, and how often they may ask.
 #[derive(Debug)]
 pub struct Identity {
@@ -131,21 +122,30 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads tokens and keys, as the settings name them.
-    pub fn open(settings: &Settings) -> Result<Self, StartError> {
-        let path = || settings.data_dir.join("admin.token");
-        let admins =
-            AdminTokens::open(settings.admin_token.as_ref(), &settings.data_dir).map_err(|source| {
-                match source {
-                    TokenFileError::Unreadable { path, source } => StartError::AdminToken { path, source },
-                    other => StartError::AdminToken { path: path(), source: std::io::Error::other(other) },
-                }
-            })?;
-        let customers = match &settings.customer_auth {
+    /// Reads tokens and keys: the admin's (`None`: the one in the data directory, which is made if need be) and those of
+    /// customers.
+    ///
+    /// # Errors
+    ///
+    /// If a file of tokens or a key cannot be read, or made.
+    pub fn open(
+        admin_token: Option<&Secret>,
+        data_dir: &Path,
+        customer_auth: &CustomerAuth,
+        rate_limits: &RateLimits,
+    ) -> Result<Self, AuthError> {
+        let admins = AdminTokens::open(admin_token, data_dir).map_err(|source| match source {
+            TokenFileError::Unreadable { path, source } => AuthError::AdminToken { path, source },
+            other => AuthError::AdminToken {
+                path: data_dir.join("admin.token"),
+                source: std::io::Error::other(other),
+            },
+        })?;
+        let customers = match customer_auth {
             CustomerAuth::Open => None,
-            CustomerAuth::Jwt(jwt) => Some(CustomerTokens::new(jwt).map_err(StartError::CustomerTokens)?),
+            CustomerAuth::Jwt(jwt) => Some(CustomerTokens::new(jwt).map_err(AuthError::CustomerTokens)?),
         };
-        Ok(Self { admins, customers, rates: Rates::new(&settings.rate_limits) })
+        Ok(Self { admins, customers, rates: Rates::new(rate_limits) })
     }
 
     /// Whether a grab can be taken without knowing more of the request than its body.

@@ -20,7 +20,6 @@ use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use crate::api::grab::Granted;
 use crate::observe::traces::Observer;
 use crate::parts::app::App;
 use crate::wire::problem::{Code, Problem};
@@ -119,8 +118,8 @@ impl Metrics {
     }
 
     /// A grab that began then is answered.
-    pub fn grab_ended(&self, began: Instant, answered: &Result<&Granted, &Problem>) {
-        self.note_grab(began, Outcome::of(answered));
+    pub fn grab_ended(&self, began: Instant, outcome: Outcome) {
+        self.note_grab(began, outcome);
     }
 
     fn note_grab(&self, began: Instant, outcome: Outcome) {
@@ -184,8 +183,8 @@ pub struct GrabUnderWay<'a> {
 
 impl GrabUnderWay<'_> {
     /// It is answered.
-    pub fn end(mut self, answered: &Result<Granted, Problem>) {
-        self.outcome = Outcome::of(&answered.as_ref());
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use warp::http::{Method, StatusCode};
 
 use super::text::{Kind, Page};
-use crate::api::grab::Granted;
-use crate::api::routes;
-use crate::wire::problem::{Code, Problem};
+use crate::base::addresses;
+use crate::wire::problem::Code;
 
 /// The grab's address, whose requests are counted by outcome.
 const GRABS: &str = "/v1/flights/{}/orders";
@@ -28,17 +27,6 @@ pub enum Outcome {
     Problem(Code),
     /// The client hung up before there was an answer.
     Abandoned,
-}
-
-impl Outcome {
-    /// How a grab ended that was answered.
-    pub(super) fn of(answered: &Result<&Granted, &Problem>) -> Self {
-        match answered {
-            Ok(granted) if granted.replayed => Self::Replayed,
-            Ok(_) => Self::Won,
-            Err(problem) => Self::Problem(problem.code()),
-        }
-    }
 }
 
 type Counters = [[AtomicU64; CLASSES.len()]; METHODS.len()];
@@ -62,7 +50,7 @@ impl Requests {
             replayed: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             problems: Code::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
-            others: (0..=routes::ADDRESSES.len()).map(|_| Counters::default()).collect(),
+            others: (0..=addresses::ADDRESSES.len()).map(|_| Counters::default()).collect(),
         }
     }
 
@@ -80,14 +68,14 @@ impl Requests {
 
     /// Counts any other request.
     pub(super) fn other(&self, path: &str, method: &Method, status: StatusCode) {
-        let known = routes::address(path).and_then(|(pattern, _)| place_of(pattern));
-        self.at(known.unwrap_or(routes::ADDRESSES.len()), method, status);
+        let known = addresses::address(path).and_then(|(pattern, _)| place_of(pattern));
+        self.at(known.unwrap_or(addresses::ADDRESSES.len()), method, status);
     }
 
     /// Counts one that no address took.
     pub(super) fn unmatched(&self, status: StatusCode) {
         // What was asked for does not matter here: it is nothing.
-        self.at(routes::ADDRESSES.len(), &Method::TRACE, status);
+        self.at(addresses::ADDRESSES.len(), &Method::TRACE, status);
     }
 
     fn at(&self, place: usize, method: &Method, status: StatusCode) {
@@ -127,7 +115,7 @@ impl Requests {
         for (class, count) in CLASSES.iter().zip(by_class) {
             page.sample(&[("route", GRABS), ("method", "POST"), ("status", class)], count);
         }
-        let patterns = routes::ADDRESSES.iter().map(|(pattern, _)| *pattern).chain(["unmatched"]);
+        let patterns = addresses::ADDRESSES.iter().map(|(pattern, _)| *pattern).chain(["unmatched"]);
         for (pattern, counters) in patterns.zip(&self.others) {
             for (method, counters) in METHODS.iter().zip(counters) {
                 let is_asked = counters.iter().any(|counter| read(counter) > 0);
@@ -144,7 +132,7 @@ impl Requests {
 }
 
 fn place_of(pattern: &str) -> Option<usize> {
-    routes::ADDRESSES.iter().position(|(known, _)| *known == pattern)
+    addresses::ADDRESSES.iter().position(|(known, _)| *known == pattern)
 }
 
 fn class_of(status: StatusCode) -> usize {

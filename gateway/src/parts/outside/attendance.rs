@@ -11,8 +11,8 @@ use farerush_engine::journal::{Journal, JournalError};
 use farerush_persistence::journal::RedisJournal;
 use parking_lot::Mutex;
 
+use crate::base::errors::in_full;
 use crate::parts::app::App;
-use crate::start::storage::in_full;
 
 /// How often it is looked; a server that is not there any more has faded after a few times.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

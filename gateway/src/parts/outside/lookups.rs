@@ -10,7 +10,7 @@ use farerush_engine::journal::{Journal, JournalError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
 use crate::wire::problem::Problem;
 
 /// Askers that are answered together: under a flood, one small question to the journal for all of them.

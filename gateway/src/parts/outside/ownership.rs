@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
 use crate::wire::problem::Problem;
 
 /// How long what was read holds: a flight that has moved is shown by its old owner for no longer than this.

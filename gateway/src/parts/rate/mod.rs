@@ -97,7 +97,7 @@ impl Rates {
     /// Whether one thing more may be kept in this share; `QUOTA_EXCEEDED` if it is used up, and the key is a new one.
     pub fn may_keep(&self, share: Option<&Arc<Share>>, key: Option<KeyPrint>) -> Result<(), Problem> {
         let Some(share) = share else { return Ok(()) };
-        self.shares.check(share, key, Instant::now()).map_err(Problem::address_over_quota)
+        self.shares.check(share, key, Instant::now()).map_err(Problem::from)
     }
 
     /// Whether this peer's word is taken for whom it asks for.

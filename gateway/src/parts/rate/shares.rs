@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use farerush_engine::flight::{FlightId, IdempotencyKey};
 use parking_lot::Mutex;
 
+use crate::wire::problem::Problem;
+
 /// Parties that one address may put on the waitlist of one flight within a day: a tenth of those that may wait.
 pub const JOINS_PER_ADDRESS_MAX: u32 = 1_000;
 /// So many bytes of one thing (its customer's id, names, references) are free; each further so many count as one thing more.
@@ -50,6 +52,28 @@ pub enum UsedUp {
         /// How many there may be.
         most: u32,
     },
+}
+
+impl From<UsedUp> for Problem {
+    fn from(used_up: UsedUp) -> Self {
+        let (what, wait) = match used_up {
+            UsedUp::Joins { wait } => {
+                (format!("this flight's waitlist, {JOINS_PER_ADDRESS_MAX} parties within a day"), wait)
+            }
+            UsedUp::Things { most, wait } => {
+                let what = format!(
+                    "what this flight keeps, {most} orders, idempotency keys and places on the waitlist within a day. \
+                     Orders that there are can be paid, changed and cancelled without an Idempotency-Key"
+                );
+                (what, wait)
+            }
+        };
+        let detail = format!(
+            "Nothing was done: this address has used up its share of {what}. Wait for as long as Retry-After says, or ask \
+             from another address."
+        );
+        Self::share_used_up(detail, wait)
+    }
 }
 
 impl Share {

@@ -12,8 +12,8 @@ use super::{
     CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Plan, Progress, Rehearsal,
     StartError, StartFrom, State,
 };
-use crate::api::ops::millis;
 use crate::base::json::Json;
+use crate::base::time::millis;
 use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
 use crate::parts::cockpit::write_quantiles;

@@ -87,7 +87,7 @@ impl Post {
 fn failed(error: reqwest::Error) -> Failure {
     let kind = if error.is_timeout() { FailureKind::TimedOut } else { FailureKind::Unreachable };
     // The path may hold a secret.
-    let what = crate::start::storage::in_full(&error.without_url());
+    let what = crate::base::errors::in_full(&error.without_url());
     Failure { what, kind, retry_after: None }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::Kinds;
-use crate::start::config::{ConfigError, Secret, Values};
+use crate::base::settings::{ConfigError, Secret, Values};
 
 /// Shortest secret, in characters.
 pub const SECRET_CHARS_MIN: usize = 32;

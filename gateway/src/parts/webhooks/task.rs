@@ -14,7 +14,7 @@ use super::backoff::backoff;
 use super::lanes::{Noted, Place};
 use super::turn::{Trouble, Turn, Ways};
 use super::{Shared, Stage};
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
 
 /// Flights that are delivered for at the same time, each one delivery after the other.
 const TURNS_MAX: usize = 32;

@@ -18,7 +18,7 @@ use super::body::{self, Envelope};
 use super::events::{Kind, Kinds, meaning_of};
 use super::lanes::{Place, Taken};
 use super::post::{Failure, FailureKind, Post};
-use crate::start::storage::in_full;
+use crate::base::errors::in_full;
 
 /// Events of one turn, at most: then it is somebody else's.
 const TURN_EVENTS_MAX: usize = 256;

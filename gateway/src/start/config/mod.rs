@@ -1,11 +1,6 @@
 //! The settings: where each value came from, and what it means once it is checked.
 //! Never opens, starts or creates anything.
 
-mod identity;
-mod keys;
-mod sources;
-
-use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -14,88 +9,19 @@ use std::time::Duration;
 
 use farerush_engine::journal::Durability;
 
+use crate::base::settings::{expand, whole};
 use crate::edge::gate::Hosts;
+use crate::parts::auth::settings as auth_settings;
 use crate::parts::rate::{Proxies, RateLimits};
 use crate::parts::webhooks::WebhookSettings;
 use crate::start::consul::ConsulSettings;
 use crate::start::id_secrets::IdSecretsSource;
 use crate::wire::cors::Origins;
 
-pub use identity::{CustomerAuth, JwtKey, JwtSettings};
-pub use keys::{KEYS, Key, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX};
-pub use sources::{Sources, Value, Values};
-
-/// Why the settings cannot be used. Every one names the key and where it came from.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Nobody knows this key.
-    #[error("unknown setting `{key}` ({origin}){hint}")]
-    Unknown {
-        /// The key as it was written.
-        key: String,
-        /// Where.
-        origin: Origin,
-        /// A guess at what was meant.
-        hint: String,
-    },
-    /// The value is not one that the key can have.
-    #[error("setting `{key}` ({origin}): {message}")]
-    Bad {
-        /// The key.
-        key: String,
-        /// Where its value came from.
-        origin: Origin,
-        /// What is wrong.
-        message: String,
-    },
-    /// A file of settings is somebody else's, or everybody's.
-    #[error(
-        "{what} in this directory is not believed: {why}. Start somewhere else, or give it to this user alone (chown, \
-         chmod go-w)"
-    )]
-    NotOurs {
-        /// Which file.
-        what: String,
-        /// Whose it is.
-        why: String,
-    },
-    /// A source cannot be read.
-    #[error("cannot read {what}")]
-    Unreadable {
-        /// Which source.
-        what: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// Where a value came from, the strongest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A command-line flag.
-    Flag(String),
-    /// An environment variable.
-    Variable(String),
-    /// A line of the `.env` file.
-    DotEnv(String),
-    /// `farerush.toml`.
-    Toml(String),
-    /// Nobody said anything.
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(name) => write!(f, "from the flag {name}"),
-            Self::Variable(name) => write!(f, "from the environment variable {name}"),
-            Self::DotEnv(name) => write!(f, "from {name} in .env"),
-            Self::Toml(name) => write!(f, "from {name} in farerush.toml"),
-            Self::Default => f.write_str("the default"),
-        }
-    }
-}
+pub use crate::base::settings::{
+    ConfigError, KEYS, Key, Origin, Secret, Sources, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, Value, Values,
+};
+pub use crate::parts::auth::settings::{CustomerAuth, JwtKey, JwtSettings};
 
 /// Where events become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,28 +61,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// A secret: `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
 }
 
 /// All settings, checked.
@@ -282,7 +186,7 @@ impl Settings {
             None => embedded,
             Some(_) => values.parse("demo", yes_or_no)?,
         };
-        let customer_auth = identity::customer_auth(values, &data_dir)?;
+        let customer_auth = auth_settings::customer_auth(values, &data_dir)?;
         let (listen, (written, listens_on)) = values
             .parse("listen", |text| address(text).map(|address| (address, (text.to_owned(), address))))?;
         Ok(Self {
@@ -334,9 +238,9 @@ impl Settings {
             customer_auth,
             allow_open: values.parse("allow_open", yes_or_no)?,
             rate_limits: RateLimits {
-                per_customer: values.parse("rate_limit_per_customer", identity::rate)?,
-                per_address: values.parse("rate_limit_per_address", identity::rate)?,
-                per_token: values.parse("rate_limit_per_token", identity::rate)?,
+                per_customer: values.parse("rate_limit_per_customer", auth_settings::rate)?,
+                per_address: values.parse("rate_limit_per_address", auth_settings::rate)?,
+                per_token: values.parse("rate_limit_per_token", auth_settings::rate)?,
                 things_per_address: values.parse("things_per_address", |text| match text {
                     "none" => Ok(None),
                     _ => whole(text, 1, 10_000_000).map(NonZeroU32::new),
@@ -484,13 +388,6 @@ fn id_secrets(values: &Values, data_dir: &Path) -> Result<IdSecretsSource, Confi
     Ok(IdSecretsSource::File { path, made })
 }
 
-fn expand(path: &str, data_dir: &Path) -> PathBuf {
-    match path.strip_prefix("<data_dir>/") {
-        Some(rest) => data_dir.join(rest),
-        None => PathBuf::from(path),
-    }
-}
-
 fn address(text: &str) -> Result<SocketAddr, String> {
     let message = || "must be an address with a port, such as 127.0.0.1:8080".to_owned();
     text.to_socket_addrs().map_err(|_| message())?.next().ok_or_else(message)
@@ -524,13 +421,6 @@ fn admin_token(text: &str) -> Result<Secret, String> {
         return Err("must be 16 to 256 visible characters without spaces".to_owned());
     }
     Ok(Secret::new(text))
-}
-
-fn whole(text: &str, min: u32, max: u32) -> Result<u32, String> {
-    match text.parse() {
-        Ok(number) if (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("must be a whole number from {min} to {max}")),
-    }
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::ops;
+use crate::base::errors::in_full;
 use crate::parts::app::App;
-use crate::start::storage::in_full;
 
 pub use settings::ConsulSettings;
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use reqwest::Url;
 use serde_json::json;
 
-use crate::start::config::{ConfigError, Secret, Values};
+use crate::base::settings::{ConfigError, Secret, Values};
 
 /// Longest name of a service: it is one part of a name in DNS.
 const SERVICE_CHARS_MAX: usize = 63;

@@ -24,12 +24,12 @@ use tower_service::Service;
 use warp::http::{Request, Response};
 
 use self::request::{Plain, Read};
-use super::Stop;
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
 use super::places::Guest;
 use super::taking::Taking;
 use crate::api::grab::{self, Granted, UnderWay};
+use crate::base::stop::Stop;
 use crate::observe::traces::Observer;
 use crate::parts::app::App;
 use crate::parts::auth::Caller;
@@ -326,7 +326,7 @@ impl Connection<'_, '_> {
                 Step::Grab(app.clone(), under_way)
             }
             Err(problem) => {
-                app.metrics.grab_ended(now.into_std(), &Err(&problem));
+                app.metrics.grab_ended(now.into_std(), grab::outcome(Err(&problem)));
                 self.write_problem(&problem);
                 Step::Answered
             }
@@ -342,7 +342,7 @@ impl Connection<'_, '_> {
         .await;
         self.until = self.began + self.limits.idle_timeout;
         let answered = grab::granted(app, &under_way, outcome);
-        app.metrics.grab_ended(self.began.into_std(), &answered.as_ref());
+        app.metrics.grab_ended(self.began.into_std(), grab::outcome(answered.as_ref()));
         match answered {
             Ok(granted) => self.write_granted(&granted),
             Err(problem) => self.write_problem(&problem),

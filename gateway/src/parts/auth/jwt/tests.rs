@@ -8,7 +8,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::start::config::Secret;
+use crate::base::settings::Secret;
 
 const SECRET: &str = "a-secret-of-the-issuer-of-32-bytes-or-more";
 

@@ -17,12 +17,12 @@ impl LongBody {
     }
 
     /// Whether nobody but the caller has it any more.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
     /// Whether it was read from since this was last asked.
-    pub(super) fn take_read(&self) -> bool {
+    pub fn take_read(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }

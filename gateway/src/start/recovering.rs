@@ -1,8 +1,7 @@
 //! How flights come up at the start and again later, and what is to be said about it: from what, and whether something
 //! that was acknowledged may be lost. Never answers a request.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,17 +9,18 @@ use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
 use farerush_engine::flight::{FlightId, IdSecrets, Seq};
 use farerush_engine::journal::{Durability, Extent, Journal, JournalError};
 use farerush_persistence::recovery::{
-    AllRecovered, Basis, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
+    AllRecovered, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
     recover_from_journal,
 };
 use farerush_persistence::store::Store;
 use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind};
-use parking_lot::Mutex;
 
+use crate::base::errors::in_full;
 use crate::parts::outside::Outside;
+use crate::parts::recoveries::Recoveries;
 use crate::start::config::{JournalTarget, Settings, StoreTarget};
 use crate::start::owning::Owning;
-use crate::start::storage::{StartError, in_full, open_store, wait_for};
+use crate::start::storage::{StartError, open_store, wait_for};
 
 /// How long a flight that is recovered while this process runs waits for the store to get what is still on its way
 /// there: should the journal have lost it, it is not lost yet.
@@ -29,82 +29,6 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 /// How long such a flight waits for a journal that is away, and how often it is tried.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
 const JOURNAL_PAUSE: Duration = Duration::from_millis(100);
-
-/// How a flight came up last.
-#[derive(Debug, Clone, Copy)]
-pub struct RecoveryNote {
-    /// From what.
-    pub basis: Basis,
-    /// With which last event.
-    pub seq: Seq,
-    /// The journal knew nothing of it: what was acknowledged after that event, if anything was, is lost.
-    pub journal_was_empty: bool,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// How flights came up last, by id; flights that were created here are not in it.
-#[derive(Debug, Default)]
-pub struct Recoveries {
-    /// A journal that is always empty at first has nothing to lose.
-    journal_may_be_empty: bool,
-    notes: Mutex<HashMap<FlightId, RecoveryNote>>,
-    /// By basis, in the order of `Basis::ALL`.
-    counts: [AtomicU64; Basis::ALL.len()],
-    with_empty_journal: AtomicU64,
-}
-
-impl Recoveries {
-    /// Nothing was recovered yet.
-    pub fn new(settings: &Settings) -> Self {
-        let journal_may_be_empty = settings.journal == JournalTarget::Memory;
-        Self { journal_may_be_empty, ..Self::default() }
-    }
-
-    /// How this flight came up last.
-    pub fn of(&self, flight_id: &FlightId) -> Option<RecoveryNote> {
-        self.notes.lock().get(flight_id).copied()
-    }
-
-    /// How many flights came up from what, since the start; a flight that came up twice counts twice.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Basis::ALL
-            .iter()
-            .zip(&self.counts)
-            .map(|(basis, count)| (basis.as_str(), count.load(Ordering::Relaxed)))
-    }
-
-    /// How many of them came up although the journal knew nothing of them.
-    pub fn with_empty_journal(&self) -> u64 {
-        self.with_empty_journal.load(Ordering::Relaxed)
-    }
-
-    fn note(&self, flight_id: &FlightId, recovered: &Recovered) {
-        let journal_was_empty = recovered.journal_was_empty && !self.journal_may_be_empty;
-        let seq = recovered.flight.seq();
-        let (basis, took) = (recovered.basis, recovered.took);
-        if let Some(place) = Basis::ALL.iter().position(|known| *known == basis) {
-            self.counts[place].fetch_add(1, Ordering::Relaxed);
-        }
-        if journal_was_empty {
-            self.with_empty_journal.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                %flight_id,
-                stored_seq = seq.0,
-                "the journal knew nothing of the flight: it comes up as the store has it, and what was acknowledged \
-                 after that event is lost. How much that is cannot be known from here: none, if the store had caught up"
-            );
-        }
-        if recovered.store_has_hole && recovered.stored > Seq(0) {
-            tracing::warn!(
-                %flight_id,
-                stored_seq = recovered.stored.0,
-                "the store lacks events that the journal no longer has: the flight sells on, but cannot be stored"
-            );
-        }
-        self.notes.lock().insert(flight_id.clone(), RecoveryNote { basis, seq, journal_was_empty, took });
-    }
-}
 
 /// What a start found.
 pub struct BroughtUp {

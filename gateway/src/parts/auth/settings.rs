@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Secret, Values, expand, whole};
+use crate::base::settings::{ConfigError, Secret, Values, expand, whole};
 
 /// Fewest bytes of a secret that signs: as many as its hash has (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
@@ -43,7 +43,12 @@ pub enum JwtKey {
     PublicKeyFile(PathBuf),
 }
 
-pub(super) fn customer_auth(values: &Values, data_dir: &Path) -> Result<CustomerAuth, ConfigError> {
+/// What the settings say about customers' tokens; `data_dir` is where files are looked for that are named so.
+///
+/// # Errors
+///
+/// If one of them cannot be used, or they do not go together.
+pub fn customer_auth(values: &Values, data_dir: &Path) -> Result<CustomerAuth, ConfigError> {
     let given = |text: &str| text != "none";
     let jwt = values.parse("customer_auth", |text| match text {
         "open" => Ok(false),
@@ -95,7 +100,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// A limit in requests a second, or none.
-pub(super) fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
+pub fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
     match text {
         "none" => Ok(None),
         _ => whole(text, 1, RATE_MAX).map(NonZeroU32::new).map_err(|message| format!("{message}, or none")),
