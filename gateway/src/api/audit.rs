@@ -15,9 +15,10 @@ use warp::reply::Response;
 
 use crate::base::errors::in_full;
 use crate::base::json::Json;
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
+use crate::parts::sales::Sales;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response, link_next};
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::{self, Query};
 
@@ -87,7 +88,7 @@ impl Naming<'_> {
 pub async fn show(
     name: FlightName,
     _by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     raw_query: String,
     accepts: Option<Accepts>,
 ) -> Result<Response, Problem> {
@@ -96,11 +97,11 @@ pub async fn show(
     let limit = query.limit();
     let after = query.cursor(|text| query::cursor_number(text).map(Seq)).unwrap_or_default();
     query.finish()?;
-    let flight = app.flight(&name).await?;
+    let flight = sales.flights.flight(&name).await?;
     let (flight_id, definition) = (flight.flight_id().clone(), flight.view().definition.clone());
     // One more than the page shows whether there is a next one.
     let (complete_from, mut told) =
-        page(&app, Naming { flight_id: &flight_id, ids: &definition.ids }, after, limit + 1).await?;
+        page(&sales, Naming { flight_id: &flight_id, ids: &definition.ids }, after, limit + 1).await?;
     let more = told.len() > limit;
     told.truncate(limit);
     let next = told.last().filter(|_| more).map(|last| query::cursor(&last.seq.0.to_string()));
@@ -119,14 +120,14 @@ pub async fn show(
 
 /// Events behind `after`, at most `events_max`, and from which event on none is missing.
 async fn page(
-    app: &App,
+    sales: &Sales,
     naming: Naming<'_>,
     after: Seq,
     events_max: usize,
 ) -> Result<(Seq, Vec<Told>), Problem> {
-    let deadline = app.deadline(None)?;
+    let deadline = sales.flights.deadline(None)?;
     for _ in 0..READ_TRIES {
-        let (journal, flight_id) = (app.outside.journal().clone(), naming.flight_id.clone());
+        let (journal, flight_id) = (sales.flights.outside.journal().clone(), naming.flight_id.clone());
         let read = move || -> Result<(Seq, Vec<Recorded>), JournalError> {
             let Some(extent) = journal.extent(&flight_id)? else { return Ok((Seq(1), Vec::new())) };
             // Where it has nothing, what comes next will be the first.
@@ -146,12 +147,14 @@ async fn page(
         if after.next() >= first {
             return Ok((first, events.iter().map(|recorded| told(recorded, naming)).collect()));
         }
-        let stored =
-            app.from_store(deadline, app.store.changes(naming.flight_id, after, first, events_max)).await?;
+        let stored = sales
+            .lists
+            .from_store(deadline, sales.lists.store.changes(naming.flight_id, after, first, events_max))
+            .await?;
         let mut told: Vec<Told> = stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
         if told.len() < events_max {
             // The page goes on in the journal.
-            let (journal, flight_id) = (app.outside.journal().clone(), naming.flight_id.clone());
+            let (journal, flight_id) = (sales.flights.outside.journal().clone(), naming.flight_id.clone());
             let (before, left) = (Seq(first.0 - 1), events_max - told.len());
             let read = tokio::task::spawn_blocking(move || journal.read(&flight_id, before, left)).await;
             match read {

@@ -11,8 +11,9 @@ use warp::reply::Response;
 use crate::base::json::Json;
 use crate::base::time::{self, DAY_MS, Day};
 use crate::base::zones::LocalTime;
-use crate::parts::app::{App, FlightName};
+use crate::parts::sales::Sales;
 use crate::wire::input;
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::{self, Query};
 use crate::wire::render;
@@ -51,7 +52,7 @@ fn around(day: Day) -> (i64, i64) {
 }
 
 /// `GET /v1/flights`
-pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn list(sales: Arc<Sales>, raw_query: String) -> Result<Response, Problem> {
     let mut query = Query::parse(&raw_query);
     let wanted = Wanted {
         origin: query.take("origin", input::airport),
@@ -65,9 +66,9 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         Some((query::cursor_millis(departs_at)?, FlightId::new(id).ok()?))
     });
     query.finish()?;
-    app.outside.ownership().certain().await?;
-    let mut turn = app.reads.turn(&app).await?;
-    let now = app.now();
+    sales.flights.outside.ownership().certain().await?;
+    let mut turn = sales.lists.turn().await?;
+    let now = sales.flights.now();
     let sought = Sought {
         origin: wanted.origin.clone(),
         destination: wanted.destination.clone(),
@@ -75,7 +76,7 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
     };
     let between = wanted.date.map_or((i64::MIN, i64::MAX), around);
     let holds = |flight: &FlightHandle| wanted.holds(&flight.view(), now);
-    let page = app.flights_here(&sought, after.as_ref(), between, limit, holds)?;
+    let page = sales.flights.flights_here(&sought, after.as_ref(), between, limit, holds)?;
     let more = page.more;
     let found: Vec<Arc<FlightView>> = page.flights.iter().map(FlightHandle::view).collect();
     let mut json = Json::with_capacity(640 * (found.len() + 1));
@@ -87,7 +88,7 @@ pub async fn list(app: Arc<App>, raw_query: String) -> Result<Response, Problem>
         query::cursor(&format!("{departs_at}:{id}"))
     });
     json.key("next_cursor").text_or_null(next.as_deref());
-    json.key("flights_elsewhere").number(app.outside.others() as u64).close();
+    json.key("flights_elsewhere").number(sales.flights.outside.others() as u64).close();
     let bytes = json.into_bytes();
     turn.wrote(bytes.len());
     Ok(render::response(StatusCode::OK, bytes))
@@ -106,16 +107,16 @@ fn sale_state(name: &str) -> Result<SaleState, &'static str> {
 }
 
 /// `GET /v1/flights/{flight_id}`
-pub async fn one(name: FlightName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn one(name: FlightName, sales: Arc<Sales>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(render::flight(StatusCode::OK, &app.flight(&name).await?.view(), app.now()))
+    Ok(render::flight(StatusCode::OK, &sales.flights.flight(&name).await?.view(), sales.flights.now()))
 }
 
 /// `GET /v1/flights/{flight_id}/seats`
-pub async fn seats(name: FlightName, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn seats(name: FlightName, sales: Arc<Sales>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let view = app.flight(&name).await?.view();
-    let mut turn = app.reads.turn(&app).await?;
+    let view = sales.flights.flight(&name).await?.view();
+    let mut turn = sales.lists.turn().await?;
     let mut json = Json::with_capacity(256 + 34 * view.capacity as usize);
     render::write_seat_map(&mut json, &view);
     let bytes = json.into_bytes();

@@ -16,8 +16,10 @@ use warp::http::header::{HeaderName, HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use crate::observe::traces;
-use crate::parts::app::{App, FlightName};
+use crate::parts::auth::Identity;
 use crate::parts::auth::{Caller, Deed};
+use crate::parts::flights::Flights;
+use crate::parts::metrics::Metrics;
 use crate::parts::metrics::Outcome;
 use crate::parts::rate::{KeyPrint, Share};
 use crate::wire::body::Received;
@@ -25,6 +27,7 @@ use crate::wire::deadline::{self, Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::wire::input;
 use crate::wire::names;
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::render;
 
@@ -66,6 +69,16 @@ impl GivenKey {
 /// What a key may consist of.
 pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
+/// What grabs need.
+pub struct Grabs {
+    /// What they are at.
+    pub flights: Arc<Flights>,
+    /// Who asks, and how often that one may.
+    pub identity: Arc<Identity>,
+    /// What counts them.
+    pub metrics: Arc<Metrics>,
+}
+
 /// A grab that was handed over to its flight.
 pub struct UnderWay {
     /// What the flight will say.
@@ -104,15 +117,15 @@ pub fn outcome(answered: Result<&Granted, &Problem>) -> Outcome {
 pub async fn place(
     name: FlightName,
     authorization: Option<String>,
-    app: Arc<App>,
+    grabs: Arc<Grabs>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Response {
-    let under_way = app.metrics.grab();
-    let answered = match app.identity.caller(authorization.as_deref(), Deed::Changes, app.now()) {
-        Ok(caller) => placed(&name, &app, &caller, (key, address, timeout), body).await,
+    let under_way = grabs.metrics.grab();
+    let answered = match grabs.identity.caller(authorization.as_deref(), Deed::Changes, grabs.flights.now()) {
+        Ok(caller) => placed(&name, &grabs, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };
     under_way.end(outcome(answered.as_ref()));
@@ -124,20 +137,20 @@ pub async fn place(
 
 async fn placed(
     name: &FlightName,
-    app: &App,
+    grabs: &Grabs,
     caller: &Caller,
     (key, address, timeout): (Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     body: Received,
 ) -> Result<Granted, Problem> {
     // A flight that is on its way here is waited for within the same time.
-    let deadline = app.deadline(timeout);
-    let flight = app.flight(name).await?;
+    let deadline = grabs.flights.deadline(timeout);
+    let flight = grabs.flights.flight(name).await?;
     let deadline = deadline?;
     // Customers can be invented where they show nothing; then their address pays, too.
-    let share = app.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
-    let mut under_way = begin(app, &flight, (caller, key, share), deadline, &body?)?;
+    let share = grabs.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
+    let mut under_way = begin(grabs, &flight, (caller, key, share), deadline, &body?)?;
     let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
-    granted(app, &under_way, outcome.ok().and_then(Result::ok))
+    granted(grabs, &under_way, outcome.ok().and_then(Result::ok))
 }
 
 fn respond(granted: Granted) -> Response {
@@ -159,7 +172,7 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
 
 /// Understands a grab and hands it over: from then on a client that hangs up changes nothing. Never waits.
 pub fn begin(
-    app: &App,
+    grabs: &Grabs,
     flight: &FlightHandle,
     (caller, key, share): (&Caller, Option<GivenKey>, Option<Arc<Share>>),
     deadline: Deadline,
@@ -172,11 +185,11 @@ pub fn begin(
         flight.admits()?;
     }
     let grab = Grab { idempotency_key, ..parse(body, caller.own())? };
-    app.identity.let_act(caller, &grab.customer)?;
-    if is_known_to_be_sold_out(&grab, &view, app) {
+    grabs.identity.let_act(caller, &grab.customer)?;
+    if is_known_to_be_sold_out(&grab, &view, grabs) {
         return Err(Problem::sold_out());
     }
-    let rates = &app.identity.rates;
+    let rates = &grabs.identity.rates;
     let key_of =
         |grab: &Grab| grab.idempotency_key.as_ref().map(|key| rates.shares.print(&grab.customer, key));
     let pays = share.map(|share| (share, key_of(&grab)));
@@ -188,10 +201,10 @@ pub fn begin(
 }
 
 /// What is to be answered to a grab with this outcome; `None` where it did not come in time.
-pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
+pub fn granted(grabs: &Grabs, under_way: &UnderWay, outcome: Option<Answer>) -> Result<Granted, Problem> {
     let (order, definition, replayed) = match outcome {
         Some(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
-        Some(Answer::Refused(refusal)) => return Err(app.refused(refusal)),
+        Some(Answer::Refused(refusal)) => return Err(grabs.flights.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
@@ -199,7 +212,7 @@ pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Resu
         share.count(*key, order.bytes_kept());
     }
     let mut json = render::order_buffer();
-    let order_id = render::order_of(&mut json, &order, &definition, app.durability);
+    let order_id = render::order_of(&mut json, &order, &definition, grabs.flights.durability);
     let mut location = String::with_capacity(ORDERS.len() + order_id.len());
     location.push_str(ORDERS);
     location.push_str(&order_id);
@@ -208,12 +221,12 @@ pub fn granted(app: &App, under_way: &UnderWay, outcome: Option<Answer>) -> Resu
 
 /// Whether the published view shows already what the flight would say, so that it need not be asked. Never under a
 /// key: an earlier order under it would have to be given back.
-fn is_known_to_be_sold_out(grab: &Grab, view: &FlightView, app: &App) -> bool {
+fn is_known_to_be_sold_out(grab: &Grab, view: &FlightView, grabs: &Grabs) -> bool {
     view.free == 0
         && grab.idempotency_key.is_none()
         && matches!(grab.wanted, Wanted::Quantity { quantity, .. } if quantity <= view.sale.policy.max_seats_per_order)
         && grab.cabin_class.is_none_or(|class| view.definition.cabins.iter().any(|c| c.cabin_class == class))
-        && view.sale_state(app.now()) == SaleState::Open
+        && view.sale_state(grabs.flights.now()) == SaleState::Open
 }
 
 /// The bodies that nearly all grabs have; anything else, and every mistake, goes the slow way.

@@ -8,12 +8,14 @@ use farerush_engine::journal::Condition;
 use farerush_persistence::store::{ReplicaState, ReplicaStatus};
 use farerush_persistence::write_behind::StoreState;
 use warp::http::StatusCode;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use crate::base::json::Json;
 use crate::base::time::millis;
-use crate::parts::app::App;
-use crate::wire::problem::Problem;
+use crate::parts::figures::Figures;
+use crate::parts::health::Health;
+use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
 
@@ -27,21 +29,22 @@ pub async fn livez(raw_query: String) -> Result<Response, Problem> {
 
 /// `GET /readyz`: 200 if grabs can be acknowledged and flights be shown, else 503. A store that is away does not stop
 /// sales unless every reply waits for it.
-pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn readyz(health: Arc<Health>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let (status, uncertain_for) = (app.engine.status(), app.outside.ownership().uncertain_for());
-    let ready = is_ready(&app);
+    let flights = &health.flights;
+    let (status, uncertain_for) = (flights.engine.status(), flights.outside.ownership().uncertain_for());
+    let ready = health.is_ready();
     let mut json = Json::default();
-    let word = match (app.is_stopping(), ready) {
+    let word = match (health.stopping.has_begun(), ready) {
         (true, _) => "stopping",
         (false, true) => "ready",
         (false, false) => "not ready",
     };
     json.open().key("status").text(word).key("recovered").boolean(true);
     json.key("journal");
-    write_journal(&mut json, &app, &status.journal);
+    write_journal(&mut json, &health, &status.journal);
     json.key("store");
-    write_store(&mut json, &app);
+    write_store(&mut json, &health);
     json.key("ownership");
     write_ownership(&mut json, uncertain_for);
     json.key("flights_stopped").number(status.quarantined.len() as u64);
@@ -53,20 +56,9 @@ pub async fn readyz(app: Arc<App>, raw_query: String) -> Result<Response, Proble
     Ok(render::response(code, json))
 }
 
-/// Whether grabs can be acknowledged and flights be shown, and it is not stopping.
-pub fn is_ready(app: &App) -> bool {
-    let store_is_up = || app.write_behind.status().store == StoreState::Up;
-    let needs_store = app.durability == farerush_engine::journal::Durability::Store;
-    !app.is_stopping()
-        && matches!(app.engine.status().journal, Condition::Writing)
-        && !app.redis.as_ref().is_some_and(|redis| redis.is_refused())
-        && app.outside.ownership().is_certain()
-        && (!needs_store || store_is_up())
-}
-
 /// Writes the journal's state.
-pub fn write_journal(json: &mut Json, app: &App, condition: &Condition) {
-    json.open().key("where").text(&app.journal).key("state");
+pub fn write_journal(json: &mut Json, health: &Health, condition: &Condition) {
+    json.open().key("where").text(&health.journal).key("state");
     match condition {
         Condition::Writing => {
             json.text("writing");
@@ -78,7 +70,7 @@ pub fn write_journal(json: &mut Json, app: &App, condition: &Condition) {
             json.text("stopped").key("reason").text(reason);
         }
     }
-    if let Some(redis) = &app.redis {
+    if let Some(redis) = &health.redis {
         for (key, sentences) in [("unsafe_because", redis.complaints()), ("warnings", redis.warnings())] {
             if sentences.is_empty() {
                 continue;
@@ -104,9 +96,9 @@ pub fn write_ownership(json: &mut Json, uncertain_for: Option<Duration>) {
 }
 
 /// Writes the store's state.
-pub fn write_store(json: &mut Json, app: &App) {
-    json.open().key("where").text(&app.store.describe()).key("state");
-    match app.write_behind.status().store {
+pub fn write_store(json: &mut Json, health: &Health) {
+    json.open().key("where").text(&health.lists.store.describe()).key("state");
+    match health.lists.write_behind.status().store {
         StoreState::Up => {
             json.text("up");
         }
@@ -114,7 +106,7 @@ pub fn write_store(json: &mut Json, app: &App) {
             json.text("down").key("for_ms").number(millis(for_time)).key("reason").text(&error);
         }
     }
-    if let Some(replica) = app.store.replica_status() {
+    if let Some(replica) = health.lists.store.replica_status() {
         json.key("replica");
         write_replica(json, &replica);
     }
@@ -132,4 +124,19 @@ fn write_replica(json: &mut Json, replica: &ReplicaStatus) {
         }
     };
     json.key("lag_ms").number(millis(replica.lag)).close();
+}
+
+/// The format of the page.
+const CONTENT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// `GET /metrics`
+pub async fn metrics(figures: Arc<Figures>, raw_query: String) -> Result<Response, Problem> {
+    Query::parse(&raw_query).finish()?;
+    // Off the threads that answer grabs.
+    let Ok(page) = tokio::task::spawn_blocking(move || figures.page()).await else {
+        return Err(Problem::new(Code::Internal, "The figures could not be gathered; the log says why."));
+    };
+    let mut response = Response::new(page.into());
+    response.headers_mut().insert(CONTENT_TYPE, CONTENT);
+    Ok(response)
 }

@@ -16,13 +16,15 @@ use warp::reply::Response;
 
 use crate::api::grab::{self, GivenKey};
 use crate::base::json::Json;
-use crate::parts::app::{App, OrderName};
 use crate::parts::auth::Caller;
+use crate::parts::auth::Identity;
+use crate::parts::sales::Sales;
 use crate::wire::body::Received;
 use crate::wire::deadline::{Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, text, whole};
 use crate::wire::input;
 use crate::wire::names;
+use crate::wire::names::OrderName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{self, Query};
 use crate::wire::render;
@@ -30,13 +32,27 @@ use crate::wire::render;
 /// How long a list waits for the store to have what the journal has.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// What orders are shown and changed with.
+pub struct Orders {
+    /// The flights and the store.
+    pub sales: Arc<Sales>,
+    /// Who asks, and what that one may.
+    pub identity: Arc<Identity>,
+    /// Whether customers may confirm orders by a payment that is only a test.
+    pub test_payment: bool,
+}
+
 /// `GET /v1/orders?customer_id=`
-pub async fn of_customer(caller: Caller, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
-    list(&app, &raw_query, &caller).await
+pub async fn of_customer(
+    caller: Caller,
+    orders: Arc<Orders>,
+    raw_query: String,
+) -> Result<Response, Problem> {
+    list(&orders, &raw_query, &caller).await
 }
 
 /// A page of a customer's orders, newest first. Who may act for everybody names the customer.
-async fn list(app: &App, raw_query: &str, caller: &Caller) -> Result<Response, Problem> {
+async fn list(orders: &Orders, raw_query: &str, caller: &Caller) -> Result<Response, Problem> {
     let mut query = Query::parse(raw_query);
     let mut filter = OrderFilter {
         customer: query.take("customer_id", names::customer),
@@ -52,10 +68,10 @@ async fn list(app: &App, raw_query: &str, caller: &Caller) -> Result<Response, P
     let limit = query.limit();
     let after = query.cursor(read_place);
     query.finish()?;
-    filter.customer = app.identity.customer_of(caller, filter.customer)?;
+    filter.customer = orders.identity.customer_of(caller, filter.customer)?;
     // Of one customer, whoever asks.
-    let page = Page::read(app, &filter, after.as_ref(), limit, Asker::Customer).await?;
-    Ok(render::response(StatusCode::OK, page.json(app).await))
+    let page = Page::read(&orders.sales, &filter, after.as_ref(), limit, Asker::Customer).await?;
+    Ok(render::response(StatusCode::OK, page.json(&orders.sales).await))
 }
 
 /// A page of the list of orders.
@@ -70,31 +86,31 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) async fn read(
-        app: &App,
+        sales: &Sales,
         filter: &OrderFilter,
         after: Option<&OrderPlace>,
         limit: usize,
         asker: Asker,
     ) -> Result<Self, Problem> {
-        app.lists_can_be_read()?;
-        let _turn = app.reads.from_store(asker)?;
-        let deadline = app.deadline(None)?;
+        sales.lists.can_be_read()?;
+        let _turn = sales.lists.reads.from_store(asker)?;
+        let deadline = sales.flights.deadline(None)?;
         let patience = CATCH_UP.min(deadline.left());
-        let up_to_date = app.store_caught_up(filter.flight_id.as_ref(), patience).await;
+        let up_to_date = sales.lists.caught_up(filter.flight_id.as_ref(), patience).await;
         // One more than the page shows whether there is a next one.
-        let read = app.store.list_orders(filter, after, limit + 1, asker, deadline.left());
-        let Listed { mut orders, is_newest } = app.from_store(deadline, read).await?;
+        let read = sales.lists.store.list_orders(filter, after, limit + 1, asker, deadline.left());
+        let Listed { mut orders, is_newest } = sales.lists.from_store(deadline, read).await?;
         let more = orders.len() > limit;
         orders.truncate(limit);
         let next = orders.last().filter(|_| more).map(|stored| write_place(&stored.place()));
         Ok(Self { orders, next, up_to_date: up_to_date && is_newest, deadline })
     }
 
-    pub(crate) async fn json(&self, app: &App) -> Json {
+    pub(crate) async fn json(&self, sales: &Sales) -> Json {
         let mut json = Json::with_capacity(640 * (self.orders.len() + 1));
         json.open().key("orders").open_list();
         for stored in &self.orders {
-            write_stored(&mut json, app, stored, self.deadline).await;
+            write_stored(&mut json, sales, stored, self.deadline).await;
         }
         json.close_list().key("next_cursor").text_or_null(self.next.as_deref());
         json.key("up_to_date").boolean(self.up_to_date).close();
@@ -118,15 +134,15 @@ pub(crate) fn read_place(text: &str) -> Option<OrderPlace> {
 pub async fn one(
     name: OrderName,
     caller: Caller,
-    app: Arc<App>,
+    orders: Arc<Orders>,
     raw_query: String,
     timeout: Option<GivenTimeout>,
 ) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let deadline = app.deadline(timeout)?;
-    let (id, flight) = find(&app, &name).await?;
-    let owned = app.owned(&flight);
-    let found = match app.look_up(&flight, id, deadline).await {
+    let deadline = orders.sales.flights.deadline(timeout)?;
+    let (id, flight) = find(&orders, &name).await?;
+    let owned = orders.sales.flights.owned(&flight);
+    let found = match orders.sales.flights.look_up(&flight, id, deadline).await {
         // A flight that cannot be asked (its journal has stopped, say) is no reason to hide what the store has, as
         // long as that is the newest there is.
         Err(problem) if matches!(problem.code(), Code::Overloaded | Code::Elsewhere) => {
@@ -141,10 +157,10 @@ pub async fn one(
     if let Some(Answer::Order { order, definition, .. }) = found {
         hide_from_others(&caller, &order.customer)?;
         let mut json = render::order_buffer();
-        render::order_of(&mut json, &order, &definition, app.durability);
+        render::order_of(&mut json, &order, &definition, orders.sales.flights.durability);
         return Ok(render::response(StatusCode::OK, json));
     }
-    let stored = app.from_store(deadline, app.store.order(id)).await?;
+    let stored = orders.sales.lists.from_store(deadline, orders.sales.lists.store.order(id)).await?;
     let Some(stored) = stored else {
         // Also where the flight could not be asked.
         owned.still().await?;
@@ -152,7 +168,7 @@ pub async fn one(
     };
     hide_from_others(&caller, &stored.order.customer)?;
     let mut json = render::order_buffer();
-    write_stored(&mut json, &app, &stored, deadline).await;
+    write_stored(&mut json, &orders.sales, &stored, deadline).await;
     Ok(render::response(StatusCode::OK, json))
 }
 
@@ -160,7 +176,7 @@ pub async fn one(
 pub async fn change(
     name: OrderName,
     caller: Caller,
-    app: Arc<App>,
+    orders: Arc<Orders>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
@@ -176,7 +192,7 @@ pub async fn change(
     if seats.is_none() && passengers.is_none() {
         return Err(Problem::invalid_field("seats", "must be given, or passengers"));
     }
-    act(&app, &name, (caller, key, address, timeout), |id| Command::Change {
+    act(&orders, &name, (caller, key, address, timeout), |id| Command::Change {
         order: id.order,
         seats,
         passengers,
@@ -188,7 +204,7 @@ pub async fn change(
 pub async fn confirm(
     name: OrderName,
     caller: Caller,
-    app: Arc<App>,
+    orders: Arc<Orders>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
@@ -205,12 +221,12 @@ pub async fn confirm(
     errors.check()?;
     let payment = payment(reference, amount, currency, seq.map(Seq))?;
     // Money is told of by whoever took it, not by whoever should have paid.
-    let may_tell = app.test_payment || matches!(caller, Caller::Admin(_));
+    let may_tell = orders.test_payment || matches!(caller, Caller::Admin(_));
     let not_theirs = || Problem::payment_is_for_others_to_tell(caller.own().is_some());
     if payment.is_some() && !may_tell {
         return Err(not_theirs());
     }
-    let confirmed = act(&app, &name, (caller.clone(), key, address, timeout), |id| Command::Confirm {
+    let confirmed = act(&orders, &name, (caller.clone(), key, address, timeout), |id| Command::Confirm {
         order: id.order,
         payment,
     });
@@ -254,7 +270,7 @@ fn payment(
 pub async fn pay(
     name: OrderName,
     caller: Caller,
-    app: Arc<App>,
+    orders: Arc<Orders>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
@@ -264,14 +280,14 @@ pub async fn pay(
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, (caller, key, address, timeout), |id| Command::Pay { order: id.order }).await
+    act(&orders, &name, (caller, key, address, timeout), |id| Command::Pay { order: id.order }).await
 }
 
 /// `POST /v1/orders/{order_id}/cancel` and `DELETE /v1/orders/{order_id}`; a body may be left away.
 pub async fn cancel(
     name: OrderName,
     caller: Caller,
-    app: Arc<App>,
+    orders: Arc<Orders>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
@@ -281,26 +297,26 @@ pub async fn cancel(
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
-    act(&app, &name, (caller, key, address, timeout), |id| Command::Cancel { order: id.order }).await
+    act(&orders, &name, (caller, key, address, timeout), |id| Command::Cancel { order: id.order }).await
 }
 
 /// Has a command about an order decided, and shows the order as it is then.
 async fn act(
-    app: &App,
+    orders: &Orders,
     name: &OrderName,
     (caller, key, address, timeout): (Caller, Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>),
     command: impl FnOnce(&OrderId) -> Command,
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
-    let deadline = app.deadline(timeout)?;
-    let (id, flight) = find(app, name).await?;
-    check_owner(app, &caller, id, &flight, deadline).await?;
+    let deadline = orders.sales.flights.deadline(timeout)?;
+    let (id, flight) = find(orders, name).await?;
+    check_owner(orders, &caller, id, &flight, deadline).await?;
     // A key is kept, and customers can be invented where they show nothing: then its address pays, too.
     // So does what an order grows by; that is counted, and not refused: the order has its seats already.
     let command = command(id);
     let grows = matches!(command, Command::Change { .. });
     let pays = address.filter(|_| (key.is_some() || grows) && caller == Caller::Anyone);
-    let rates = &app.identity.rates;
+    let rates = &orders.identity.rates;
     let share = rates.share(flight.flight_id(), pays);
     let print = key.as_ref().map(|key| rates.shares.print(&id.order.no.0, key));
     rates.may_keep(share.as_ref().filter(|_| key.is_some()), print)?;
@@ -309,17 +325,17 @@ async fn act(
         Command::Confirm { payment: Some(payment), .. } => About::Paying(payment.clone(), key.clone()),
         _ => About::Changing,
     };
-    let asked = app.command_as(&flight, command, caller.admin_name(), key, deadline).await;
+    let asked = orders.sales.flights.command_as(&flight, command, caller.admin_name(), key, deadline).await;
     let (order, definition, replayed) = match asked {
         Ok(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         // An admin's key is remembered for longer than an order that had to be forgotten early.
         Ok(Answer::Flight { replayed: true, .. }) => {
-            let shown = forgotten(app, id, &flight, &caller, About::Cancelling, deadline).await;
+            let shown = forgotten(orders, id, &flight, &caller, About::Cancelling, deadline).await;
             return shown.map(|response| grab::marked(response, true));
         }
         Ok(_) => return Err(Problem::outcome_unknown()),
         Err(problem) if problem.code() == Code::OrderNotFound => {
-            return forgotten(app, id, &flight, &caller, about, deadline).await;
+            return forgotten(orders, id, &flight, &caller, about, deadline).await;
         }
         Err(problem) => return Err(problem),
     };
@@ -332,7 +348,7 @@ async fn act(
         }
     }
     let mut json = render::order_buffer();
-    render::order_of(&mut json, &order, &definition, app.durability);
+    render::order_of(&mut json, &order, &definition, orders.sales.flights.durability);
     Ok(grab::marked(render::response(StatusCode::OK, json), replayed))
 }
 
@@ -347,20 +363,20 @@ enum About {
 /// An order that its flight no longer remembers ended long ago: to cancel it again is harmless, all else too late; and
 /// money that was paid for it is noted as due back.
 async fn forgotten(
-    app: &App,
+    orders: &Orders,
     id: &OrderId,
     flight: &FlightHandle,
     caller: &Caller,
     about: About,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
-    let stored = app.from_store(deadline, app.store.order(id)).await?;
+    let stored = orders.sales.lists.from_store(deadline, orders.sales.lists.store.order(id)).await?;
     let stored = stored.ok_or_else(Problem::order_not_found)?;
     let order = &stored.order;
     match (about, order.status) {
         (About::Cancelling, _) => {
             let mut json = render::order_buffer();
-            write_stored(&mut json, app, &stored, deadline).await;
+            write_stored(&mut json, &orders.sales, &stored, deadline).await;
             Ok(render::response(StatusCode::OK, json))
         }
         (About::Paying(payment, key), OrderStatus::Expired | OrderStatus::Cancelled) => {
@@ -371,7 +387,7 @@ async fn forgotten(
                 returned: order.returned_payments().to_vec(),
             };
             let command = Command::ReturnPayment { order: id.order, payment, ended };
-            match app.command_as(flight, command, caller.admin_name(), key, deadline).await {
+            match orders.sales.flights.command_as(flight, command, caller.admin_name(), key, deadline).await {
                 Ok(_) => Err(Problem::outcome_unknown()),
                 Err(problem) => Err(problem),
             }
@@ -389,7 +405,7 @@ fn hide_from_others(caller: &Caller, owner: &CustomerId) -> Result<(), Problem> 
 /// Whether the caller may change this order. Whose it is never changes, so that it can be asked beforehand; those who
 /// may change every order are not made to wait for it.
 async fn check_owner(
-    app: &App,
+    orders: &Orders,
     caller: &Caller,
     id: &OrderId,
     flight: &FlightHandle,
@@ -398,22 +414,23 @@ async fn check_owner(
     if caller.own().is_none() {
         return Ok(());
     }
-    if let Some(Answer::Order { order, .. }) = app.look_up(flight, id, deadline).await? {
+    if let Some(Answer::Order { order, .. }) = orders.sales.flights.look_up(flight, id, deadline).await? {
         return hide_from_others(caller, &order.customer);
     }
-    let stored = app.from_store(deadline, app.store.order(id)).await?;
+    let stored = orders.sales.lists.from_store(deadline, orders.sales.lists.store.order(id)).await?;
     hide_from_others(caller, &stored.ok_or_else(Problem::order_not_found)?.order.customer)
 }
 
-async fn find<'n>(app: &App, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {
+async fn find<'n>(orders: &Orders, name: &'n OrderName) -> Result<(&'n OrderId, FlightHandle), Problem> {
     let id = name.0.as_ref().ok_or_else(Problem::order_not_found)?;
-    let flight = app.locate(&id.flight_id).await?.ok_or_else(Problem::order_not_found)?;
+    let flight = orders.sales.flights.locate(&id.flight_id).await?.ok_or_else(Problem::order_not_found)?;
     Ok((id, flight))
 }
 
-async fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder, deadline: Deadline) {
+async fn write_stored(json: &mut Json, sales: &Sales, stored: &StoredOrder, deadline: Deadline) {
     // An order is shown without its flight's cabins rather than not at all.
-    let definition = tokio::time::timeout_at(deadline.decide_by.into(), app.definition_for(stored)).await;
+    let definition =
+        tokio::time::timeout_at(deadline.decide_by.into(), sales.flights.definition_for(stored)).await;
     let definition = definition.unwrap_or_default();
     let order_id = stored.order_id.to_string();
     let frame = render::OrderFrame {
@@ -422,7 +439,7 @@ async fn write_stored(json: &mut Json, app: &App, stored: &StoredOrder, deadline
         flight_id: stored.order_id.flight_id.as_str(),
         currency: stored.currency.as_str(),
         cabins: definition.as_ref().map_or(&[], |definition| &definition.cabins),
-        durability: app.durability,
+        durability: sales.flights.durability,
     };
     render::write_order(json, &stored.order, &frame);
 }

@@ -19,7 +19,7 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
 use crate::base::json::Json;
-use crate::parts::app::App;
+use crate::parts::flights::Flights;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -69,11 +69,19 @@ pub async fn asset(name: String, headers: HeaderMap) -> Result<Response, Problem
     file(&format!("assets/{name}"), &headers)
 }
 
+/// What pages are told beside what they ask for.
+pub struct ShownClock {
+    /// By whose time sales open.
+    pub flights: Arc<Flights>,
+    /// Whether customers may confirm orders by a payment that is only a test.
+    pub test_payment: bool,
+}
+
 /// `GET /v1/time`: the clock that sales open and holds end by, and whether payments here are only a test.
-pub async fn time(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn time(clock: Arc<ShownClock>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let mut json = Json::default();
-    json.open().key("now").time(app.now()).key("test_payment").boolean(app.test_payment).close();
+    json.open().key("now").time(clock.flights.now()).key("test_payment").boolean(clock.test_payment).close();
     Ok(render::passing_response(StatusCode::OK, json))
 }
 

@@ -13,52 +13,94 @@ use warp::{Filter, Rejection, path};
 
 use crate::api::admin;
 use crate::api::audit;
+use crate::api::cockpit;
+use crate::api::cockpit::Charts;
 use crate::api::docs_pages;
+use crate::api::door::{self, Denied, Door};
 use crate::api::flights;
+use crate::api::grab::Grabs;
 use crate::api::grab::{self, GivenKey};
+use crate::api::live;
 use crate::api::openapi;
 use crate::api::ops;
 use crate::api::orders;
+use crate::api::orders::Orders;
 use crate::api::pages;
 use crate::api::pages::Page;
+use crate::api::pages::ShownClock;
+use crate::api::rehearsals;
+use crate::api::rehearsals::Asked;
 use crate::api::waitlist;
 use crate::api::waitlist::WaitlistName;
+use crate::api::waitlist::Waitlists;
 use crate::base::addresses;
 use crate::observe::traces;
-use crate::parts::app::{App, FlightName, OrderName};
-use crate::parts::auth::{self, Deed, Denied, Role};
-use crate::parts::cockpit;
-use crate::parts::live;
-use crate::parts::metrics;
+use crate::parts::auth::{Deed, Role};
+use crate::parts::figures::Figures;
+use crate::parts::live::LastEventId;
+use crate::parts::metrics::Metrics;
 use crate::parts::rate::Peer;
-use crate::parts::rehearsal;
+use crate::parts::sales::Sales;
+use crate::wire::body::BodyLimits;
 use crate::wire::body::received;
 use crate::wire::csv_text::Accepts;
 use crate::wire::deadline::{GivenTimeout, REQUEST_TIMEOUT, too_late};
+use crate::wire::names::{FlightName, OrderName};
 use crate::wire::problem::{Code, Problem};
+
+/// What all routes together are made of: for each resource what it needs.
+#[derive(Clone)]
+pub struct Api {
+    /// Who may come in.
+    pub door: Arc<Door>,
+    /// Grabs.
+    pub grabs: Arc<Grabs>,
+    /// Flights, and what an admin does with them.
+    pub sales: Arc<Sales>,
+    /// Orders of customers.
+    pub orders: Arc<Orders>,
+    /// Those who wait for a seat.
+    pub waitlists: Arc<Waitlists>,
+    /// Flights followed live.
+    pub streams: Arc<live::Streams>,
+    /// Files of flights.
+    pub imports: Arc<admin::import::Imports>,
+    /// The admin's charts.
+    pub charts: Arc<Charts>,
+    /// Rehearsals.
+    pub asked: Arc<Asked>,
+    /// What operators look at.
+    pub figures: Arc<Figures>,
+    /// What the pages count down by.
+    pub clock: Arc<ShownClock>,
+    /// What counts requests.
+    pub metrics: Arc<Metrics>,
+    /// The limits of bodies.
+    pub body: BodyLimits,
+}
 
 type Answered = Result<Response, Problem>;
 
 /// All routes; every request gets an answer.
-pub fn all(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+pub fn all(api: &Api) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let hot = path!("v1" / "flights" / FlightName / "orders")
         .and(warp::post())
-        .and(auth::authorization())
-        .and(with(app))
+        .and(door::authorization())
+        .and(with(&api.grabs))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(grab::place);
-    let app_of_rejected = app.clone();
-    let rejected = move |rejection| std::future::ready(Ok(rejected(&app_of_rejected, &rejection)));
-    on_time(app).and(hot.or(cold(app)).unify()).recover(rejected).unify()
+    let metrics = api.metrics.clone();
+    let rejected = move |rejection| std::future::ready(Ok(rejected(&metrics, &rejection)));
+    on_time(api).and(hot.or(cold(api)).unify()).recover(rejected).unify()
 }
 
 /// Lets nothing through that has waited unread for longer than a request may take: its client has gone, and must not be
 /// sold to. Those who watch over the server are always answered.
-fn on_time(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    let limit = app.request_timeout;
+fn on_time(api: &Api) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let limit = api.sales.flights.request_timeout;
     let check = move |path: FullPath| {
         let is_late = traces::came().is_some_and(|came| came.elapsed() >= limit)
             && !["/livez", "/readyz", "/metrics"].contains(&path.as_str());
@@ -67,92 +109,96 @@ fn on_time(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + Clo
     warp::path::full().and_then(check).untuple_one()
 }
 
-fn cold(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let answered = about_flights(app)
-        .or(about_orders(app))
+fn cold(api: &Api) -> BoxedFilter<(Response,)> {
+    let answered = about_flights(api)
+        .or(about_orders(api))
         .unify()
-        .or(about_waitlists(app))
+        .or(about_waitlists(api))
         .unify()
-        .or(for_admins(app))
+        .or(for_admins(api))
         .unify()
-        .or(about_rehearsals(app))
+        .or(about_rehearsals(api))
         .unify()
-        .or(for_operators(app))
+        .or(for_operators(api))
         .unify()
         .or(for_readers())
         .unify()
-        .or(for_visitors(app))
+        .or(for_visitors(api))
         .unify()
         .or(wrong_method())
         .unify()
         .boxed();
-    let count = |path: FullPath, method: Method, app: Arc<App>, response: Response| {
-        app.metrics.count(path.as_str(), &method, response.status());
+    let count = |path: FullPath, method: Method, metrics: Arc<Metrics>, response: Response| {
+        metrics.count(path.as_str(), &method, response.status());
         response
     };
-    warp::path::full().and(warp::method()).and(with(app)).and(answered).map(count).boxed()
+    warp::path::full().and(warp::method()).and(with(&api.metrics)).and(answered).map(count).boxed()
 }
 
-fn about_flights(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let list = path!("v1" / "flights").and(warp::get()).and(with(app)).and(query()).then(flights::list);
-    let one =
-        path!("v1" / "flights" / FlightName).and(warp::get()).and(with(app)).and(query()).then(flights::one);
+fn about_flights(api: &Api) -> BoxedFilter<(Response,)> {
+    let list =
+        path!("v1" / "flights").and(warp::get()).and(with(&api.sales)).and(query()).then(flights::list);
+    let one = path!("v1" / "flights" / FlightName)
+        .and(warp::get())
+        .and(with(&api.sales))
+        .and(query())
+        .then(flights::one);
     let seats = path!("v1" / "flights" / FlightName / "seats")
         .and(warp::get())
-        .and(with(app))
+        .and(with(&api.sales))
         .and(query())
         .then(flights::seats);
     let live = path!("v1" / "flights" / FlightName / "live")
         .and(warp::get())
-        .and(with(app))
+        .and(with(&api.streams))
         .and(query())
-        .and(warp::header::optional::<live::LastEventId>("last-event-id"))
+        .and(warp::header::optional::<LastEventId>("last-event-id"))
         .then(live::stream);
     list.or(one).unify().or(seats).unify().or(live).unify().map(answer).boxed()
 }
 
-fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
-    let reads = || auth::caller(app, Deed::Reads);
-    let changes = || auth::caller(app, Deed::Changes);
+fn about_orders(api: &Api) -> BoxedFilter<(Response,)> {
+    let reads = || door::caller(&api.door, Deed::Reads);
+    let changes = || door::caller(&api.door, Deed::Changes);
     let of_customer = path!("v1" / "orders")
         .and(warp::get())
         .and(reads())
-        .and(with(app))
+        .and(with(&api.orders))
         .and(query())
         .then(orders::of_customer);
     let one = path!("v1" / "orders" / OrderName)
         .and(warp::get())
         .and(reads())
-        .and(with(app))
+        .and(with(&api.orders))
         .and(query())
         .and(timeout())
         .then(orders::one);
     let change = path!("v1" / "orders" / OrderName)
         .and(warp::patch())
         .and(changes())
-        .and(with(app))
+        .and(with(&api.orders))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(orders::change);
     let pay = path!("v1" / "orders" / OrderName / "pay")
         .and(warp::post())
         .and(changes())
-        .and(with(app))
+        .and(with(&api.orders))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(orders::pay);
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
-        .and(auth::payer(app))
-        .and(with(app))
+        .and(door::payer(&api.door))
+        .and(with(&api.orders))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(orders::confirm);
     let cancel = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
     let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
@@ -160,102 +206,107 @@ fn about_orders(app: &Arc<App>) -> BoxedFilter<(Response,)> {
         .or(delete)
         .unify()
         .and(changes())
-        .and(with(app))
+        .and(with(&api.orders))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(orders::cancel);
     let changing = change.or(pay).unify().or(confirm).unify().or(cancel).unify();
     of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
 }
 
-fn about_waitlists(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn about_waitlists(api: &Api) -> BoxedFilter<(Response,)> {
     let join = path!("v1" / "flights" / FlightName / "waitlist")
         .and(warp::post())
-        .and(auth::caller(app, Deed::Changes))
-        .and(with(app))
+        .and(door::caller(&api.door, Deed::Changes))
+        .and(with(&api.waitlists))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(waitlist::join);
     let one = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::get())
-        .and(auth::caller(app, Deed::Reads))
-        .and(with(app))
+        .and(door::caller(&api.door, Deed::Reads))
+        .and(with(&api.waitlists))
         .and(query())
         .and(timeout())
         .then(waitlist::one);
     let leave = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::delete())
-        .and(auth::caller(app, Deed::Changes))
-        .and(with(app))
+        .and(door::caller(&api.door, Deed::Changes))
+        .and(with(&api.waitlists))
         .and(key())
         .and(asks_from())
         .and(timeout())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(waitlist::leave);
     let list = path!("v1" / "admin" / "flights" / FlightName / "waitlist")
         .and(warp::get())
-        .and(auth::admin(app, Role::Viewer))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Viewer))
+        .and(with(&api.waitlists))
         .and(query())
         .then(waitlist::list);
     join.or(one).unify().or(leave).unify().or(list).unify().map(answer).boxed()
 }
 
-fn for_admins(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn for_admins(api: &Api) -> BoxedFilter<(Response,)> {
     let create = path!("v1" / "admin" / "flights")
         .and(warp::post())
-        .and(auth::admin(app, Role::Admin))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Admin))
+        .and(with(&api.sales))
         .and(key())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(admin::flights::create);
     let change = path!("v1" / "admin" / "flights" / FlightName)
         .and(warp::patch())
-        .and(auth::admin(app, Role::Operator))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Operator))
+        .and(with(&api.sales))
         .and(key())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(admin::flights::change_policy);
     let list = path!("v1" / "admin" / "orders")
         .and(warp::get())
-        .and(auth::admin(app, Role::Viewer))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Viewer))
+        .and(with(&api.sales))
         .and(query())
         .and(accepts())
         .then(admin::orders::list);
     let status = path!("v1" / "admin" / "status")
         .and(warp::get())
-        .and(auth::admin(app, Role::Viewer))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Viewer))
+        .and(with(&api.figures))
         .and(query())
         .then(admin::status::show);
     let cockpit = path!("v1" / "admin" / "cockpit")
         .and(warp::get())
-        .and(auth::admin(app, Role::Viewer))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Viewer))
+        .and(with(&api.charts))
         .and(query())
         .then(cockpit::show);
     let one_flight = create.or(change).unify().or(list).unify().or(status).unify().or(cockpit).unify();
-    one_flight.map(answer).or(admin_actions(app)).unify().or(admin_reads(app)).unify().boxed()
+    one_flight.map(answer).or(admin_actions(api)).unify().or(admin_reads(api)).unify().boxed()
 }
 
 /// What is told about one flight, and the way in for many.
-fn admin_reads(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn admin_reads(api: &Api) -> BoxedFilter<(Response,)> {
     let import = path!("v1" / "admin" / "flights" / "import")
         .and(warp::post())
-        .and(auth::admin(app, Role::Admin))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Admin))
+        .and(with(&api.imports))
         .and(key())
         .and(query())
-        .and(admin::import::file(app))
+        .and(admin::import::file(&api.imports))
         .then(admin::import::import);
     let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
-    let reading =
-        || warp::get().and(auth::admin(app, Role::Viewer)).and(with(app)).and(query()).and(accepts());
+    let reading = || {
+        warp::get()
+            .and(door::admin(&api.door, Role::Viewer))
+            .and(with(&api.sales))
+            .and(query())
+            .and(accepts())
+    };
     let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show);
     let audit = flight().and(path!("audit")).and(reading()).then(audit::show);
     let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list);
@@ -263,11 +314,15 @@ fn admin_reads(app: &Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// The addresses under one flight that take a POST.
-fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn admin_actions(api: &Api) -> BoxedFilter<(Response,)> {
     use admin::flights::{block, close, open, pause, restart as restart_it, rows, unblock};
     let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
     let acting = || {
-        warp::post().and(auth::admin(app, Role::Operator)).and(with(app)).and(key()).and(received(app.body))
+        warp::post()
+            .and(door::admin(&api.door, Role::Operator))
+            .and(with(&api.sales))
+            .and(key())
+            .and(received(api.body))
     };
     let open = flight().and(path!("open")).and(acting()).then(open);
     let pause = flight().and(path!("pause")).and(acting()).then(pause);
@@ -276,8 +331,8 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
     let rows = flight().and(path!("rows")).and(acting()).then(rows);
     let planning = || {
-        let admin = warp::post().and(auth::admin(app, Role::Operator));
-        admin.and(with(app)).and(key()).and(query()).and(received(app.body))
+        let admin = warp::post().and(door::admin(&api.door, Role::Operator));
+        admin.and(with(&api.sales.flights)).and(key()).and(query()).and(received(api.body))
     };
     let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap);
     let withdraw = flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw);
@@ -285,10 +340,10 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let restart = flight().and(path!("restart"));
     let restart = restart
         .and(warp::post())
-        .and(auth::admin(app, Role::Operator))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Operator))
+        .and(with(&api.sales))
         .and(key())
-        .and(received(app.body))
+        .and(received(api.body))
         .then(restart_it);
     let sale = open.or(pause).unify().or(close).unify();
     let seats = block.or(unblock).unify().or(rows).unify();
@@ -296,31 +351,32 @@ fn admin_actions(app: &Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// A rush on a shadow of a flight.
-fn about_rehearsals(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn about_rehearsals(api: &Api) -> BoxedFilter<(Response,)> {
     let one = || path!("v1" / "admin" / "rehearsals" / String);
     let start = path!("v1" / "admin" / "flights" / FlightName / "rehearsals")
         .and(warp::post())
-        .and(auth::admin(app, Role::Operator))
-        .and(with(app))
-        .and(received(app.body))
-        .then(rehearsal::http::start);
-    let reading = || warp::get().and(auth::admin(app, Role::Viewer)).and(with(app)).and(query());
-    let show = one().and(reading()).then(rehearsal::http::show);
+        .and(door::admin(&api.door, Role::Operator))
+        .and(with(&api.asked))
+        .and(received(api.body))
+        .then(rehearsals::start);
+    let reading = || warp::get().and(door::admin(&api.door, Role::Viewer)).and(with(&api.asked)).and(query());
+    let show = one().and(reading()).then(rehearsals::show);
     let seats = path!("v1" / "admin" / "rehearsals" / String / "seats");
-    let seats = seats.and(reading()).then(rehearsal::http::seats);
+    let seats = seats.and(reading()).then(rehearsals::seats);
     let stop = one()
         .and(warp::delete())
-        .and(auth::admin(app, Role::Operator))
-        .and(with(app))
+        .and(door::admin(&api.door, Role::Operator))
+        .and(with(&api.asked))
         .and(query())
-        .then(rehearsal::http::stop);
+        .then(rehearsals::stop);
     start.or(show).unify().or(seats).unify().or(stop).unify().map(answer).boxed()
 }
 
-fn for_operators(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn for_operators(api: &Api) -> BoxedFilter<(Response,)> {
     let livez = path!("livez").and(warp::get()).and(query()).then(ops::livez);
-    let readyz = path!("readyz").and(warp::get()).and(with(app)).and(query()).then(ops::readyz);
-    let metrics = path!("metrics").and(warp::get()).and(with(app)).and(query()).then(metrics::show);
+    let readyz =
+        path!("readyz").and(warp::get()).and(with(&api.figures.health)).and(query()).then(ops::readyz);
+    let metrics = path!("metrics").and(warp::get()).and(with(&api.figures)).and(query()).then(ops::metrics);
     livez.or(readyz).unify().or(metrics).unify().map(answer).boxed()
 }
 
@@ -336,7 +392,7 @@ fn for_readers() -> BoxedFilter<(Response,)> {
 }
 
 /// The pages, and the clock that they count down by.
-fn for_visitors(app: &Arc<App>) -> BoxedFilter<(Response,)> {
+fn for_visitors(api: &Api) -> BoxedFilter<(Response,)> {
     let shown = |which: Page| move |headers: HeaderMap| async move { pages::page(which, headers).await };
     let read = || warp::get().and(warp::header::headers_cloned());
     let departures = warp::path::end().and(read()).then(shown(Page::Departures));
@@ -344,7 +400,7 @@ fn for_visitors(app: &Arc<App>) -> BoxedFilter<(Response,)> {
     let orders = path!("orders").and(read()).then(shown(Page::Orders));
     let admin = path!("admin").and(read()).then(shown(Page::Admin));
     let asset = path!("assets" / String).and(read()).then(pages::asset);
-    let time = path!("v1" / "time").and(warp::get()).and(with(app)).and(query()).then(pages::time);
+    let time = path!("v1" / "time").and(warp::get()).and(with(&api.clock)).and(query()).then(pages::time);
     let customers = departures.or(flight).unify().or(orders).unify();
     customers.or(admin).unify().or(asset).unify().or(time).unify().map(answer).boxed()
 }
@@ -367,9 +423,12 @@ fn allowed(path: &str) -> Option<&'static str> {
     addresses::address(path).map(|(_, methods)| *methods)
 }
 
-fn with(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = Infallible> + Clone + use<> {
-    let app = app.clone();
-    warp::any().map(move || app.clone())
+fn with<T>(what: &Arc<T>) -> impl Filter<Extract = (Arc<T>,), Error = Infallible> + Clone + use<T>
+where
+    T: Send + Sync,
+{
+    let what = what.clone();
+    warp::any().map(move || what.clone())
 }
 
 /// How long the client waits, if it says so.
@@ -402,13 +461,13 @@ fn answer(answered: Answered) -> Response {
 }
 
 /// What no route took, and what warp itself refused.
-fn rejected(app: &App, rejection: &Rejection) -> Response {
+fn rejected(metrics: &Metrics, rejection: &Rejection) -> Response {
     let problem = if let Some(Denied(problem)) = rejection.find() {
         problem.clone()
     } else if let Some(header) = rejection.find::<warp::reject::InvalidHeader>() {
         let name = match header.name() {
             // It holds what is not ASCII, so that it is no type that anybody takes.
-            "content-type" => return refused(app, Problem::not_json()),
+            "content-type" => return refused(metrics, Problem::not_json()),
             "idempotency-key" => "Idempotency-Key",
             REQUEST_TIMEOUT => "Request-Timeout",
             name => name,
@@ -424,12 +483,12 @@ fn rejected(app: &App, rejection: &Rejection) -> Response {
         tracing::error!(?rejection, "a request was refused for a reason that nobody foresaw");
         Problem::new(Code::Internal, "Something unforeseen happened here, and its log says more.")
     };
-    refused(app, problem)
+    refused(metrics, problem)
 }
 
-fn refused(app: &App, problem: Problem) -> Response {
+fn refused(metrics: &Metrics, problem: Problem) -> Response {
     let response = problem.into_response();
-    app.metrics.count_unmatched(response.status());
+    metrics.count_unmatched(response.status());
     response
 }
 

@@ -19,13 +19,15 @@ use warp::reply::Response;
 
 use crate::api::grab::{self, GivenKey};
 use crate::base::json::Json;
-use crate::parts::app::{App, FlightName};
+use crate::parts::auth::Identity;
 use crate::parts::auth::{Admin, Caller};
+use crate::parts::flights::Flights;
 use crate::wire::body::Received;
 use crate::wire::deadline::{Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::wire::input::{CLASSES, moment};
 use crate::wire::names;
+use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{self, Query, percent_decoded};
 use crate::wire::render;
@@ -45,31 +47,39 @@ impl FromStr for WaitlistName {
     }
 }
 
+/// What waitlists need.
+pub struct Waitlists {
+    /// Whose waitlists they are.
+    pub flights: Arc<Flights>,
+    /// Who asks, and how much that one may have caused.
+    pub identity: Arc<Identity>,
+}
+
 /// `POST /v1/flights/{flight_id}/waitlist`
 pub async fn join(
     name: FlightName,
     caller: Caller,
-    app: Arc<App>,
+    waitlists: Arc<Waitlists>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
     body: Received,
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
-    let deadline = app.deadline(timeout)?;
+    let deadline = waitlists.flights.deadline(timeout)?;
     let wish = wish(&fields::parse(&body?, false)?, caller.own())?;
-    app.identity.customer_of(&caller, Some(wish.customer.clone()))?;
-    let flight = app.flight(&name).await?;
+    waitlists.identity.customer_of(&caller, Some(wish.customer.clone()))?;
+    let flight = waitlists.flights.flight(&name).await?;
     // Customers can be invented where they show nothing; then their address pays, too.
     let address = address.filter(|_| caller == Caller::Anyone);
-    let rates = &app.identity.rates;
+    let rates = &waitlists.identity.rates;
     let share = rates.share(flight.flight_id(), address);
     let print = key.as_ref().map(|key| rates.shares.print(&wish.customer, key));
     if let Some(share) = &share {
         rates.shares.check_join(share, print, Instant::now()).map_err(Problem::from)?;
     }
     let command = Command::JoinWaitlist(Box::new(wish));
-    let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
+    let answer = waitlists.flights.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
     let Answer::Waitlisted { entry, place, replayed } = answer else {
         return Err(Problem::outcome_unknown());
     };
@@ -77,7 +87,7 @@ pub async fn join(
     if let Some(share) = share.filter(|_| !replayed) {
         share.count_join(print, entry.bytes_kept());
     }
-    let mut response = shown(&app, &flight, status, &entry, place);
+    let mut response = shown(&waitlists, &flight, status, &entry, place);
     let id = WaitlistId::of(flight.flight_id(), &flight.view().definition.ids, entry.no);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/waitlist/{id}")) {
         response.headers_mut().insert(LOCATION, location);
@@ -89,22 +99,22 @@ pub async fn join(
 pub async fn one(
     name: WaitlistName,
     caller: Caller,
-    app: Arc<App>,
+    waitlists: Arc<Waitlists>,
     raw_query: String,
     timeout: Option<GivenTimeout>,
 ) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let deadline = app.deadline(timeout)?;
-    let (id, flight) = find(&app, &name).await?;
-    let (entry, place) = look_up(&app, &caller, id, &flight, deadline).await?;
-    Ok(shown(&app, &flight, StatusCode::OK, &entry, place))
+    let deadline = waitlists.flights.deadline(timeout)?;
+    let (id, flight) = find(&waitlists, &name).await?;
+    let (entry, place) = look_up(&waitlists, &caller, id, &flight, deadline).await?;
+    Ok(shown(&waitlists, &flight, StatusCode::OK, &entry, place))
 }
 
 /// `DELETE /v1/waitlist/{waitlist_id}`: whoever waits no longer stays as they are; a body may be left away.
 pub async fn leave(
     name: WaitlistName,
     caller: Caller,
-    app: Arc<App>,
+    waitlists: Arc<Waitlists>,
     key: Option<GivenKey>,
     address: Option<IpAddr>,
     timeout: Option<GivenTimeout>,
@@ -115,44 +125,45 @@ pub async fn leave(
     Fields::of(&value).finish(&mut errors);
     errors.check()?;
     let key = GivenKey::checked(key)?;
-    let deadline = app.deadline(timeout)?;
-    let (id, flight) = find(&app, &name).await?;
+    let deadline = waitlists.flights.deadline(timeout)?;
+    let (id, flight) = find(&waitlists, &name).await?;
     if caller.own().is_some() {
         // Whose it is never changes, so that it can be asked beforehand.
-        look_up(&app, &caller, id, &flight, deadline).await?;
+        look_up(&waitlists, &caller, id, &flight, deadline).await?;
     }
     let pays = address.filter(|_| key.is_some() && caller == Caller::Anyone);
-    let rates = &app.identity.rates;
+    let rates = &waitlists.identity.rates;
     let share = rates.share(flight.flight_id(), pays);
     let print = key.as_ref().map(|key| rates.shares.print(&id.entry.no.0, key));
     rates.may_keep(share.as_ref(), print)?;
     let command = Command::LeaveWaitlist { entry: id.entry };
-    let answer = app.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
+    let answer = waitlists.flights.command_as(&flight, command, caller.admin_name(), key, deadline).await?;
     let Answer::Waitlisted { entry, place, replayed } = answer else {
         return Err(Problem::outcome_unknown());
     };
     if let Some(share) = share.filter(|_| !replayed) {
         share.count(print, 0);
     }
-    Ok(grab::marked(shown(&app, &flight, StatusCode::OK, &entry, place), replayed))
+    Ok(grab::marked(shown(&waitlists, &flight, StatusCode::OK, &entry, place), replayed))
 }
 
 /// `GET /v1/admin/flights/{flight_id}/waitlist`: in the line's order, those that stopped waiting within a day among them.
 pub async fn list(
     name: FlightName,
     _by: Admin,
-    app: Arc<App>,
+    waitlists: Arc<Waitlists>,
     raw_query: String,
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(&raw_query);
     let limit = query.limit();
     let after = query.cursor(|text| query::cursor_number(text).map(WaitlistNo));
     query.finish()?;
-    let flight = app.flight(&name).await?;
-    let deadline = app.deadline(None)?;
+    let flight = waitlists.flights.flight(&name).await?;
+    let deadline = waitlists.flights.deadline(None)?;
     // One more than the page shows whether there is a next one.
     let pending = flight.waitlist(after, limit + 1, deadline.decide_by);
-    let Answer::Waitlist(mut entries) = app.outcome(pending, deadline).await.map_err(read)? else {
+    let Answer::Waitlist(mut entries) = waitlists.flights.outcome(pending, deadline).await.map_err(read)?
+    else {
         return Err(read(Problem::outcome_unknown()));
     };
     let more = entries.len() > limit;
@@ -161,7 +172,7 @@ pub async fn list(
     let mut json = Json::with_capacity(ENTRY_BYTES * (entries.len() + 1));
     json.open().key("waitlist").open_list();
     for (entry, place) in &entries {
-        write_entry(&mut json, &app, &view.definition, entry, *place);
+        write_entry(&mut json, &waitlists, &view.definition, entry, *place);
     }
     json.close_list();
     let next = entries.last().filter(|_| more).map(|(entry, _)| query::cursor(&entry.no.0.to_string()));
@@ -220,23 +231,27 @@ fn accept(value: &Value) -> Result<Accept, String> {
     }
 }
 
-async fn find<'n>(app: &App, name: &'n WaitlistName) -> Result<(&'n WaitlistId, FlightHandle), Problem> {
+async fn find<'n>(
+    waitlists: &Waitlists,
+    name: &'n WaitlistName,
+) -> Result<(&'n WaitlistId, FlightHandle), Problem> {
     let id = name.0.as_ref().ok_or_else(Problem::waitlist_entry_not_found)?;
-    let flight = app.locate(&id.flight_id).await?.ok_or_else(Problem::waitlist_entry_not_found)?;
+    let flight =
+        waitlists.flights.locate(&id.flight_id).await?.ok_or_else(Problem::waitlist_entry_not_found)?;
     Ok((id, flight))
 }
 
 /// The entry, if this caller may see it.
 async fn look_up(
-    app: &App,
+    waitlists: &Waitlists,
     caller: &Caller,
     id: &WaitlistId,
     flight: &FlightHandle,
     deadline: Deadline,
 ) -> Result<(Box<WaitlistEntry>, Option<WaitlistPlace>), Problem> {
-    let owned = app.owned(flight);
+    let owned = waitlists.flights.owned(flight);
     let pending = flight.look_up_waitlisted(id.entry, deadline.decide_by);
-    match app.outcome(pending, deadline).await.map_err(read) {
+    match waitlists.flights.outcome(pending, deadline).await.map_err(read) {
         Ok(Answer::Waitlisted { entry, place, .. }) if caller.sees(&entry.wish.customer) => {
             Ok((entry, place))
         }
@@ -259,20 +274,20 @@ fn read(problem: Problem) -> Problem {
 }
 
 fn shown(
-    app: &App,
+    waitlists: &Waitlists,
     flight: &FlightHandle,
     status: StatusCode,
     entry: &WaitlistEntry,
     place: Option<WaitlistPlace>,
 ) -> Response {
     let mut json = Json::with_capacity(ENTRY_BYTES);
-    write_entry(&mut json, app, &flight.view().definition, entry, place);
+    write_entry(&mut json, waitlists, &flight.view().definition, entry, place);
     render::response(status, json)
 }
 
 fn write_entry(
     json: &mut Json,
-    app: &App,
+    waitlists: &Waitlists,
     definition: &FlightDefinition,
     entry: &WaitlistEntry,
     place: Option<WaitlistPlace>,
@@ -315,7 +330,7 @@ fn write_entry(
         json.key("client_reference").text(reference.as_str());
     }
     json.key("seq").number(entry.changed_by.0);
-    json.key("durability").text(app.durability.as_str()).close();
+    json.key("durability").text(waitlists.flights.durability.as_str()).close();
 }
 
 #[cfg(test)]

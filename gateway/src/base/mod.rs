@@ -7,6 +7,7 @@ pub mod json;
 pub mod long_body;
 pub mod settings;
 pub mod stop;
+pub mod stopping;
 pub mod time;
 pub mod timer;
 pub mod zones;

@@ -2,6 +2,7 @@
 //! Never knows what a resource means.
 
 pub mod gate;
+pub mod limited;
 pub mod ops_server;
 pub mod server;
 pub mod starting;

@@ -17,8 +17,7 @@ use crate::base::json::Json;
 use crate::base::stop::Stop;
 use crate::edge::gate::{Gate, Gated, Hosts};
 use crate::edge::server::{self, Express, PerAddress};
-use crate::parts::app::App;
-use crate::parts::metrics;
+use crate::parts::figures::Figures;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::render;
 
@@ -38,8 +37,8 @@ const END_PATIENCE: Duration = Duration::from_millis(300);
 /// By how much its thread goes before the others, where the system allows that.
 const NICER: i32 = -5;
 
-/// The application, once there is one. Weak: the port must not keep a stopped server's parts alive.
-type Place = Arc<OnceLock<Weak<App>>>;
+/// What is looked at, once there is anything. Weak: the port must not keep a stopped server's parts alive.
+type Place = Arc<OnceLock<Weak<Figures>>>;
 
 /// The port's thread; it ends with this.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub struct OpsServer {
 }
 
 impl OpsServer {
-    /// Listens from now on: alive at once, ready only once there is an application that is.
+    /// Listens from now on: alive at once, ready only once there is something that is.
     pub fn start(address: SocketAddr) -> std::io::Result<Self> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -88,9 +87,9 @@ impl OpsServer {
     }
 
     /// Says whose readiness it tells from now on.
-    pub fn serve(&self, app: &Arc<App>) {
+    pub fn serve(&self, figures: &Arc<Figures>) {
         // It is said once.
-        let _ = self.place.set(Arc::downgrade(app));
+        let _ = self.place.set(Arc::downgrade(figures));
     }
 
     /// Ends it; blocks for a moment at most.
@@ -110,13 +109,13 @@ impl Drop for OpsServer {
 
 fn routes(place: &Place) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
-    let app = {
+    let served = {
         let place = place.clone();
         warp::any().map(move || place.get().and_then(Weak::upgrade))
     };
     let livez = path!("livez").and(warp::get()).and(query()).then(ops::livez);
-    let readyz = path!("readyz").and(warp::get()).and(app.clone()).and(query()).then(readyz);
-    let metrics = path!("metrics").and(warp::get()).and(app).and(query()).then(figures);
+    let readyz = path!("readyz").and(warp::get()).and(served.clone()).and(query()).then(readyz);
+    let metrics = path!("metrics").and(warp::get()).and(served).and(query()).then(figures);
     let nothing = |_| async {
         let detail =
             "This port has /livez, /readyz and /metrics, by GET; everything else is on the main one.";
@@ -126,21 +125,21 @@ fn routes(place: &Place) -> impl Filter<Extract = (Response,), Error = Infallibl
     livez.or(readyz).unify().or(metrics).unify().map(answer).recover(nothing).unify()
 }
 
-async fn readyz(app: Option<Arc<App>>, raw_query: String) -> Result<Response, Problem> {
-    match app {
-        Some(app) => ops::readyz(app, raw_query).await,
+async fn readyz(figures: Option<Arc<Figures>>, raw_query: String) -> Result<Response, Problem> {
+    match figures {
+        Some(figures) => ops::readyz(figures.health.clone(), raw_query).await,
         None => Ok(recovering()),
     }
 }
 
-/// What readiness is while there is no application.
+/// What readiness is while there is nothing to look at.
 pub(crate) fn recovering() -> Response {
     let mut json = Json::default();
     json.open().key("status").text("recovering").key("recovered").boolean(false).close();
     render::response(StatusCode::SERVICE_UNAVAILABLE, json)
 }
 
-async fn figures(app: Option<Arc<App>>, raw_query: String) -> Result<Response, Problem> {
-    let app = app.ok_or_else(|| Problem::overloaded("the flights are being recovered", 1))?;
-    metrics::show(app, raw_query).await
+async fn figures(figures: Option<Arc<Figures>>, raw_query: String) -> Result<Response, Problem> {
+    let figures = figures.ok_or_else(|| Problem::overloaded("the flights are being recovered", 1))?;
+    ops::metrics(figures, raw_query).await
 }

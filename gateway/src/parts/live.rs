@@ -1,4 +1,4 @@
-//! `GET /v1/flights/{flight_id}/live`: a flight's seats and its sale as server-sent events, for a crowd. One encoder a
+//! A flight's seats and its sale as server-sent events, for a crowd. One encoder a
 //! flight writes each change once, all readers get the same bytes. Never asks an actor, and never waits for a reader.
 
 mod encode;
@@ -16,22 +16,13 @@ use bytes::Bytes;
 use farerush_engine::actor::{Engine, FlightHandle};
 use farerush_engine::flight::{Epoch, FlightId, Seq, Timestamp};
 use parking_lot::Mutex;
-use warp::Reply;
-use warp::http::HeaderValue;
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
-use warp::reply::Response;
 
 use crate::base::long_body::LongBody;
 use crate::base::stop::Stop;
-use crate::parts::app::{App, FlightName};
 use crate::parts::outside::Ownership;
-use crate::wire::problem::Problem;
-use crate::wire::query::Query;
 use encoder::Encoder;
 use hub::{Hub, Taken};
 
-/// Tells nginx not to gather the events.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Shortest time between two texts of one flight: what changes meanwhile is merged.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// How much that time grows for each reader of this process: 40,000 writes a second at most, so that readers leave
@@ -119,7 +110,7 @@ impl Live {
     }
 
     /// A new reader; `None` if there are as many as may be. Must be called within a tokio runtime.
-    fn join(self: &Arc<Self>, flight: &FlightHandle, last: Option<Place>) -> Option<Reader> {
+    pub fn join(self: &Arc<Self>, flight: &FlightHandle, last: Option<LastEventId>) -> Option<Reader> {
         if self.readers.fetch_add(1, Ordering::Relaxed) >= self.readers_max {
             self.readers.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -140,7 +131,7 @@ impl Live {
             let group = hub.join();
             (hub, group)
         };
-        let (first, next) = hub.first(last);
+        let (first, next) = hub.first(last.and_then(|LastEventId(place)| place));
         let beats = hub.beats();
         let mark = LongBody::default();
         Some(Reader { live: self.clone(), hub, group, first: Some(first), next, beats, mark })
@@ -169,7 +160,7 @@ impl Live {
 }
 
 /// One who reads. It keeps a number and no text, so that a slow one costs nothing more.
-struct Reader {
+pub struct Reader {
     live: Arc<Live>,
     hub: Arc<Hub>,
     /// Whom it is woken with.
@@ -183,8 +174,13 @@ struct Reader {
 }
 
 impl Reader {
+    /// The mark that the response has to carry.
+    pub fn mark(&self) -> LongBody {
+        self.mark.clone()
+    }
+
     /// What to send next; `None` at the end.
-    async fn read(&mut self) -> Option<Bytes> {
+    pub async fn read(&mut self) -> Option<Bytes> {
         self.mark.was_read();
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -211,33 +207,6 @@ impl Drop for Reader {
         self.hub.leave();
         self.live.readers.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// `GET /v1/flights/{flight_id}/live`
-pub async fn stream(
-    name: FlightName,
-    app: Arc<App>,
-    raw_query: String,
-    last: Option<LastEventId>,
-) -> Result<Response, Problem> {
-    Query::parse(&raw_query).finish()?;
-    let flight = app.flight(&name).await?;
-    let last = last.and_then(|LastEventId(place)| place);
-    let Some(reader) = app.live.join(&flight, last) else {
-        return Err(Problem::overloaded("as many live readers as this server takes are reading already", 5));
-    };
-    let mark = reader.mark.clone();
-    let texts = futures_util::stream::unfold(reader, |mut reader| async move {
-        let text = reader.read().await?;
-        Some((Ok::<_, Infallible>(text), reader))
-    });
-    let mut response = warp::reply::stream(texts).into_response();
-    response.extensions_mut().insert(mark);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(BUFFERING, HeaderValue::from_static("no"));
-    Ok(response)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use farerush_engine::actor::{Engine, FlightHandle, Located};
 use farerush_engine::flight::{Epoch, FlightDefinition, FlightId, Seq};
 use farerush_engine::journal::{Extent, Journal, JournalError};
+use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::store::{Cursor, Store, StoreError, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
 use parking_lot::{Mutex, RwLock};
@@ -29,7 +30,7 @@ pub use self::ownership::Ownership;
 use self::ownership::Watch;
 use self::revivals::Revivals;
 use crate::base::errors::in_full;
-use crate::parts::app::App;
+use crate::base::stopping::Stopping;
 use crate::wire::problem::Problem;
 
 /// How often the store is asked who owns what.
@@ -68,6 +69,20 @@ pub struct Outside {
     arrivals: Arc<arrivals::Arrivals>,
     lookups: Lookups<bool>,
     owners: Lookups<Option<Epoch>>,
+}
+
+/// What is tended while the server runs: what is known of the outside, and what follows from it here.
+pub struct Tended {
+    /// What is known.
+    pub outside: Arc<Outside>,
+    /// All flights.
+    pub engine: Arc<Engine>,
+    /// What fills the store.
+    pub write_behind: WriteBehind,
+    /// The journal, if it is in Redis.
+    pub redis: Option<Arc<RedisJournal>>,
+    /// When it ends.
+    pub stopping: Arc<Stopping>,
 }
 
 impl Outside {
@@ -139,8 +154,8 @@ impl Outside {
     }
 
     /// Looks again and again who serves which flight, for as long as the server runs.
-    pub async fn keep_attendance(app: Weak<App>) {
-        attendance::watch(app).await;
+    pub async fn keep_attendance(tended: Weak<Tended>) {
+        attendance::watch(tended).await;
     }
 
     /// The same as of the last second, which costs nothing.
@@ -216,14 +231,14 @@ impl Outside {
     /// Reads again and again who owns what, on a thread of its own: a runtime that is busy must not look like a journal
     /// that is away. Ends with the server, and holds nothing between readings, so that after a stop the journal is free
     /// for the next owner.
-    pub fn keep_watch(app: Weak<App>) -> std::io::Result<()> {
+    pub fn keep_watch(tended: Weak<Tended>) -> std::io::Result<()> {
         std::thread::Builder::new().name("ownership".to_owned()).spawn(move || {
             loop {
                 std::thread::sleep(ownership::pause());
-                let Some(app) = app.upgrade() else { return };
-                let moved = app.outside.watch.read(&app.engine);
+                let Some(tended) = tended.upgrade() else { return };
+                let moved = tended.outside.watch.read(&tended.engine);
                 if !moved.is_empty() {
-                    app.outside.elsewhere.write().extend(moved);
+                    tended.outside.elsewhere.write().extend(moved);
                 }
             }
         })?;
@@ -231,27 +246,27 @@ impl Outside {
     }
 
     /// Sorts out claims of which nothing came, for as long as the server runs.
-    pub async fn settle_claims(app: Weak<App>) {
+    pub async fn settle_claims(tended: Weak<Tended>) {
         loop {
             tokio::time::sleep(DOUBT_EVERY).await;
-            let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-            app.outside.doubts.settle(&app.outside.journal, &app.engine).await;
+            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+            tended.outside.doubts.settle(&tended.outside.journal, &tended.engine).await;
         }
     }
 
     /// Looks again and again, for as long as the server runs.
-    pub async fn watch(app: Weak<App>) {
+    pub async fn watch(tended: Weak<Tended>) {
         loop {
             // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
             tokio::time::sleep(LOOK_EVERY).await;
-            let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-            let outside = &app.outside;
+            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+            let outside = &tended.outside;
             if outside.is_remote || !outside.unmet.lock().is_empty() {
-                outside.look(&app.engine, &app.write_behind).await;
+                outside.look(&tended.engine, &tended.write_behind).await;
             }
             if outside.is_shared {
-                outside.others.store(outside.flights_elsewhere(&app.engine), Ordering::Relaxed);
-                outside.revivals.look(&app.engine, &outside.journal, &app.write_behind).await;
+                outside.others.store(outside.flights_elsewhere(&tended.engine), Ordering::Relaxed);
+                outside.revivals.look(&tended.engine, &outside.journal, &tended.write_behind).await;
             }
         }
     }

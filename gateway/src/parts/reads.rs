@@ -7,7 +7,6 @@ use farerush_persistence::store::Asker;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::parts::app::App;
 use crate::wire::problem::Problem;
 
 /// The part of the processors that lists have while somebody grabs.
@@ -82,9 +81,8 @@ impl Reads {
     }
 
     /// Waits for a turn to write a list of what is in memory; `OVERLOADED` where that would take too long.
-    pub async fn turn(&self, app: &App) -> Result<Turn<'_>, Problem> {
-        let (wait, reserved) =
-            self.reserve(app.engine.under_way() > 0, Instant::now()).ok_or_else(turned_away)?;
+    pub async fn turn(&self, somebody_grabs: bool) -> Result<Turn<'_>, Problem> {
+        let (wait, reserved) = self.reserve(somebody_grabs, Instant::now()).ok_or_else(turned_away)?;
         // Dropped while it waits, it gives back what it would have cost.
         let mut turn = Turn { reads: self, reserved, began: None, bytes: 0 };
         if !wait.is_zero() {

@@ -13,3 +13,4 @@ pub mod owning;
 pub mod recovering;
 pub mod serve;
 pub mod storage;
+pub mod system;

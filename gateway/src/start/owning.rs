@@ -4,11 +4,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use farerush_engine::actor::Engine;
 use farerush_persistence::journal::{JournalIdentity, RedisJournal};
 use farerush_persistence::store::{JournalOwner, Store, StoreError};
 
 use crate::base::errors::in_full;
-use crate::parts::app::App;
+use crate::parts::health::Health;
 use crate::start::config::{JournalTarget, Settings, StoreTarget};
 use crate::start::storage::{StartError, note_journal};
 
@@ -107,7 +108,7 @@ impl Owning {
 
     /// Shows the store that this process lives, and stops all its flights if the store is another journal's by now, or
     /// has been all the while that it was away. Goes on for as long as the server runs.
-    pub async fn watch(self, app: Weak<App>) {
+    pub async fn watch(self, health: Weak<Health>) {
         if !self.is_shared_store {
             return;
         }
@@ -117,13 +118,13 @@ impl Owning {
             if !is_lost && beat.is_multiple_of(KEEP_EVERY_BEATS) {
                 self.keep_in_redis().await;
             }
-            let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
+            let Some(health) = health.upgrade().filter(|health| !health.stopping.has_begun()) else { return };
             if !is_lost {
-                is_lost = self.has_lost(&app.store).await;
+                is_lost = self.has_lost(&health.lists.store).await;
             }
             if is_lost {
                 // Those that are created or brought up meanwhile, too.
-                stop_all(&app);
+                stop_all(&health.flights.engine);
             }
         }
     }
@@ -183,8 +184,8 @@ fn refusal(store: &Store, owner: JournalOwner, ours: &str) -> StartError {
     }
 }
 
-fn stop_all(app: &Arc<App>) {
-    for flight in app.engine.flights() {
-        app.engine.note_fenced_under(flight.flight_id(), flight.status().epoch);
+fn stop_all(engine: &Engine) {
+    for flight in engine.flights() {
+        engine.note_fenced_under(flight.flight_id(), flight.status().epoch);
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Engine, EngineParts, Limits};
@@ -16,23 +15,16 @@ use tokio::task::JoinHandle;
 use crate::api::routes;
 use crate::base::stop::Stop;
 use crate::edge::gate::{Gate, Gated};
+use crate::edge::limited::Limited;
 use crate::edge::ops_server::OpsServer;
 use crate::edge::server;
 use crate::edge::server::PerAddress;
 use crate::edge::starting::Starting;
 use crate::observe::traces::{Observer, Wanted};
-use crate::parts::app::App;
 use crate::parts::auth::Identity;
-use crate::parts::catching_up::CatchingUp;
-use crate::parts::cockpit::{self, Cockpit};
-use crate::parts::live::Live;
-use crate::parts::metrics::{self, Metrics};
-use crate::parts::outside::{Outside, arrivals};
-use crate::parts::rate;
-use crate::parts::rate::Limited;
-use crate::parts::reads::Reads;
+use crate::parts::metrics::Metrics;
+use crate::parts::outside::Outside;
 use crate::parts::recoveries::Recoveries;
-use crate::parts::rehearsal::Rehearsals;
 use crate::parts::webhooks::Webhooks;
 use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings, StoreTarget};
 use crate::start::consul::Registration;
@@ -42,7 +34,7 @@ use crate::start::owning::Owning;
 use crate::start::recovering;
 use crate::start::recovering::{BroughtUp, EnginePlace, Surroundings};
 use crate::start::storage::{DataDir, StartError, StoreLock, open_journal};
-use crate::wire::body::BodyLimits;
+use crate::start::system::{Known, System};
 use crate::wire::cors::Cors;
 
 /// How long a stop waits at most for Consul to take note.
@@ -52,8 +44,8 @@ const DEREGISTRATION_MAX: Duration = Duration::from_secs(2);
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What its handlers use.
-    pub app: Arc<App>,
+    /// What it is made of.
+    pub system: System,
     /// What watches requests, if anybody wants to know of them.
     pub observer: Option<Arc<Observer>>,
     /// The operators' own port.
@@ -153,74 +145,31 @@ pub async fn start_with(
     }
     let stop = Arc::new(Stop::default());
     around.outside.read_ownership(&engine).await;
-    let ownership = around.outside.ownership().clone();
-    let live = Live::new(&engine, settings.live_readers_max, stop.clone(), ownership);
-    let catching_up = CatchingUp::new(&engine, &around.write_behind);
-    let app = Arc::new(App {
-        engine,
-        store: around.store,
-        catching_up,
-        reads: Reads::default(),
-        write_behind: around.write_behind,
-        outside: around.outside,
-        webhooks,
-        recoveries: around.recoveries,
-        has_replica: settings.store_read.is_some(),
-        journal: journal.describe(),
-        redis,
-        durability: settings.durability_kept(),
-        gate,
-        identity,
-        test_payment: settings.test_payment,
-        request_timeout: settings.request_timeout,
-        body: BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout },
-        import_bytes_max: settings.import_bytes_max,
-        imports: Arc::new(tokio::sync::Semaphore::new(1)),
-        started: Instant::now(),
-        live,
-        metrics,
-        cockpit: Cockpit::default(),
-        rehearsals: Arc::new(Rehearsals::default()),
-        is_registered: Arc::default(),
-        stopping: AtomicBool::new(false),
-    });
-    if app.outside.is_shared() {
-        Outside::keep_watch(Arc::downgrade(&app)).map_err(StartError::Thread)?;
-        tokio::spawn(Outside::settle_claims(Arc::downgrade(&app)));
-    }
-    tokio::spawn(Outside::watch(Arc::downgrade(&app)));
-    tokio::spawn(Outside::keep_attendance(Arc::downgrade(&app)));
-    if !later.is_empty() {
-        tokio::spawn(arrivals::take_over(Arc::downgrade(&app), later, settings.take_over_delay));
-    }
-    if let Some(owning) = owning {
-        tokio::spawn(owning.watch(Arc::downgrade(&app)));
-    }
-    tokio::spawn(metrics::upkeep(Arc::downgrade(&app)));
-    tokio::spawn(cockpit::watch(Arc::downgrade(&app)));
-    if !app.identity.rates.are_off() {
-        tokio::spawn(rate::upkeep(Arc::downgrade(&app)));
-    }
+    let known = Known { engine, around, identity, metrics, webhooks, redis, journal: journal.describe() };
+    let system = System::new(&settings, known, stop.clone());
+    system.tend(&settings, later, owning).map_err(StartError::Thread)?;
     if let Some(ops) = &ops {
-        ops.serve(&app);
+        ops.serve(&system.figures);
         tracing::info!(address = %ops.address(), "the operators' port is served");
     }
     let drain_delay = settings.drain_delay;
     starting.end().await;
-    let connections = tokio::spawn(accept(listener, &app, &settings, stop.clone(), observer.clone()));
+    let connections =
+        tokio::spawn(accept(listener, &system, &settings, gate, (stop.clone(), observer.clone())));
     let ops_address = ops.as_ref().map(OpsServer::address);
     let registration = settings
         .consul
         .as_ref()
         .map(|consul| {
-            Registration::start(consul, &settings.instance, address, ops_address, Arc::downgrade(&app))
+            let figures = Arc::downgrade(&system.figures);
+            Registration::start(consul, &settings.instance, address, ops_address, figures)
         })
         .transpose()
         .map_err(StartError::Consul)?;
     Ok(Running {
         registration,
         address,
-        app,
+        system,
         observer,
         ops,
         drain_delay,
@@ -247,22 +196,27 @@ fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {
 
 fn accept(
     listener: TcpListener,
-    app: &Arc<App>,
+    system: &System,
     settings: &Settings,
-    stop: Arc<Stop>,
-    observer: Option<Arc<Observer>>,
+    gate: Arc<Gate>,
+    (stop, observer): (Arc<Stop>, Option<Arc<Observer>>),
 ) -> impl Future<Output = ()> + Send + use<> {
     let limits = limits(settings);
+    let (identity, metrics) = (&system.identity, &system.figures.metrics);
     // Where every request is watched, or gets more headers, or has to show who it is from, or is counted, there is no
     // short way.
     let is_plain = observer.is_none() && settings.cors_origins.is_none();
-    let short_way = (is_plain && app.identity.asks_nothing_of_customers()).then(|| app.clone());
-    let express = server::Express::new(short_way, observer, app.identity.needs_addresses());
+    let short_way = (is_plain && identity.asks_nothing_of_customers()).then(|| server::ShortWay {
+        grabs: system.api.grabs.clone(),
+        gate: gate.clone(),
+        body: system.api.body,
+    });
+    let express = server::Express::new(short_way, observer, identity.needs_addresses());
     let express = express.readable_for(settings.cors_origins.clone());
-    let limited = Limited::new(warp::service(routes::all(app)), app);
-    let service = app.metrics.per_connection(limited);
+    let limited = Limited::new(warp::service(routes::all(&system.api)), identity, metrics);
+    let service = metrics.per_connection(limited);
     let cors = settings.cors_origins.clone();
-    let (gate, counting) = (app.gate.clone(), Some(app.clone()));
+    let counting = Some(metrics.clone());
     async move {
         // Two services, so that nothing is added where nobody asked for it.
         match cors {
@@ -410,10 +364,11 @@ impl Running {
     pub async fn stop(self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let left = || until.saturating_duration_since(Instant::now());
-        self.app.stopping.store(true, Ordering::Relaxed);
+        let system = self.system;
+        system.tended.stopping.begin();
         self.stop.announce();
         // Nobody needs to know how a rehearsal would have ended.
-        self.app.rehearsals.close();
+        system.api.asked.rehearsals.close();
         // Balancers see it at /readyz, or hear it from Consul, and move away, while everybody who still comes is served.
         let deregistered = async {
             if let Some(registration) = self.registration {
@@ -434,19 +389,19 @@ impl Running {
                 tokio::task::spawn_blocking(move || observer.stop(patience)).await
             })
         });
-        let engine = self.app.engine.clone();
+        let engine = system.tended.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
         // They share the store with it, and need little; what they do not deliver now, the next start does.
         let patience = left() / 4;
-        let webhooks = self.app.webhooks.clone();
+        let webhooks = system.figures.webhooks.clone();
         let webhooks = tokio::spawn(async move {
             let Some(webhooks) = webhooks else { return true };
             webhooks.stop(patience).await
         });
-        let rehearsals = self.app.rehearsals.clone();
+        let rehearsals = system.api.asked.rehearsals.clone();
         let rehearsals_ended = tokio::task::spawn_blocking(move || rehearsals.wait());
-        let stored = self.app.write_behind.drain(left()).await;
+        let stored = system.tended.write_behind.drain(left()).await;
         drop(drained);
         if tokio::time::timeout(left() / 2, rehearsals_ended).await.is_err() {
             tracing::debug!("a rehearsal did not end in time");
@@ -455,7 +410,7 @@ impl Running {
         if let Some(traces_sent) = traces_sent {
             let _ = tokio::time::timeout(left(), traces_sent).await;
         }
-        if tokio::time::timeout(Duration::from_secs(1), self.app.store.close()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(1), system.lists.store.close()).await.is_err() {
             tracing::debug!("the store's connections did not close in time");
         }
         if let Some(ops) = self.ops {

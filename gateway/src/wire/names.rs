@@ -1,10 +1,14 @@
 //! What people write of themselves and others, brought into one form where it comes in: customers, passengers, references.
 //! Two that look alike to everybody are one; nothing is in them that nobody sees. Never judges how long they are.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
-use farerush_engine::flight::{CustomerId, PassengerName, Reference};
+use farerush_engine::flight::{CustomerId, FlightId, OrderId, PassengerName, Reference};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use crate::wire::query::percent_decoded;
 
 /// Who a customer is.
 pub fn customer(text: &str) -> Result<CustomerId, String> {
@@ -53,6 +57,33 @@ pub fn is_unseen(character: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
         | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A flight's id as it stands in a path; `None` if no flight can be called so.
+#[derive(Debug, Clone)]
+pub struct FlightName(pub Option<FlightId>);
+
+impl FromStr for FlightName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        if text.contains('%') {
+            return Ok(Self(FlightId::new(&percent_decoded(text)).ok()));
+        }
+        Ok(Self(FlightId::new(text).ok()))
+    }
+}
+
+/// An order's id as it stands in a path; `None` if no order can be called so.
+#[derive(Debug, Clone)]
+pub struct OrderName(pub Option<OrderId>);
+
+impl FromStr for OrderName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(percent_decoded(text).parse().ok()))
+    }
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ async fn an_address_whose_connections_are_all_at_work_is_told_so() {
         grabs.push(stream);
     }
     let until = std::time::Instant::now() + Duration::from_secs(20);
-    while server.running.app.engine.status().in_flight < 2 {
+    while server.running.system.flights.engine.status().in_flight < 2 {
         assert!(std::time::Instant::now() < until, "the grabs do not get under way");
         tokio::task::yield_now().await;
     }

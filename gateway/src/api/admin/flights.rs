@@ -21,12 +21,13 @@ use crate::base::json::Json;
 use crate::base::time;
 use crate::base::time::Day;
 use crate::base::zones::{self, LocalTime};
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
 use crate::parts::outside::arrivals;
+use crate::parts::sales::Sales;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text};
 use crate::wire::input;
+use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::render;
 
@@ -44,45 +45,47 @@ pub struct NewFlight {
 /// `POST /v1/admin/flights`
 pub async fn create(
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
     let value = fields::parse(&body?, false)?;
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
-    let NewFlight { definition, policy, open } = new_flight(&value, salt, app.now())?;
+    let NewFlight { definition, policy, open } = new_flight(&value, salt, sales.flights.now())?;
     let flight_id = definition.flight_id.clone();
     let exists = || {
         let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
         Problem::new(Code::FlightExists, detail)
     };
     let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
-    if matches!(app.engine.find(&flight_id), Located::Nobody) && app.outside.has(&flight_id).await? {
+    if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
+        && sales.flights.outside.has(&flight_id).await?
+    {
         // Whether it came under this key, its owner knows: so somebody with a key is sent there.
-        return created_before(&app, &flight_id, idempotency).await?.ok_or_else(exists);
+        return created_before(&sales, &flight_id, idempotency).await?.ok_or_else(exists);
     }
     let cause = Cause { by: Some(by.name), idempotency: idempotency.clone() };
-    let creating = app.engine.create_as(definition, policy, open, cause);
-    let created = tokio::time::timeout(app.request_timeout, creating).await;
+    let creating = sales.flights.engine.create_as(definition, policy, open, cause);
+    let created = tokio::time::timeout(sales.flights.request_timeout, creating).await;
     let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
         Ok(flight) => flight,
         Err(CreateError::Exists) => {
-            let replayed = created_before(&app, &flight_id, idempotency).await?;
+            let replayed = created_before(&sales, &flight_id, idempotency).await?;
             return replayed.ok_or_else(exists);
         }
         Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
         Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
         // Another server may have created it in the same moment: then the journal did not take ours.
         Err(CreateError::OutcomeUnknown)
-            if matches!(app.engine.find(&flight_id), Located::Nobody)
-                && app.outside.has(&flight_id).await.unwrap_or(false) =>
+            if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
+                && sales.flights.outside.has(&flight_id).await.unwrap_or(false) =>
         {
             return Err(exists());
         }
         Err(CreateError::OutcomeUnknown) => return Err(Problem::outcome_unknown()),
     };
-    let mut response = render::flight(StatusCode::CREATED, &flight.view(), app.now());
+    let mut response = render::flight(StatusCode::CREATED, &flight.view(), sales.flights.now());
     if let Ok(location) = HeaderValue::try_from(format!("/v1/flights/{flight_id}")) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -91,17 +94,17 @@ pub async fn create(
 
 /// The flight that exists already, if it was created by the same request, under the same key.
 async fn created_before(
-    app: &App,
+    sales: &Sales,
     flight_id: &FlightId,
     idempotency: Option<(IdempotencyKey, Fingerprint)>,
 ) -> Result<Option<Response>, Problem> {
     let Some((key, fingerprint)) = idempotency else { return Ok(None) };
-    let Some(flight) = app.locate(flight_id).await? else { return Ok(None) };
-    let deadline = app.deadline(None)?;
+    let Some(flight) = sales.flights.locate(flight_id).await? else { return Ok(None) };
+    let deadline = sales.flights.deadline(None)?;
     let pending = flight.was_created_under(key, fingerprint, deadline.decide_by);
-    match app.outcome(pending, deadline).await? {
+    match sales.flights.outcome(pending, deadline).await? {
         Answer::Flight { replayed: true, .. } => {
-            Ok(Some(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), true)))
+            Ok(Some(grab::marked(render::flight(StatusCode::OK, &flight.view(), sales.flights.now()), true)))
         }
         _ => Ok(None),
     }
@@ -296,7 +299,7 @@ fn with(policy: SalePolicy, change: &PolicyChange) -> SalePolicy {
 pub async fn change_policy(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -306,36 +309,36 @@ pub async fn change_policy(
     let change = input::policy(&mut fields, &mut errors);
     fields.finish(&mut errors);
     errors.check()?;
-    command(&app, &name, (by, key), Command::ChangePolicy(change)).await
+    command(&sales, &name, (by, key), Command::ChangePolicy(change)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/open`
 pub async fn open(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
-    switch(name, (by, key), app, body, Command::OpenSale).await
+    switch(name, (by, key), sales, body, Command::OpenSale).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/pause`
 pub async fn pause(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
-    switch(name, (by, key), app, body, Command::PauseSale).await
+    switch(name, (by, key), sales, body, Command::PauseSale).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/close`; with `cancel_orders`, all live orders end as well.
 pub async fn close(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -347,44 +350,44 @@ pub async fn close(
     errors.check()?;
     if cancel_orders {
         let key = GivenKey::checked(key)?;
-        return super::refunds::close_for_good(&app, &name, by.name, key).await;
+        return super::refunds::close_for_good(&sales, &name, by.name, key).await;
     }
-    command(&app, &name, (by, key), Command::CloseSale).await
+    command(&sales, &name, (by, key), Command::CloseSale).await
 }
 
 async fn switch(
     name: FlightName,
     asked: (Admin, Option<GivenKey>),
-    app: Arc<App>,
+    sales: Arc<Sales>,
     body: Received,
     wanted: Command,
 ) -> Result<Response, Problem> {
     empty(body)?;
-    command(&app, &name, asked, wanted).await
+    command(&sales, &name, asked, wanted).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/seats/block`
 pub async fn block(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
     let seats = seats_of(body)?;
-    command(&app, &name, (by, key), Command::Block(seats)).await
+    command(&sales, &name, (by, key), Command::Block(seats)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/seats/unblock`
 pub async fn unblock(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
     let seats = seats_of(body)?;
-    command(&app, &name, (by, key), Command::Unblock(seats)).await
+    command(&sales, &name, (by, key), Command::Unblock(seats)).await
 }
 
 fn seats_of(body: Received) -> Result<farerush_engine::flight::Seats, Problem> {
@@ -401,7 +404,7 @@ fn seats_of(body: Received) -> Result<farerush_engine::flight::Seats, Problem> {
 pub async fn rows(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -410,14 +413,14 @@ pub async fn rows(
     let cabin = input::cabin(Fields::of(&value), &mut errors);
     errors.check()?;
     let cabin = cabin.ok_or_else(|| Problem::invalid_field("rows", "must be given"))?;
-    command(&app, &name, (by, key), Command::AddRows(cabin)).await
+    command(&sales, &name, (by, key), Command::AddRows(cabin)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/restart`
 pub async fn restart(
     name: FlightName,
     by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     key: Option<GivenKey>,
     body: Received,
 ) -> Result<Response, Problem> {
@@ -426,13 +429,15 @@ pub async fn restart(
     let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
     // No event of the flight's, so that the audit cannot have it.
     tracing::info!(flight = %id, by = %by.name, "a restart was asked for");
-    let restarted = arrivals::restart(&app, id, key).await.map_err(|error| match error {
-        RestartError::NotFound => Problem::flight_not_found(),
-        RestartError::Failed(reason) => {
-            let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
-            Problem::overloaded(&reason, 10)
-        }
-    })?;
+    let restarted = arrivals::restart((&sales.flights.outside, &sales.flights.engine), id, key)
+        .await
+        .map_err(|error| match error {
+            RestartError::NotFound => Problem::flight_not_found(),
+            RestartError::Failed(reason) => {
+                let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
+                Problem::overloaded(&reason, 10)
+            }
+        })?;
     let mut json = Json::default();
     json.open().key("flight_id").plain(id).key("seq").number(restarted.seq.0);
     json.key("epoch").number(restarted.epoch.0).key("took_ms").number(time::millis(restarted.took)).close();
@@ -448,16 +453,17 @@ fn empty(body: Received) -> Result<(), Problem> {
 
 /// Has a command about the whole flight decided, and shows the flight as it is then.
 async fn command(
-    app: &App,
+    sales: &Sales,
     name: &FlightName,
     (by, key): (Admin, Option<GivenKey>),
     command: Command,
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
-    let flight = app.flight(name).await?;
-    let answer = app.command_as(&flight, command, Some(by.name), key, app.deadline(None)?).await?;
+    let flight = sales.flights.flight(name).await?;
+    let answer =
+        sales.flights.command_as(&flight, command, Some(by.name), key, sales.flights.deadline(None)?).await?;
     let Answer::Flight { replayed, .. } = answer else {
         return Err(Problem::outcome_unknown());
     };
-    Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), replayed))
+    Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), sales.flights.now()), replayed))
 }

@@ -13,7 +13,7 @@ use farerush_engine::flight::decide::DEPARTED;
 use farerush_engine::flight::requests::{fingerprint_of_creation, fingerprint_of_import};
 use farerush_engine::flight::{AdminName, Cause, Fingerprint, FlightDefinition, FlightId, IdempotencyKey};
 use futures_util::Stream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::http::StatusCode;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
@@ -22,8 +22,8 @@ use self::lines::{Kind, Line, Mistakes};
 use crate::api::grab::{self, GivenKey};
 use crate::base::json::Json;
 use crate::base::zones;
-use crate::parts::app::App;
 use crate::parts::auth::Admin;
+use crate::parts::flights::Flights;
 use crate::wire::body::{self, BodyLimits};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
@@ -35,6 +35,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TYPES: &str = "Nothing was done: send the file as JSON lines, with `Content-Type: application/x-ndjson`, or as \
                      CSV, with `Content-Type: text/csv`.";
 
+/// What imports need.
+pub struct Imports {
+    /// Where new flights go.
+    pub flights: Arc<Flights>,
+    /// Largest file, in bytes.
+    pub bytes_max: usize,
+    /// The limits of other bodies, of which the time holds here, too.
+    pub body: BodyLimits,
+    /// Whose turn it is: one at a time.
+    pub turn: Arc<Semaphore>,
+}
+
 /// A file that has arrived. While it is here, no other one is taken: each may be large.
 #[derive(Debug)]
 pub struct File {
@@ -45,21 +57,21 @@ pub struct File {
 
 /// Takes the request's body as a file of flights.
 pub fn file(
-    app: &Arc<App>,
+    imports: &Arc<Imports>,
 ) -> impl Filter<Extract = (Result<File, Problem>,), Error = Rejection> + Clone + use<> {
-    let app = app.clone();
+    let imports = imports.clone();
     warp::any()
-        .map(move || app.clone())
+        .map(move || imports.clone())
         .and(warp::header::optional::<String>("content-type"))
         .and(warp::header::optional::<u64>("content-length"))
         .and(warp::body::stream())
-        .then(|app: Arc<App>, media_type: Option<String>, length, stream| async move {
-            receive(&app, media_type.as_deref(), length, stream).await
+        .then(|imports: Arc<Imports>, media_type: Option<String>, length, stream| async move {
+            receive(&imports, media_type.as_deref(), length, stream).await
         })
 }
 
 async fn receive<B: Buf>(
-    app: &App,
+    imports: &Imports,
     media_type: Option<&str>,
     length: Option<u64>,
     stream: impl Stream<Item = Result<B, warp::Error>>,
@@ -71,9 +83,9 @@ async fn receive<B: Buf>(
         "text/csv" => Kind::Csv,
         _ => return Err(Problem::new(Code::UnsupportedMediaType, TYPES)),
     };
-    let turn = app.imports.clone().try_acquire_owned();
+    let turn = imports.turn.clone().try_acquire_owned();
     let turn = turn.map_err(|_| Problem::overloaded("another import is under way", 2))?;
-    let limits = BodyLimits { bytes_max: app.import_bytes_max, ..app.body };
+    let limits = BodyLimits { bytes_max: imports.bytes_max, ..imports.body };
     Ok(File { kind, bytes: body::whole(length, stream, limits).await?, _turn: turn })
 }
 
@@ -89,7 +101,7 @@ enum Existing {
 /// `POST /v1/admin/flights/import`
 pub async fn import(
     by: Admin,
-    app: Arc<App>,
+    imports: Arc<Imports>,
     key: Option<GivenKey>,
     raw_query: String,
     file: Result<File, Problem>,
@@ -110,7 +122,8 @@ pub async fn import(
     let key = GivenKey::checked(key)?;
     let File { kind, bytes, _turn } = file?;
     // Ten thousand lines are too much work for a thread on which others wait.
-    let now = app.now();
+    let flights = &imports.flights;
+    let now = flights.now();
     let read = tokio::task::spawn_blocking(move || {
         let mut mistakes = Mistakes::default();
         lines::read(kind, &bytes, now, &mut mistakes).map(|lines| (lines, mistakes))
@@ -121,13 +134,13 @@ pub async fn import(
     let existing = existing.unwrap_or(Existing::Refuse);
     let idempotency = key.map(|key| (key, fingerprint(&lines, existing)));
     let Sorted { new, before, skipped } =
-        sort_out(&app, lines, existing, idempotency.as_ref(), &mut mistakes).await?;
+        sort_out(flights, lines, existing, idempotency.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let is_news = !new.is_empty();
     let mut ids = before;
     ids.extend(new.iter().map(|line| line.flight.definition.flight_id.clone()));
     if !dry_run && is_news {
-        create(&app, &by.name, idempotency.as_ref(), new).await?;
+        create(flights, &by.name, idempotency.as_ref(), new).await?;
     }
     let mut json = Json::with_capacity(64 + 32 * ids.len());
     json.open().key("dry_run").boolean(dry_run);
@@ -158,13 +171,13 @@ type Asked = (IdempotencyKey, Fingerprint);
 
 /// Finds out which flights are to be created; names those that cannot be.
 async fn sort_out(
-    app: &App,
+    flights: &Flights,
     lines: Vec<Line>,
     existing: Existing,
     asked: Option<&Asked>,
     mistakes: &mut Mistakes,
 ) -> Result<Sorted, Problem> {
-    let now = app.now();
+    let now = flights.now();
     let mut seen: HashMap<FlightId, u64> = HashMap::with_capacity(lines.len());
     let mut sorted = Sorted::default();
     let mut there = Vec::new();
@@ -175,11 +188,11 @@ async fn sort_out(
             mistakes.add(line.number, "flight_id", message);
             continue;
         }
-        match app.engine.find(&wanted.flight_id) {
-            Located::Nobody if app.outside.has(&wanted.flight_id).await? => exists(&line, mistakes),
+        match flights.engine.find(&wanted.flight_id) {
+            Located::Nobody if flights.outside.has(&wanted.flight_id).await? => exists(&line, mistakes),
             Located::Nobody if wanted.departs_at <= now => mistakes.add(line.number, "departs_at", DEPARTED),
             Located::Nobody => sorted.new.push(line),
-            Located::Here(flight) if was_created_by(app, &flight, asked).await? => {
+            Located::Here(flight) if was_created_by(flights, &flight, asked).await? => {
                 sorted.before.push(wanted.flight_id.clone());
             }
             Located::Here(flight) => there.push((line, flight)),
@@ -203,11 +216,15 @@ async fn sort_out(
 }
 
 /// Whether the flight was created by this very file, under the same key.
-async fn was_created_by(app: &App, flight: &FlightHandle, asked: Option<&Asked>) -> Result<bool, Problem> {
+async fn was_created_by(
+    flights: &Flights,
+    flight: &FlightHandle,
+    asked: Option<&Asked>,
+) -> Result<bool, Problem> {
     let Some((key, fingerprint)) = asked else { return Ok(false) };
-    let deadline = app.deadline(None)?;
+    let deadline = flights.deadline(None)?;
     let pending = flight.was_created_under(key.clone(), *fingerprint, deadline.decide_by);
-    let answer = app.outcome(pending, deadline).await?;
+    let answer = flights.outcome(pending, deadline).await?;
     Ok(matches!(answer, Answer::Flight { replayed: true, .. }))
 }
 
@@ -233,14 +250,19 @@ fn is_same(flight: &FlightDefinition, wanted: &FlightDefinition) -> bool {
         && *flight == FlightDefinition { ids, cabins, origin_time_zone, ..wanted.clone() }
 }
 
-async fn create(app: &App, by: &AdminName, asked: Option<&Asked>, new: Vec<Line>) -> Result<(), Problem> {
+async fn create(
+    flights: &Flights,
+    by: &AdminName,
+    asked: Option<&Asked>,
+    new: Vec<Line>,
+) -> Result<(), Problem> {
     let numbers: Vec<(u64, FlightId)> =
         new.iter().map(|line| (line.number, line.flight.definition.flight_id.clone())).collect();
     let wanted = |line: Line| {
         let cause = Cause { by: Some(by.clone()), idempotency: asked.cloned() };
         (line.flight.definition, line.flight.policy, line.flight.open, cause)
     };
-    let creating = app.engine.create_all(new.into_iter().map(wanted).collect());
+    let creating = flights.engine.create_all(new.into_iter().map(wanted).collect());
     let created = tokio::time::timeout(PATIENCE, creating).await;
     let error = match created.unwrap_or(Err(CreateAllError::OutcomeUnknown)) {
         Ok(_) => return Ok(()),

@@ -9,9 +9,11 @@ use warp::http::HeaderValue;
 use warp::reply::Response;
 
 use crate::base::json::Json;
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
+use crate::parts::flights::Flights;
+use crate::parts::sales::Sales;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response};
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
 
@@ -32,15 +34,15 @@ const COLUMNS: [&str; 9] = [
 pub async fn show(
     name: FlightName,
     _by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     raw_query: String,
     accepts: Option<Accepts>,
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(&raw_query);
     let format = Format::take(&mut query, accepts);
     query.finish()?;
-    let flight = app.flight(&name).await?;
-    let live = live_orders(&app, &flight).await?;
+    let flight = sales.flights.flight(&name).await?;
+    let live = live_orders(&sales.flights, &flight).await?;
     let mut seats: Vec<(Seat, usize, &Order)> = Vec::new();
     for order in &live.orders {
         seats.extend(order.seats.iter().enumerate().map(|(place, seat)| (*seat, place, order)));
@@ -55,8 +57,8 @@ pub async fn show(
 }
 
 /// A flight's live orders, as it has them now; all of it is durable.
-pub(crate) async fn live_orders(app: &App, flight: &FlightHandle) -> Result<LiveOrders, Problem> {
-    let deadline = app.deadline(None)?;
+pub(crate) async fn live_orders(flights: &Flights, flight: &FlightHandle) -> Result<LiveOrders, Problem> {
+    let deadline = flights.deadline(None)?;
     let pending = flight.live_orders_by(deadline.decide_by)?;
     match tokio::time::timeout_at(deadline.answer_by.into(), pending).await {
         Ok(Ok(Answer::Live(live))) => Ok(*live),

@@ -8,8 +8,8 @@ use farerush_persistence::store::{Asker, OrderFilter, StoredOrder};
 use warp::reply::Response;
 
 use crate::api::orders::{self, Page};
-use crate::parts::app::App;
 use crate::parts::auth::Admin;
+use crate::parts::sales::Sales;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response, link_next};
 use crate::wire::names;
 use crate::wire::problem::Problem;
@@ -39,7 +39,7 @@ const LOCATOR_CHARS: usize = 6;
 /// `GET /v1/admin/orders`
 pub async fn list(
     _by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     raw_query: String,
     accepts: Option<Accepts>,
 ) -> Result<Response, Problem> {
@@ -63,9 +63,9 @@ pub async fn list(
     let limit = query.limit();
     let after = query.cursor(orders::read_place);
     query.finish()?;
-    let page = Page::read(&app, &filter, after.as_ref(), limit, Asker::Admin).await?;
+    let page = Page::read(&sales, &filter, after.as_ref(), limit, Asker::Admin).await?;
     match format {
-        Format::Json => Ok(json_response(page.json(&app).await)),
+        Format::Json => Ok(json_response(page.json(&sales).await)),
         Format::Csv => {
             let mut response = as_table(&page.orders);
             link_next(&mut response, "/v1/admin/orders", &raw_query, page.next.as_deref());

@@ -12,9 +12,10 @@ use warp::reply::Response;
 
 use crate::api::grab;
 use crate::base::json::Json;
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
+use crate::parts::sales::Sales;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response, link_next};
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::{self, PAGE_DEFAULT, Query};
 use crate::wire::render;
@@ -40,7 +41,7 @@ const COLUMNS: [&str; 11] = [
 pub async fn list(
     name: FlightName,
     _by: Admin,
-    app: Arc<App>,
+    sales: Arc<Sales>,
     raw_query: String,
     accepts: Option<Accepts>,
 ) -> Result<Response, Problem> {
@@ -52,8 +53,8 @@ pub async fn list(
         Some((Seq(query::cursor_number(seq)?), OrderNo(query::cursor_number(order)?)))
     });
     query.finish()?;
-    let flight = app.flight(&name).await?;
-    let page = Page::read(&app, &flight, after, limit).await?;
+    let flight = sales.flights.flight(&name).await?;
+    let page = Page::read(&sales, &flight, after, limit).await?;
     if format == Format::Csv {
         let next = page.next.clone();
         let mut response = page.table(&flight);
@@ -71,16 +72,19 @@ pub async fn list(
 /// Closes a flight's sale and cancels all its live orders, by one event; answers with how many, and with the first page
 /// of the flight's refunds up to then. Repeated under its key, it answers the same and does nothing.
 pub(crate) async fn close_for_good(
-    app: &App,
+    sales: &Sales,
     name: &FlightName,
     by: AdminName,
     key: Option<IdempotencyKey>,
 ) -> Result<Response, Problem> {
-    let flight = app.flight(name).await?;
-    let asked = app.command_as(&flight, Command::CloseForGood, Some(by), key, app.deadline(None)?).await?;
+    let flight = sales.flights.flight(name).await?;
+    let asked = sales
+        .flights
+        .command_as(&flight, Command::CloseForGood, Some(by), key, sales.flights.deadline(None)?)
+        .await?;
     let Answer::Closed { seq, cancelled, replayed } = asked else { return Err(Problem::outcome_unknown()) };
     // It is done, and durable: a store that is away only keeps the list from being shown with it.
-    let page = Page::read(app, &flight, None, PAGE_DEFAULT).await;
+    let page = Page::read(sales, &flight, None, PAGE_DEFAULT).await;
     let mut page = page.unwrap_or_else(|_| Page { refunds: Vec::new(), next: None, up_to_date: false });
     let to_come = page.refunds.len();
     page.refunds.retain(|refund| refund.seq <= seq);
@@ -103,19 +107,19 @@ struct Page {
 
 impl Page {
     async fn read(
-        app: &App,
+        sales: &Sales,
         flight: &FlightHandle,
         after: Option<(Seq, OrderNo)>,
         limit: usize,
     ) -> Result<Self, Problem> {
-        app.lists_can_be_read()?;
-        let _turn = app.reads.from_store(Asker::Admin)?;
-        let deadline = app.deadline(None)?;
+        sales.lists.can_be_read()?;
+        let _turn = sales.lists.reads.from_store(Asker::Admin)?;
+        let deadline = sales.flights.deadline(None)?;
         let patience = CATCH_UP.min(deadline.left());
-        let up_to_date = app.store_caught_up(Some(flight.flight_id()), patience).await;
+        let up_to_date = sales.lists.caught_up(Some(flight.flight_id()), patience).await;
         // One more than the page shows whether there is a next one.
-        let read = app.store.refunds(flight.flight_id(), after, limit + 1);
-        let mut refunds = app.from_store(deadline, read).await?;
+        let read = sales.lists.store.refunds(flight.flight_id(), after, limit + 1);
+        let mut refunds = sales.lists.from_store(deadline, read).await?;
         let more = refunds.len() > limit;
         refunds.truncate(limit);
         let place = |last: &Refund| query::cursor(&format!("{}:{}", last.seq.0, last.order_id.order.no.0));

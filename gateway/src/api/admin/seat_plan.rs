@@ -13,11 +13,12 @@ use warp::reply::Response;
 use super::flights::{cabins, fares, template};
 use crate::api::grab::{self, GivenKey};
 use crate::base::json::Json;
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
+use crate::parts::flights::Flights;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, Value, boolean};
 use crate::wire::input;
+use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -26,35 +27,35 @@ use crate::wire::render;
 pub async fn swap(
     name: FlightName,
     admin: Admin,
-    app: Arc<App>,
+    flights: Arc<Flights>,
     key: Option<GivenKey>,
     raw_query: String,
     body: Received,
 ) -> Result<Response, Problem> {
     let dry_run = is_dry_run(&raw_query)?;
     let value = fields::parse(&body?, false)?;
-    let flight = app.flight(&name).await?;
+    let flight = flights.flight(&name).await?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
     let plan = aircraft(&mut fields, &mut errors);
     let cancel_stranded = fields.optional("cancel_stranded", &mut errors, boolean).unwrap_or(false);
     fields.finish(&mut errors);
     errors.check()?;
-    change(&app, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
+    change(&flights, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
 }
 
 /// `POST /v1/admin/flights/{flight_id}/seats/withdraw`
 pub async fn withdraw(
     name: FlightName,
     admin: Admin,
-    app: Arc<App>,
+    flights: Arc<Flights>,
     key: Option<GivenKey>,
     raw_query: String,
     body: Received,
 ) -> Result<Response, Problem> {
     let dry_run = is_dry_run(&raw_query)?;
     let value = fields::parse(&body?, false)?;
-    let flight = app.flight(&name).await?;
+    let flight = flights.flight(&name).await?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
     let seats = fields.optional("seats", &mut errors, input::seats);
@@ -67,7 +68,7 @@ pub async fn withdraw(
         (None, Some((first, last))) => SeatPlan::WithoutRows { first, last },
         _ => return Err(Problem::invalid_field("seats", "must be given, or rows, and not both")),
     };
-    change(&app, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
+    change(&flights, &flight, (admin, key), plan, (dry_run, cancel_stranded)).await
 }
 
 fn is_dry_run(raw_query: &str) -> Result<bool, Problem> {
@@ -91,19 +92,19 @@ fn aircraft(fields: &mut Fields<'_>, errors: &mut Errors) -> SeatPlan {
 }
 
 async fn change(
-    app: &App,
+    flights: &Flights,
     flight: &FlightHandle,
     (admin, key): (Admin, Option<GivenKey>),
     plan: SeatPlan,
     (dry_run, cancel_stranded): (bool, bool),
 ) -> Result<Response, Problem> {
     let key = GivenKey::checked(key)?;
-    let deadline = app.deadline(None)?;
+    let deadline = flights.deadline(None)?;
     let answer = if dry_run {
-        app.outcome(flight.plan_seats_by(plan, deadline.decide_by), deadline).await?
+        flights.outcome(flight.plan_seats_by(plan, deadline.decide_by), deadline).await?
     } else {
         let command = Command::ChangeSeatPlan { plan, cancel_stranded };
-        app.command_as(flight, command, Some(admin.name), key, deadline).await?
+        flights.command_as(flight, command, Some(admin.name), key, deadline).await?
     };
     match answer {
         Answer::Reseated { seq, told, stranded, replayed } => {
@@ -113,7 +114,7 @@ async fn change(
         }
         // Nothing to change: the flight as it is.
         Answer::Flight { replayed, .. } => {
-            Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), app.now()), replayed))
+            Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), flights.now()), replayed))
         }
         _ => Err(Problem::outcome_unknown()),
     }

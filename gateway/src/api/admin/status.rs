@@ -10,8 +10,8 @@ use warp::reply::Response;
 use crate::api::ops::{write_journal, write_ownership, write_store};
 use crate::base::json::Json;
 use crate::base::time::millis;
-use crate::parts::app::App;
 use crate::parts::auth::Admin;
+use crate::parts::figures::Figures;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -20,20 +20,21 @@ use crate::wire::render;
 const UNSERVED_NAMED_MAX: usize = 100;
 
 /// `GET /v1/admin/status`
-pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let engine = app.engine.status();
-    let behind = app.write_behind.status();
+    let (health, flights_here) = (&figures.health, &figures.health.flights);
+    let engine = flights_here.engine.status();
+    let behind = health.lists.write_behind.status();
     let mut json = Json::with_capacity(2048);
     json.open().key("version").text(env!("CARGO_PKG_VERSION"));
-    json.key("up_ms").number(millis(app.started.elapsed()));
-    json.key("durability").text(app.durability.as_str());
+    json.key("up_ms").number(millis(figures.started.elapsed()));
+    json.key("durability").text(flights_here.durability.as_str());
     json.key("in_flight").number(engine.in_flight);
     json.key("rounds").number(engine.rounds).key("events").number(engine.events);
     json.key("journal");
-    write_journal(&mut json, &app, &engine.journal);
+    write_journal(&mut json, health, &engine.journal);
     json.key("store");
-    write_store(&mut json, &app);
+    write_store(&mut json, health);
     json.key("write_behind").open();
     json.key("backlog_events").number(behind.backlog_events);
     json.key("backlog_bytes").number(behind.backlog_bytes as u64);
@@ -47,28 +48,29 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
     }
     json.close_list().close();
     json.key("webhooks");
-    write_webhooks(&mut json, &app);
+    write_webhooks(&mut json, &figures);
     json.key("ownership");
-    write_ownership(&mut json, app.outside.ownership().uncertain_for());
+    write_ownership(&mut json, flights_here.outside.ownership().uncertain_for());
     json.key("flights").open_list();
-    let mut flights = app.engine.flights();
+    let mut flights = flights_here.engine.flights();
     // What another process has by now is not shown as if it were still this one's.
-    flights.retain(|flight| app.engine.has(flight.flight_id()));
+    flights.retain(|flight| flights_here.engine.has(flight.flight_id()));
     flights.sort_unstable_by(|a, b| a.flight_id().cmp(b.flight_id()));
     for flight in &flights {
         let status = flight.status();
-        let stored = app.write_behind.stored(flight.flight_id()).unwrap_or_default().max(status.stored_seq);
+        let stored =
+            health.lists.write_behind.stored(flight.flight_id()).unwrap_or_default().max(status.stored_seq);
         json.open().key("flight_id").plain(flight.flight_id());
         json.key("seq").number(status.seq.0).key("durable_seq").number(status.durable_seq.0);
         json.key("stored_seq").number(stored.0).key("epoch").number(status.epoch.0);
         json.key("queue").number(status.queued).key("holds").number(status.holds);
         json.key("recovered");
-        write_recovered(&mut json, &app, flight.flight_id());
+        write_recovered(&mut json, &figures, flight.flight_id());
         json.close();
     }
     json.close_list();
-    json.key("flights_elsewhere").number(app.outside.flights_elsewhere(&app.engine) as u64);
-    let unserved = app.outside.unserved();
+    json.key("flights_elsewhere").number(flights_here.outside.flights_elsewhere(&flights_here.engine) as u64);
+    let unserved = flights_here.outside.unserved();
     json.key("flights_unserved").number(unserved.len() as u64);
     json.key("unserved_flights").open_list();
     for flight_id in unserved.iter().take(UNSERVED_NAMED_MAX) {
@@ -86,8 +88,8 @@ pub async fn show(_by: Admin, app: Arc<App>, raw_query: String) -> Result<Respon
 }
 
 /// How webhooks are doing; null if none are sent.
-fn write_webhooks(json: &mut Json, app: &App) {
-    let Some(status) = app.webhooks.as_ref().map(|webhooks| webhooks.status()) else {
+fn write_webhooks(json: &mut Json, figures: &Figures) {
+    let Some(status) = figures.webhooks.as_ref().map(|webhooks| webhooks.status()) else {
         json.null();
         return;
     };
@@ -112,8 +114,8 @@ fn write_webhooks(json: &mut Json, app: &App) {
 }
 
 /// How a flight came up; null if it was created since the start.
-fn write_recovered(json: &mut Json, app: &App, flight_id: &FlightId) {
-    let Some(note) = app.recoveries.of(flight_id) else {
+fn write_recovered(json: &mut Json, figures: &Figures, flight_id: &FlightId) {
+    let Some(note) = figures.recoveries.of(flight_id) else {
         json.null();
         return;
     };

@@ -18,7 +18,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use warp::reply::Response;
 
 pub use self::hosts::{Authority, Hosts};
-use crate::parts::app::App;
+use crate::parts::metrics::Metrics;
 use crate::wire::cors::Origins;
 use crate::wire::problem::{Code, Problem};
 
@@ -170,18 +170,18 @@ pub struct Gated<S> {
     inner: S,
     gate: Arc<Gate>,
     /// Whose requests they are, to count those that are refused.
-    app: Option<Arc<App>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl<S> Gated<S> {
     /// Puts the gate around `inner`.
-    pub fn new(inner: S, gate: Arc<Gate>, app: Option<Arc<App>>) -> Self {
-        Self { inner, gate, app }
+    pub fn new(inner: S, gate: Arc<Gate>, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { inner, gate, metrics }
     }
 
     fn refused<B>(&self, request: &Request<B>, mut response: Response) -> Response {
-        if let Some(app) = &self.app {
-            app.metrics.count_unmatched(response.status());
+        if let Some(metrics) = &self.metrics {
+            metrics.count_unmatched(response.status());
         }
         if let Some(origins) = &self.gate.origins {
             let allowed = request.headers().get(ORIGIN).and_then(|origin| origins.allow(origin));

@@ -23,7 +23,7 @@ use warp::http::{Request, Response};
 
 pub use front::{RequestBody, RequestIds};
 pub use places::PerAddress;
-pub use plain::Express;
+pub use plain::{Express, ShortWay};
 
 use crate::base::errors::in_full;
 use crate::base::stop::Stop;

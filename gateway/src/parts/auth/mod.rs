@@ -3,7 +3,6 @@
 
 mod admin_tokens;
 mod command;
-mod filters;
 mod jwt;
 pub mod settings;
 mod signature;
@@ -21,7 +20,6 @@ use self::settings::CustomerAuth;
 pub use crate::wire::role::Role;
 pub use admin_tokens::AdminTokens;
 pub use command::{TokenCommand, lifetime, run};
-pub use filters::{Denied, admin, authorization, caller, payer};
 pub use jwt::{CustomerTokens, JwtError, LEEWAY_SECONDS, Refused};
 pub use token_file::{Entry, TOKENS_MAX, TokenFile, TokenFileError};
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use farerush_engine::flight::Timestamp;
 
 use crate::base::json::Json;
-use crate::parts::app::App;
+use crate::parts::figures::Figures;
 use crate::parts::metrics::{Counted, Quantiles};
 use crate::wire::problem::Code;
 
@@ -27,7 +27,7 @@ pub(super) struct Look {
 
 /// What happened between two looks, a second apart, and how things stood at the second one.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Sample {
+pub struct Sample {
     pub(super) at: Timestamp,
     pub(super) won: u64,
     pub(super) replayed: u64,
@@ -50,14 +50,15 @@ pub(super) struct Sample {
 
 impl Look {
     /// Looks at everything.
-    pub(super) fn at(app: &App) -> Self {
-        let (engine, behind) = (app.engine.status(), app.write_behind.status());
-        let at = app.now();
-        let oldest = app.write_behind.oldest_unstored();
+    pub(super) fn at(figures: &Figures) -> Self {
+        let (flights, write_behind) = (&figures.health.flights, &figures.health.lists.write_behind);
+        let (engine, behind) = (flights.engine.status(), write_behind.status());
+        let at = flights.now();
+        let oldest = write_behind.oldest_unstored();
         Self {
             at,
             moment: Instant::now(),
-            counted: app.metrics.counted(),
+            counted: figures.metrics.counted(),
             rounds: engine.rounds,
             events: engine.events,
             backlog_events: behind.backlog_events,
@@ -65,7 +66,7 @@ impl Look {
             backlog_ms: oldest
                 .map_or(0, |oldest| (at.as_millis() - oldest.as_millis()).max(0).unsigned_abs()),
             queued: u64::from(engine.in_flight),
-            live_readers: app.live.readers(),
+            live_readers: figures.live.readers(),
         }
     }
 
@@ -101,7 +102,7 @@ impl Look {
 
 impl Sample {
     /// Writes it.
-    pub(super) fn write(&self, json: &mut Json) {
+    pub fn write(&self, json: &mut Json) {
         json.open().key("at").time(self.at);
         json.key("grabs").open().key("won").number(self.won).key("replayed").number(self.replayed);
         json.key("refused").open();

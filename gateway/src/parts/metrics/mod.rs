@@ -1,13 +1,11 @@
-//! `GET /metrics`: what this process is doing, as Prometheus reads it.
+//! What this process has counted and measured of requests, and how that is written for Prometheus.
 //! Never looks a name up for a request and never keeps a series for a flight.
 
 mod buckets;
 mod connections;
-mod figures;
 mod process;
 mod requests;
-mod text;
-mod webhooks;
+pub(super) mod text;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -16,14 +14,9 @@ use ::metrics::{Histogram, Recorder};
 use farerush_engine::meters::{self, Measure, Scale};
 use farerush_persistence::write_behind;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::http::{Method, StatusCode};
-use warp::reply::Response;
 
 use crate::observe::traces::Observer;
-use crate::parts::app::App;
-use crate::wire::problem::{Code, Problem};
-use crate::wire::query::Query;
 
 pub use buckets::{Buckets, Quantiles};
 pub use connections::PerConnection;
@@ -34,8 +27,6 @@ use connections::Connections;
 use requests::Requests;
 use text::Page;
 
-/// The format of the page.
-const CONTENT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 /// How often what was recorded goes into the buckets: a histogram keeps every single value until then.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -132,6 +123,35 @@ impl Metrics {
         self.requests.other(path, method, status);
     }
 
+    /// Writes what was counted of requests and connections.
+    pub(super) fn write_counted(&self, page: &mut Page) {
+        self.requests.write(page);
+        let (accepted, open) = self.connections.counts();
+        page.counter("farerush_connections_accepted_total", "Connections accepted.", accepted);
+        page.gauge("farerush_connections_open", "Connections that are open.", open);
+    }
+
+    /// Writes what was measured, and what this process uses.
+    pub(super) fn write_measured(&self, page: &mut Page) {
+        if let Some(observer) = &self.observer {
+            let help = "Spans that were made and then lost, because the collector was away or too slow.";
+            page.counter("farerush_trace_spans_lost_total", help, observer.lost_spans());
+        }
+        process::write(page);
+        page.append(&self.handle.render());
+    }
+
+    /// Moves what was recorded into its buckets, again and again until the server is gone.
+    pub async fn upkeep(metrics: Weak<Self>) {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(metrics) = metrics.upgrade() else { return };
+            metrics.handle.run_upkeep();
+        }
+    }
+
     /// Counts a request that no address took.
     pub fn count_unmatched(&self, status: StatusCode) {
         self.requests.unmatched(status);
@@ -194,50 +214,10 @@ impl Drop for GrabUnderWay<'_> {
     }
 }
 
-/// Moves what was recorded into its buckets, again and again until the server is gone.
-pub async fn upkeep(app: Weak<App>) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(app) = app.upgrade() else { return };
-        app.metrics.handle.run_upkeep();
-    }
-}
-
-/// The page. Looks at every flight once, which takes milliseconds where there are very many.
-pub fn render(app: &App) -> String {
-    let metrics = &app.metrics;
-    let mut page = Page::default();
-    metrics.requests.write(&mut page);
-    let (accepted, open) = metrics.connections.counts();
-    page.counter("farerush_connections_accepted_total", "Connections accepted.", accepted);
-    page.gauge("farerush_connections_open", "Connections that are open.", open);
-    figures::write(&mut page, app);
-    if let Some(observer) = &metrics.observer {
-        let help = "Spans that were made and then lost, because the collector was away or too slow.";
-        page.counter("farerush_trace_spans_lost_total", help, observer.lost_spans());
-    }
-    process::write(&mut page);
-    page.append(&metrics.handle.render());
-    page.finish()
-}
-
-/// `GET /metrics`
-pub async fn show(app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
-    Query::parse(&raw_query).finish()?;
-    // Off the threads that answer grabs.
-    let Ok(page) = tokio::task::spawn_blocking(move || render(&app)).await else {
-        return Err(Problem::new(Code::Internal, "The figures could not be gathered; the log says why."));
-    };
-    let mut response = Response::new(page.into());
-    response.headers_mut().insert(CONTENT_TYPE, CONTENT);
-    Ok(response)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::problem::Code;
 
     #[test]
     fn the_histogram_of_appends_is_one_that_the_engine_keeps() {

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 
 /// What a family's figures are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::parts) enum Kind {
     /// Only grows, until the process ends.
     Counter,
     /// Goes up and down.
@@ -14,14 +14,14 @@ pub(super) enum Kind {
 
 /// A page of figures.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(in crate::parts) struct Page {
     text: String,
     name: &'static str,
 }
 
 impl Page {
     /// Begins a family; its samples follow.
-    pub(super) fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> &mut Self {
+    pub(in crate::parts) fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> &mut Self {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -33,17 +33,17 @@ impl Page {
     }
 
     /// A counter without labels.
-    pub(super) fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
+    pub(in crate::parts) fn counter(&mut self, name: &'static str, help: &str, value: impl Display) {
         self.family(Kind::Counter, name, help).sample(&[], value);
     }
 
     /// A gauge without labels.
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
+    pub(in crate::parts) fn gauge(&mut self, name: &'static str, help: &str, value: impl Display) {
         self.family(Kind::Gauge, name, help).sample(&[], value);
     }
 
     /// A sample of the family that was begun last.
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+    pub(in crate::parts) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.text.push_str(self.name);
         for (number, (label, text)) in labels.iter().enumerate() {
             self.text.push(if number == 0 { '{' } else { ',' });
@@ -66,12 +66,12 @@ impl Page {
     }
 
     /// Text that is in this form already.
-    pub(super) fn append(&mut self, text: &str) {
+    pub(in crate::parts) fn append(&mut self, text: &str) {
         self.text.push_str(text);
     }
 
     /// The page.
-    pub(super) fn finish(self) -> String {
+    pub(in crate::parts) fn finish(self) -> String {
         self.text
     }
 }

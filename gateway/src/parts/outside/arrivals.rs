@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use farerush_engine::actor::{RestartError, Restarted};
+use farerush_engine::actor::{Engine, RestartError, Restarted};
 use farerush_engine::flight::{FlightId, IdempotencyKey};
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::parts::app::App;
+use crate::parts::outside::{Outside, Tended};
 
 /// So long before a flight is claimed, whoever asks for it here is kept: a balancer that was told "elsewhere" just before
 /// has asked its owner by then, and one that its owner sends away finds somebody here who waits with it.
@@ -126,41 +126,41 @@ impl Arrivals {
 
 /// Restarts a flight, which takes it over if another server has it; goes on when the caller stops waiting.
 pub async fn restart(
-    app: &Arc<App>,
+    (outside, engine): (&Arc<Outside>, &Arc<Engine>),
     flight_id: &FlightId,
     key: Option<IdempotencyKey>,
 ) -> Result<Restarted, RestartError> {
-    let (app, flight_id) = (app.clone(), flight_id.clone());
+    let (outside, engine, flight_id) = (outside.clone(), engine.clone(), flight_id.clone());
     let restart = async move {
-        let _coming = app.outside.arrivals.expect(&flight_id);
-        if app.outside.is_shared() && !app.engine.has(&flight_id) {
+        let _coming = outside.arrivals.expect(&flight_id);
+        if outside.is_shared() && !engine.has(&flight_id) {
             tokio::time::sleep(NOTICE).await;
         }
-        app.engine.restart_under(&flight_id, key).await
+        engine.restart_under(&flight_id, key).await
     };
     tokio::spawn(restart).await.unwrap_or_else(|error| Err(RestartError::Failed(error.to_string())))
 }
 
 /// Takes over what a start has left to its owners: so long after a balancer has found this server.
-pub async fn take_over(app: Weak<App>, flights: Vec<FlightId>, delay: Duration) {
-    let Some(arrivals) = app.upgrade().map(|app| app.outside.arrivals.clone()) else { return };
+pub async fn take_over(tended: Weak<Tended>, flights: Vec<FlightId>, delay: Duration) {
+    let Some(arrivals) = tended.upgrade().map(|tended| tended.outside.arrivals.clone()) else { return };
     arrivals.found(FOUND_WITHIN).await;
     tokio::time::sleep(delay).await;
     tracing::info!(flights = flights.len(), "taking the flights over");
     for part in flights.chunks(FLIGHTS_PER_NOTICE) {
-        let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-        let coming: Vec<Coming> = part.iter().map(|id| app.outside.arrivals.expect(id)).collect();
+        let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+        let coming: Vec<Coming> = part.iter().map(|id| tended.outside.arrivals.expect(id)).collect();
         tokio::time::sleep(NOTICE).await;
-        let fetches = coming.into_iter().map(|coming| fetch(app.clone(), coming));
+        let fetches = coming.into_iter().map(|coming| fetch(tended.clone(), coming));
         stream::iter(fetches).buffer_unordered(RECOVERED_AT_ONCE).for_each(|()| std::future::ready(())).await;
     }
     tracing::info!("all flights are taken over");
 }
 
-async fn fetch(app: Arc<App>, coming: Coming) {
-    let (engine, flight_id) = (&app.engine, &coming.flight_id);
+async fn fetch(tended: Arc<Tended>, coming: Coming) {
+    let (engine, flight_id) = (&tended.engine, &coming.flight_id);
     // It may have been created or restarted here meanwhile.
-    if app.is_stopping() || engine.has(flight_id) {
+    if tended.stopping.has_begun() || engine.has(flight_id) {
         return;
     }
     match engine.restart(flight_id).await {

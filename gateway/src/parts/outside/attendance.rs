@@ -12,7 +12,7 @@ use farerush_persistence::journal::RedisJournal;
 use parking_lot::Mutex;
 
 use crate::base::errors::in_full;
-use crate::parts::app::App;
+use crate::parts::outside::Tended;
 
 /// How often it is looked; a server that is not there any more has faded after a few times.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -64,23 +64,23 @@ impl Attendance {
 }
 
 /// Looks again and again, for as long as the server runs.
-pub(super) async fn watch(app: Weak<App>) {
+pub(super) async fn watch(tended: Weak<Tended>) {
     loop {
         // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
         tokio::time::sleep(LOOK_EVERY).await;
-        let Some(app) = app.upgrade().filter(|app| !app.is_stopping()) else { return };
-        let looked = tokio::task::spawn_blocking(move || look(&app)).await;
+        let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+        let looked = tokio::task::spawn_blocking(move || look(&tended)).await;
         if let Ok(Err(error)) = looked {
             tracing::debug!(error = in_full(&error), "who serves which flight cannot be found out");
         }
     }
 }
 
-fn look(app: &App) -> Result<(), JournalError> {
-    let outside = &app.outside;
-    let seen = match &app.redis {
-        Some(redis) => in_redis(redis, &app.engine, outside.elsewhere.read().iter().cloned().collect())?,
-        None => here_alone(&outside.journal, &app.engine)?,
+fn look(tended: &Tended) -> Result<(), JournalError> {
+    let outside = &tended.outside;
+    let seen = match &tended.redis {
+        Some(redis) => in_redis(redis, &tended.engine, outside.elsewhere.read().iter().cloned().collect())?,
+        None => here_alone(&outside.journal, &tended.engine)?,
     };
     outside.attendance.note(seen);
     Ok(())

@@ -2,7 +2,6 @@
 //! Never knows who somebody is: it is told.
 
 mod address;
-mod around;
 mod limiter;
 mod shares;
 
@@ -14,12 +13,10 @@ use std::time::{Duration, Instant};
 use farerush_engine::flight::{AdminName, CustomerId, FlightId};
 use warp::http::HeaderMap;
 
-use crate::parts::app::App;
 use crate::wire::problem::Problem;
 
 pub(crate) use address::counted;
 pub use address::{Network, Proxies};
-pub use around::{Limited, Peer};
 pub use limiter::{KEYS_MAX, Limiter};
 pub use shares::{JOINS_PER_ADDRESS_MAX, KeyPrint, Share, Shares, THING_BYTES, UsedUp};
 
@@ -51,6 +48,11 @@ pub struct Rates {
     /// What addresses have made flights keep.
     pub shares: Shares,
 }
+
+/// Whose address a request counts for, where addresses matter: the other end's of its connection, until a trusted proxy has
+/// said for whom it asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 impl Rates {
     /// Nobody has asked yet.
@@ -111,7 +113,7 @@ impl Rates {
     }
 
     /// Forgets those who have not asked lately.
-    pub fn forget_idle(&self) {
+    fn forget_idle(&self) {
         if let Some(customers) = &self.customers {
             customers.forget_idle();
         }
@@ -121,6 +123,17 @@ impl Rates {
         if let Some(tokens) = &self.tokens {
             tokens.forget_idle();
         }
+    }
+}
+
+/// Forgets, again and again until whoever has the rates is gone.
+pub async fn upkeep<T>(owner: Weak<T>, rates: impl Fn(&T) -> &Rates) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(owner) = owner.upgrade() else { return };
+        rates(&owner).forget_idle();
     }
 }
 
@@ -134,15 +147,4 @@ where
         let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
         Problem::rate_limited(whose, limiter.per_second(), seconds)
     })
-}
-
-/// Forgets, again and again until the server is gone.
-pub async fn upkeep(app: Weak<App>) {
-    let mut ticks = tokio::time::interval(FORGET_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(app) = app.upgrade() else { return };
-        app.identity.rates.forget_idle();
-    }
 }

@@ -5,7 +5,6 @@
 
 mod check;
 mod crowd;
-pub mod http;
 mod run;
 mod shadow;
 mod tally;
@@ -24,7 +23,9 @@ use crate::parts::metrics::Quantiles;
 
 pub use check::{CHECKS, Check};
 
-use tally::{Interval, Tally};
+use tally::Tally;
+
+pub use tally::Interval;
 
 /// Most customers of one rehearsal.
 pub const CUSTOMERS_MAX: u32 = 1_000_000;
@@ -119,29 +120,46 @@ enum Ended {
 
 /// How far a rehearsal has come, as it was told last.
 #[derive(Debug, Clone)]
-struct Progress {
-    state: State,
-    elapsed: Duration,
-    sent: u64,
-    won: u64,
-    seats: u64,
-    refused: Vec<u64>,
-    latency: Option<Quantiles>,
-    sold_out_after: Option<Duration>,
-    timeline: Vec<Interval>,
-    checks: Option<Vec<Check>>,
-    failure: Option<String>,
-    view: Arc<FlightView>,
+pub struct Progress {
+    /// How it stands.
+    pub state: State,
+    /// How long it took, or has taken when it was told last.
+    pub elapsed: Duration,
+    /// Customers who have come.
+    pub sent: u64,
+    /// Those of them who have seats.
+    pub won: u64,
+    /// Seats they have.
+    pub seats: u64,
+    /// Those who were refused, by code, in the order of `Code::ALL`.
+    pub refused: Vec<u64>,
+    /// How long they waited.
+    pub latency: Option<Quantiles>,
+    /// When nothing was left, from the start.
+    pub sold_out_after: Option<Duration>,
+    /// What happened in each interval.
+    pub timeline: Vec<Interval>,
+    /// What was checked at the end, once it has come.
+    pub checks: Option<Vec<Check>>,
+    /// Why it could not be carried through.
+    pub failure: Option<String>,
+    /// The shadow, as it was told last.
+    pub view: Arc<FlightView>,
 }
 
 /// One rehearsal.
 #[derive(Debug)]
 pub struct Rehearsal {
-    id: String,
-    flight_id: FlightId,
-    plan: Plan,
-    started_at: Timestamp,
-    began: Instant,
+    /// What it is called.
+    pub(crate) id: String,
+    /// Of which flight it is.
+    pub(crate) flight_id: FlightId,
+    /// What was asked for.
+    pub(crate) plan: Plan,
+    /// When it began, as the flights see time.
+    pub(crate) started_at: Timestamp,
+    /// The same moment, for measuring.
+    pub(crate) began: Instant,
     told: Mutex<Progress>,
     stop: watch::Sender<bool>,
     ended: watch::Sender<bool>,
@@ -196,7 +214,13 @@ impl Rehearsal {
         self.stop.subscribe()
     }
 
-    fn is_running(&self) -> bool {
+    /// How far it has come, as it was told last.
+    pub fn progress(&self) -> Progress {
+        self.told.lock().clone()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&self) -> bool {
         !*self.ended.borrow()
     }
 

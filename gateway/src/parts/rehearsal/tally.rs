@@ -28,17 +28,17 @@ pub(super) enum Outcome {
 
 /// One interval of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Interval {
+pub struct Interval {
     /// When it ended, in milliseconds from the start.
-    pub(super) ms: u64,
+    pub ms: u64,
     /// Customers who came in it.
-    pub(super) sent: u64,
+    pub sent: u64,
     /// Customers who were told in it that they have seats.
-    pub(super) won: u64,
+    pub won: u64,
     /// Customers who were told in it that they have none.
-    pub(super) refused: u64,
+    pub refused: u64,
     /// 99 of 100 of those answered in it had waited for less; `None` if nobody was.
-    pub(super) p99_us: Option<u64>,
+    pub p99_us: Option<u64>,
 }
 
 /// What it has come to.

@@ -13,9 +13,8 @@ use reqwest::{Client, Method, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::ops;
 use crate::base::errors::in_full;
-use crate::parts::app::App;
+use crate::parts::figures::Figures;
 
 pub use settings::ConsulSettings;
 
@@ -63,12 +62,13 @@ impl Registration {
         instance: &str,
         listens: SocketAddr,
         ops: Option<SocketAddr>,
-        app: Weak<App>,
+        figures: Weak<Figures>,
     ) -> Result<Self, reqwest::Error> {
         let agent = Agent::new(settings, Entry::of(settings, instance, listens, ops))?;
-        let is_registered = app.upgrade().map(|app| app.is_registered.clone()).unwrap_or_default();
+        let is_registered =
+            figures.upgrade().map(|figures| figures.is_registered.clone()).unwrap_or_default();
         let (stop, stopping) = watch::channel(false);
-        let keeper = Keeper { agent, app, is_registered: is_registered.clone(), has_failed: false };
+        let keeper = Keeper { agent, figures, is_registered: is_registered.clone(), has_failed: false };
         Ok(Self { stop, task: tokio::spawn(keeper.run(stopping)), is_registered })
     }
 
@@ -88,7 +88,7 @@ impl Registration {
 /// What sees to it.
 struct Keeper {
     agent: Agent,
-    app: Weak<App>,
+    figures: Weak<Figures>,
     is_registered: Arc<AtomicBool>,
     /// Whether the last attempt failed, which is said once.
     has_failed: bool,
@@ -127,7 +127,7 @@ impl Keeper {
     }
 
     fn is_ready(&self) -> bool {
-        self.app.upgrade().is_some_and(|app| ops::is_ready(&app))
+        self.figures.upgrade().is_some_and(|figures| figures.health.is_ready())
     }
 
     /// Registers this server unless the agent has it as it is. `was_told` once the agent may know of it.

@@ -28,12 +28,13 @@ use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
 use super::places::Guest;
 use super::taking::Taking;
-use crate::api::grab::{self, Granted, UnderWay};
+use crate::api::grab::{self, Grabs, Granted, UnderWay};
 use crate::base::stop::Stop;
+use crate::edge::gate::Gate;
 use crate::observe::traces::Observer;
-use crate::parts::app::App;
 use crate::parts::auth::Caller;
 use crate::parts::rate::{Peer, Share, counted};
+use crate::wire::body::BodyLimits;
 use crate::wire::cors::Origins;
 use crate::wire::deadline::{self, Deadline};
 use crate::wire::problem::Problem;
@@ -55,10 +56,21 @@ pub(super) enum Left {
     Other(Vec<u8>),
 }
 
+/// What plain grabs need to be answered without the routes.
+#[derive(Clone)]
+pub struct ShortWay {
+    /// What all grabs need.
+    pub grabs: Arc<Grabs>,
+    /// Which requests are let in at all.
+    pub gate: Arc<Gate>,
+    /// The limits of bodies.
+    pub body: BodyLimits,
+}
+
 /// What the way of the grab needs.
 #[derive(Clone)]
 pub struct Express {
-    app: Option<Arc<App>>,
+    short_way: Option<ShortWay>,
     pub(super) ids: Arc<RequestIds>,
     pub(super) observer: Option<Arc<Observer>>,
     /// Whether requests are to say who their connection's peer is.
@@ -68,9 +80,9 @@ pub struct Express {
 }
 
 impl Express {
-    /// The way to this app's flights; without one, all requests go the long way, with their peer if `names_peers`.
-    pub fn new(app: Option<Arc<App>>, observer: Option<Arc<Observer>>, names_peers: bool) -> Self {
-        Self { app, ids: Arc::new(RequestIds::new()), observer, names_peers, origins: None }
+    /// The short way to the flights; without one, all requests go the long way, with their peer if `names_peers`.
+    pub fn new(short_way: Option<ShortWay>, observer: Option<Arc<Observer>>, names_peers: bool) -> Self {
+        Self { short_way, ids: Arc::new(RequestIds::new()), observer, names_peers, origins: None }
     }
 
     /// The same where pages of these origins may read answers.
@@ -152,13 +164,13 @@ struct Pays {
 }
 
 impl Pays {
-    fn new(app: &App, peer: IpAddr) -> Self {
-        Self { address: counted(peer), is_proxy: app.identity.rates.trusts(peer), last: None }
+    fn new(grabs: &Grabs, peer: IpAddr) -> Self {
+        Self { address: counted(peer), is_proxy: grabs.identity.rates.trusts(peer), last: None }
     }
 
     /// Its share on this flight; looked for once, and then at hand.
-    fn share(&mut self, app: &App, flight: &FlightHandle, now: std::time::Instant) -> Arc<Share> {
-        let shares = &app.identity.rates.shares;
+    fn share(&mut self, grabs: &Grabs, flight: &FlightHandle, now: std::time::Instant) -> Arc<Share> {
+        let shares = &grabs.identity.rates.shares;
         match &self.last {
             Some((flight_id, share)) if flight_id == flight.flight_id() && shares.is_current(share, now) => {
                 share.clone()
@@ -188,7 +200,7 @@ enum Step {
     /// Its answer is written.
     Answered,
     /// A flight decides it.
-    Grab(Arc<App>, UnderWay),
+    Grab(Arc<Grabs>, UnderWay),
     /// The service answers it.
     Ask(Box<Request<RequestBody>>),
     /// It is none of ours after all.
@@ -225,7 +237,7 @@ where
         sent: 0,
         taking: Taking::new(limits.answer_timeout),
         guest,
-        pays: express.app.as_ref().zip(peer).map(|(app, Peer(peer))| Pays::new(app, peer)),
+        pays: express.short_way.as_ref().zip(peer).map(|(way, Peer(peer))| Pays::new(&way.grabs, peer)),
         id: Vec::with_capacity(24),
         accepted: Instant::now(),
         is_new: true,
@@ -258,7 +270,7 @@ impl Connection<'_, '_> {
             }
             match self.begin() {
                 Step::Answered => {}
-                Step::Grab(app, under_way) => self.grab(&app, under_way).await,
+                Step::Grab(grabs, under_way) => self.grab(&grabs, under_way).await,
                 Step::Ask(request) => {
                     front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
@@ -307,26 +319,26 @@ impl Connection<'_, '_> {
         self.came = self.arrivals.newest(self.stream, now.into_std()).into();
         let is_for_another = plain.is_forwarded && self.pays.as_ref().is_some_and(|pays| pays.is_proxy);
         let grabbed = if is_for_another { None } else { grabbed_flight(&plain, self.express) };
-        let Some((app, flight)) = grabbed else {
+        let Some((grabs, flight)) = grabbed else {
             return plain.into_request().map_or(Step::Other, |request| Step::Ask(Box::new(request)));
         };
         self.express.ids.write(plain.request_id, &mut self.id);
-        let deadline = Deadline::after(self.came.into_std(), app.request_timeout);
+        let deadline = Deadline::after(self.came.into_std(), grabs.flights.request_timeout);
         // Only where nobody is asked who they are.
         let key = plain.idempotency_key.map(Into::into);
         let begun = if deadline.decide_by > now.into_std() {
-            let share = self.pays.as_mut().map(|pays| pays.share(app, &flight, now.into_std()));
-            grab::begin(app, &flight, (&Caller::Anyone, key, share), deadline, plain.body)
+            let share = self.pays.as_mut().map(|pays| pays.share(grabs, &flight, now.into_std()));
+            grab::begin(grabs, &flight, (&Caller::Anyone, key, share), deadline, plain.body)
         } else {
             Err(deadline::too_late())
         };
         match begun {
             Ok(under_way) => {
                 self.wait_until(deadline.answer_by.into());
-                Step::Grab(app.clone(), under_way)
+                Step::Grab(grabs.clone(), under_way)
             }
             Err(problem) => {
-                app.metrics.grab_ended(now.into_std(), grab::outcome(Err(&problem)));
+                grabs.metrics.grab_ended(now.into_std(), grab::outcome(Err(&problem)));
                 self.write_problem(&problem);
                 Step::Answered
             }
@@ -334,15 +346,15 @@ impl Connection<'_, '_> {
     }
 
     /// Waits for what the flight says, and writes it.
-    async fn grab(&mut self, app: &App, mut under_way: UnderWay) {
+    async fn grab(&mut self, grabs: &Grabs, mut under_way: UnderWay) {
         let outcome = poll_fn(|context| match Pin::new(&mut under_way.pending).poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome.ok()),
             Poll::Pending => self.poll_too_late(context).map(|()| None),
         })
         .await;
         self.until = self.began + self.limits.idle_timeout;
-        let answered = grab::granted(app, &under_way, outcome);
-        app.metrics.grab_ended(self.began.into_std(), grab::outcome(answered.as_ref()));
+        let answered = grab::granted(grabs, &under_way, outcome);
+        grabs.metrics.grab_ended(self.began.into_std(), grab::outcome(answered.as_ref()));
         match answered {
             Ok(granted) => self.write_granted(&granted),
             Err(problem) => self.write_problem(&problem),
@@ -514,20 +526,22 @@ impl Connection<'_, '_> {
 }
 
 /// The flight of a grab that needs nothing but what this way knows.
-fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'e Arc<App>, FlightHandle)> {
-    let app = express.app.as_ref()?;
+fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'e Arc<Grabs>, FlightHandle)> {
+    let way = express.short_way.as_ref()?;
     let name = plain.target.strip_prefix("/v1/flights/")?.strip_suffix("/orders")?;
     let is_json = plain.content_type.is_some_and(|name| name.eq_ignore_ascii_case(b"application/json"));
-    if plain.method != "POST" || plain.asks_for_more || !is_json || plain.body.len() > app.body.bytes_max {
+    if plain.method != "POST" || plain.asks_for_more || !is_json || plain.body.len() > way.body.bytes_max {
         return None;
     }
     // What is not for this server is refused on the long way.
-    if !plain.host.is_some_and(|host| app.gate.is_for_us(host)) {
+    if !plain.host.is_some_and(|host| way.gate.is_for_us(host)) {
         return None;
     }
-    match app.engine.find(&FlightId::new(name).ok()?) {
+    match way.grabs.flights.engine.find(&FlightId::new(name).ok()?) {
         // Whose flights they are is waited for on the long way.
-        Located::Here(flight) if app.outside.ownership().is_certain() => Some((app, flight)),
+        Located::Here(flight) if way.grabs.flights.outside.ownership().is_certain() => {
+            Some((&way.grabs, flight))
+        }
         _ => None,
     }
 }

@@ -8,17 +8,18 @@ use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
-use super::{
-    CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Plan, Progress, Rehearsal,
-    StartError, StartFrom, State,
-};
 use crate::base::json::Json;
 use crate::base::time::millis;
-use crate::parts::app::{App, FlightName};
 use crate::parts::auth::Admin;
 use crate::parts::cockpit::write_quantiles;
+use crate::parts::flights::Flights;
+use crate::parts::rehearsal::{
+    CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Plan, Progress, Rehearsal,
+    Rehearsals, StartError, StartFrom, State,
+};
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, one_of, whole};
+use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -28,11 +29,24 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// After how many seconds it is worth while to try again where another one runs.
 const RETRY_AFTER_SECONDS: u32 = 10;
 
+/// What rehearsals are asked for with.
+pub struct Asked {
+    /// Of which flight.
+    pub flights: Arc<Flights>,
+    /// Those that there are.
+    pub rehearsals: Arc<Rehearsals>,
+}
+
 /// `POST /v1/admin/flights/{flight_id}/rehearsals`
-pub async fn start(name: FlightName, by: Admin, app: Arc<App>, body: Received) -> Result<Response, Problem> {
+pub async fn start(
+    name: FlightName,
+    by: Admin,
+    asked: Arc<Asked>,
+    body: Received,
+) -> Result<Response, Problem> {
     let plan = plan(&body?)?;
-    let view = app.flight(&name).await?.view();
-    let started = app.rehearsals.start(&view, plan, app.now(), app.request_timeout);
+    let view = asked.flights.flight(&name).await?.view();
+    let started = asked.rehearsals.start(&view, plan, asked.flights.now(), asked.flights.request_timeout);
     let rehearsal = started.map_err(|error| match error {
         StartError::Stopping => Problem::overloaded("the server is stopping", RETRY_AFTER_SECONDS),
         StartError::Running => Problem::limit_exceeded(
@@ -62,24 +76,29 @@ pub async fn start(name: FlightName, by: Admin, app: Arc<App>, body: Received) -
 }
 
 /// `GET /v1/admin/rehearsals/{rehearsal_id}`
-pub async fn show(id: String, _by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn show(id: String, _by: Admin, asked: Arc<Asked>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(respond(StatusCode::OK, &*find(&app, &id)?))
+    Ok(respond(StatusCode::OK, &*find(&asked, &id)?))
 }
 
 /// `GET /v1/admin/rehearsals/{rehearsal_id}/seats`
-pub async fn seats(id: String, _by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn seats(
+    id: String,
+    _by: Admin,
+    asked: Arc<Asked>,
+    raw_query: String,
+) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let view = find(&app, &id)?.told.lock().view.clone();
+    let view = find(&asked, &id)?.progress().view;
     let mut json = Json::with_capacity(256 + 34 * view.capacity as usize);
     render::write_seat_map(&mut json, &view);
     Ok(render::passing_response(StatusCode::OK, json))
 }
 
 /// `DELETE /v1/admin/rehearsals/{rehearsal_id}`
-pub async fn stop(id: String, by: Admin, app: Arc<App>, raw_query: String) -> Result<Response, Problem> {
+pub async fn stop(id: String, by: Admin, asked: Arc<Asked>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    let rehearsal = find(&app, &id)?;
+    let rehearsal = find(&asked, &id)?;
     if rehearsal.is_running() {
         tracing::info!(rehearsal_id = id, by = by.name.as_str(), "a rehearsal is being stopped");
         rehearsal.stop();
@@ -88,9 +107,9 @@ pub async fn stop(id: String, by: Admin, app: Arc<App>, raw_query: String) -> Re
     Ok(respond(StatusCode::OK, &rehearsal))
 }
 
-fn find(app: &App, id: &str) -> Result<Arc<Rehearsal>, Problem> {
+fn find(asked: &Asked, id: &str) -> Result<Arc<Rehearsal>, Problem> {
     let detail = "There is no rehearsal of this id. The last few are kept, until the server stops.";
-    app.rehearsals.find(id).ok_or_else(|| Problem::new(Code::NotFound, detail))
+    asked.rehearsals.find(id).ok_or_else(|| Problem::new(Code::NotFound, detail))
 }
 
 fn plan(body: &[u8]) -> Result<Plan, Problem> {
@@ -111,7 +130,7 @@ fn plan(body: &[u8]) -> Result<Plan, Problem> {
 }
 
 fn respond(status: StatusCode, rehearsal: &Rehearsal) -> Response {
-    let told = rehearsal.told.lock().clone();
+    let told = rehearsal.progress();
     let mut json = Json::with_capacity(1024 + 64 * told.timeline.len());
     write(&mut json, rehearsal, &told);
     render::passing_response(status, json)

@@ -1,11 +1,8 @@
-//! What every handler may use, and the ways to ask a flight.
+//! The ways to ask a flight, for whoever answers requests: that it is here, that this can be shown, and until when.
 //! Never renders anything.
 
-use std::convert::Infallible;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use farerush_engine::actor::{
     Answer, BoardPage, Engine, FlightHandle, Located, Overloaded, PendingAnswer, Sought,
@@ -14,123 +11,30 @@ use farerush_engine::flight::{
     AdminName, Command, Epoch, FlightDefinition, FlightId, IdempotencyKey, OrderId, Refusal, Seq, Timestamp,
 };
 use farerush_engine::journal::Durability;
-use farerush_persistence::journal::RedisJournal;
-use farerush_persistence::store::{self, Store, StoreError, StoredOrder};
-use farerush_persistence::write_behind::WriteBehind;
+use farerush_persistence::store::StoredOrder;
 
-use crate::base::errors::in_full;
-use crate::edge::gate::Gate;
 use crate::observe::traces;
-use crate::parts::auth::Identity;
-use crate::parts::catching_up::{self, CatchingUp};
-use crate::parts::cockpit::Cockpit;
-use crate::parts::live::Live;
-use crate::parts::metrics::Metrics;
 use crate::parts::outside::Outside;
-use crate::parts::reads::Reads;
-use crate::parts::recoveries::Recoveries;
-use crate::parts::rehearsal::Rehearsals;
-use crate::parts::webhooks::Webhooks;
-use crate::wire::body::BodyLimits;
 use crate::wire::deadline::{self, Deadline, GivenTimeout};
+use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
-use crate::wire::query::percent_decoded;
 
-/// How long a store that takes nothing that is to be stored is waited for where it is read.
-const DOUBTFUL_READ: Duration = Duration::from_secs(1);
-
-/// What every handler may use.
-pub struct App {
-    /// All flights.
+/// The flights that are served here, as requests ask them.
+pub struct Flights {
+    /// All of them.
     pub engine: Arc<Engine>,
-    /// The SQL side.
-    pub store: Store,
-    /// What fills it.
-    pub write_behind: WriteBehind,
-    /// Those who wait for it.
-    pub catching_up: CatchingUp,
-    /// How much lists may take.
-    pub reads: Reads,
-    /// What others may have.
+    /// What is known of those that are served elsewhere.
     pub outside: Arc<Outside>,
-    /// What is posted to others, if anything is.
-    pub webhooks: Option<Arc<Webhooks>>,
-    /// How flights came up.
-    pub recoveries: Arc<Recoveries>,
-    /// Whether lists come from a replica of the store.
-    pub has_replica: bool,
-    /// What the journal is and where, for the status page.
-    pub journal: String,
-    /// The journal itself, if it is in Redis: how that is set up is looked at again and again.
-    pub redis: Option<Arc<RedisJournal>>,
-    /// When a reply leaves.
-    pub durability: Durability,
-    /// Which requests are let in at all.
-    pub gate: Arc<Gate>,
-    /// Who somebody is, and how often they may ask.
-    pub identity: Identity,
-    /// Whether customers may confirm orders by a payment that is only a test.
-    pub test_payment: bool,
-    /// How long a request waits for its outcome.
+    /// How long a request waits for its outcome, unless it says so itself.
     pub request_timeout: Duration,
-    /// The limits of bodies.
-    pub body: BodyLimits,
-    /// Largest file of flights, in bytes.
-    pub import_bytes_max: usize,
-    /// Whose turn it is to import flights.
-    pub imports: Arc<tokio::sync::Semaphore>,
-    /// When the server started.
-    pub started: Instant,
-    /// Those who follow flights live.
-    pub live: Arc<Live>,
-    /// What is measured.
-    pub metrics: Metrics,
-    /// What was measured in each of the last seconds.
-    pub cockpit: Cockpit,
-    /// Rushes on shadows of flights.
-    pub rehearsals: Arc<Rehearsals>,
-    /// Whether Consul has this server, as far as known; false where it is not asked to.
-    pub is_registered: Arc<AtomicBool>,
-    /// Set once the server stops.
-    pub stopping: AtomicBool,
+    /// When a reply leaves, as answers say it.
+    pub durability: Durability,
 }
 
-/// A flight's id as it stands in a path; `None` if no flight can be called so.
-#[derive(Debug, Clone)]
-pub struct FlightName(pub Option<FlightId>);
-
-impl FromStr for FlightName {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        if text.contains('%') {
-            return Ok(Self(FlightId::new(&percent_decoded(text)).ok()));
-        }
-        Ok(Self(FlightId::new(text).ok()))
-    }
-}
-
-/// An order's id as it stands in a path; `None` if no order can be called so.
-#[derive(Debug, Clone)]
-pub struct OrderName(pub Option<OrderId>);
-
-impl FromStr for OrderName {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(percent_decoded(text).parse().ok()))
-    }
-}
-
-impl App {
+impl Flights {
     /// The time, as the flights see it.
     pub fn now(&self) -> Timestamp {
         self.engine.clock().now()
-    }
-
-    /// Whether the server is stopping.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The flight of this name, if it is served here.
@@ -195,66 +99,12 @@ impl App {
         Ok(page)
     }
 
-    /// Whether lists can be read, from the store or its replica.
-    pub fn lists_can_be_read(&self) -> Result<(), Problem> {
-        let is_worth_it = !self.store_is_down() || self.has_replica || self.reads.may_try_store();
-        if is_worth_it { Ok(()) } else { Err(store_is_away()) }
-    }
-
-    /// What the store says, if it says it while whoever asked still waits: for a connection, for the statement, for both
-    /// once more. `read` is dropped if it takes longer, so that it has to be a single statement.
-    pub async fn from_store<T>(
-        &self,
-        deadline: Deadline,
-        read: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, Problem> {
-        let statements = traces::statements();
-        let mut read = std::pin::pin!(read);
-        let read = std::future::poll_fn(|context| {
-            store::seeing(statements.as_ref(), || read.as_mut().poll(context))
-        });
-        // Of a store that takes nothing it is known soon enough whether it can be read.
-        let is_doubtful = self.store_is_down() && !self.has_replica;
-        let by = if is_doubtful {
-            deadline.decide_by.min(Instant::now() + DOUBTFUL_READ)
-        } else {
-            deadline.decide_by
-        };
-        let read = tokio::time::timeout_at(by.into(), read).await;
-        self.reads.note_store(matches!(read, Ok(Ok(_))));
-        match read {
-            Ok(read) => read.map_err(|error| store_away(&error)),
-            Err(_) => {
-                tracing::warn!(store = self.store.describe(), "the store did not answer a list in time");
-                let what = "the store, from which lists and old orders are read, did not answer in time; flights sell on";
-                Err(Problem::overloaded(what, 2))
-            }
-        }
-    }
-
     /// What an order's flight is, wherever that is served; `None` if it cannot be found out.
     pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
         match self.engine.find(&stored.order_id.flight_id) {
             Located::Here(flight) => Some(flight.view().definition.clone()),
             _ => self.outside.definition_for(stored).await,
         }
-    }
-
-    /// Waits until the store has everything that was acknowledged before this call (of one flight, or of all); `false` if
-    /// that takes longer than `patience`.
-    pub async fn store_caught_up(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
-        match flight {
-            None => self.catching_up.all(patience).await,
-            Some(flight_id) => match self.engine.find(flight_id) {
-                Located::Here(flight) => self.catching_up.one(flight, patience).await,
-                // What another process owns by now, that process stores.
-                _ => true,
-            },
-        }
-    }
-
-    fn store_is_down(&self) -> bool {
-        catching_up::is_away(&self.write_behind)
     }
 
     /// Hands a command over and waits for its outcome, up to the request's time limit.
@@ -308,7 +158,7 @@ impl App {
     /// That this process has the flight now: to be taken before the flight is asked for something that may be denied.
     pub fn owned<'a>(&'a self, flight: &'a FlightHandle) -> Owned<'a> {
         let status = flight.status();
-        Owned { app: self, flight, epoch: status.epoch, seq: status.seq }
+        Owned { flights: self, flight, epoch: status.epoch, seq: status.seq }
     }
 
     /// Until when a request may take that comes to be handed over now.
@@ -366,7 +216,7 @@ impl App {
 
 /// That this process had a flight when this was taken.
 pub struct Owned<'a> {
-    app: &'a App,
+    flights: &'a Flights,
     flight: &'a FlightHandle,
     epoch: Epoch,
     /// The flight's last event by then.
@@ -377,11 +227,11 @@ impl Owned<'_> {
     /// Whether it has had it ever since, as the journal says now: only then is "no" more than what it was for the owner
     /// before. Costs nothing where nobody else can have it.
     pub async fn still(&self) -> Result<(), Problem> {
-        let has_moved = self.app.outside.has_moved_since(self.flight.flight_id(), self.epoch).await?;
+        let has_moved = self.flights.outside.has_moved_since(self.flight.flight_id(), self.epoch).await?;
         if !has_moved {
             return Ok(());
         }
-        self.app.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
+        self.flights.engine.note_fenced_under(self.flight.flight_id(), self.epoch);
         Err(Problem::flight_elsewhere())
     }
 }
@@ -394,14 +244,4 @@ fn shows(answer: &Answer) -> Seq {
         Answer::Waitlisted { entry, .. } => entry.changed_by,
         Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
     }
-}
-
-/// A store that cannot be read.
-pub fn store_away(error: &StoreError) -> Problem {
-    tracing::warn!(error = in_full(error), "reading the store failed");
-    store_is_away()
-}
-
-fn store_is_away() -> Problem {
-    Problem::overloaded("the store, from which lists and old orders are read, is away; flights sell on", 2)
 }

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::text::{Kind, Page};
-use crate::parts::app::App;
+use super::Figures;
+use crate::parts::metrics::text::{Kind, Page};
 
 /// The outcomes of an attempt, as the status names them.
 const OUTCOMES: [&str; 4] = ["delivered", "refused", "unreachable", "timed_out"];
 
 /// Writes all of them.
-pub(super) fn write(page: &mut Page, app: &App) {
-    let status = app.webhooks.as_ref().map(|webhooks| webhooks.status());
+pub(super) fn write(page: &mut Page, figures: &Figures) {
+    let status = figures.webhooks.as_ref().map(|webhooks| webhooks.status());
     page.family(
         Kind::Counter,
         "farerush_webhook_attempts_total",
@@ -34,7 +34,7 @@ pub(super) fn write(page: &mut Page, app: &App) {
         status.as_ref().map_or(0, |status| status.flights_behind),
     );
     let oldest = status.as_ref().and_then(|status| status.oldest);
-    let age = oldest.map_or(0, |at| (app.now().as_millis() - at.as_millis()).max(0));
+    let age = oldest.map_or(0, |at| (figures.health.flights.now().as_millis() - at.as_millis()).max(0));
     page.gauge(
         "farerush_webhook_age_seconds",
         "How long ago the oldest of them happened, or a little more; 0 if there is none.",

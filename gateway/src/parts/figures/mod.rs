@@ -1,55 +1,93 @@
 //! The figures that are there anyway, read when somebody asks: engine, journal, store, write-behind, live readers.
 //! Never has a series for each flight: a process may serve a hundred thousand, and the status page names them.
 
-use std::time::Duration;
+mod webhooks;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Census, EngineStatus};
 use farerush_engine::journal::Condition;
 use farerush_persistence::store::ReplicaState;
 use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 
-use super::text::{Kind, Page};
-use super::webhooks;
-use crate::parts::app::App;
+use crate::parts::health::Health;
+use crate::parts::live::Live;
+use crate::parts::metrics::Metrics;
+use crate::parts::metrics::text::{Kind, Page};
+use crate::parts::recoveries::Recoveries;
+use crate::parts::webhooks::Webhooks;
+
+/// Everything that is looked at by those who watch over the server.
+pub struct Figures {
+    /// Whether it can sell.
+    pub health: Arc<Health>,
+    /// What was counted and measured of requests.
+    pub metrics: Arc<Metrics>,
+    /// Those who follow flights live.
+    pub live: Arc<Live>,
+    /// How flights came up.
+    pub recoveries: Arc<Recoveries>,
+    /// What is posted to others, if anything is.
+    pub webhooks: Option<Arc<Webhooks>>,
+    /// Whether Consul has this server, as far as known; false where it is not asked to.
+    pub is_registered: Arc<AtomicBool>,
+    /// When the server started.
+    pub started: Instant,
+}
+
+impl Figures {
+    /// The page that Prometheus reads. Looks at every flight once, which takes milliseconds where there are very many.
+    pub fn page(&self) -> String {
+        let mut page = Page::default();
+        self.metrics.write_counted(&mut page);
+        write(&mut page, self);
+        self.metrics.write_measured(&mut page);
+        page.finish()
+    }
+}
 
 /// Writes all of them.
-pub(super) fn write(page: &mut Page, app: &App) {
-    let (status, census, behind) = (app.engine.status(), app.engine.census(), app.write_behind.status());
+fn write(page: &mut Page, figures: &Figures) {
+    let health = &figures.health;
+    let engine = &health.flights.engine;
+    let (status, census, behind) = (engine.status(), engine.census(), health.lists.write_behind.status());
     page.family(Kind::Gauge, "farerush_build_info", "What runs here; always 1.").sample(
         &[
             ("version", env!("CARGO_PKG_VERSION")),
             ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }),
-            ("durability", app.durability.as_str()),
+            ("durability", health.flights.durability.as_str()),
         ],
         1,
     );
     page.gauge(
         "farerush_stopping",
         "1 once this process has been told to stop, else 0.",
-        u8::from(app.is_stopping()),
+        u8::from(health.stopping.has_begun()),
     );
     page.gauge(
         "farerush_registered",
         "1 while Consul has this server, as far as known; 0 where it is not to register itself.",
-        u8::from(app.is_registered.load(std::sync::atomic::Ordering::Relaxed)),
+        u8::from(figures.is_registered.load(Ordering::Relaxed)),
     );
     write_requests(page, &census);
-    write_flights(page, app, &census);
+    write_flights(page, figures, &census);
     write_journal(page, &status, &census);
     page.gauge(
         "farerush_journal_unsafe",
         "1 while Redis is set up so that it may lose what it confirms, or cannot be asked; else 0.",
-        u8::from(app.redis.as_ref().is_some_and(|redis| redis.is_unsafe())),
+        u8::from(health.redis.as_ref().is_some_and(|redis| redis.is_unsafe())),
     );
-    write_store(page, app, &behind);
-    write_recoveries(page, app);
-    webhooks::write(page, app);
-    page.gauge("farerush_live_readers", "Clients that follow a flight live.", app.live.readers());
-    page.gauge("farerush_live_flights", "Flights that are followed live.", app.live.flights());
+    write_store(page, figures, &behind);
+    write_recoveries(page, figures);
+    webhooks::write(page, figures);
+    page.gauge("farerush_live_readers", "Clients that follow a flight live.", figures.live.readers());
+    page.gauge("farerush_live_flights", "Flights that are followed live.", figures.live.flights());
     page.counter(
         "farerush_live_skipped_total",
         "Live readers that were too slow and were given the whole state anew instead of each change.",
-        app.live.skipped(),
+        figures.live.skipped(),
     );
 }
 
@@ -77,7 +115,7 @@ fn write_requests(page: &mut Page, census: &Census) {
     page.sample(&[("scope", "busiest_flight")], census.queued_max);
 }
 
-fn write_flights(page: &mut Page, app: &App, census: &Census) {
+fn write_flights(page: &mut Page, figures: &Figures, census: &Census) {
     page.family(Kind::Gauge, "farerush_flights", "Flights that this process knows, by where they stand.");
     for (state, count) in [
         ("serving", census.serving),
@@ -91,12 +129,12 @@ fn write_flights(page: &mut Page, app: &App, census: &Census) {
     page.gauge(
         "farerush_flights_elsewhere",
         "Flights that other processes serve, as far as this one has looked.",
-        app.outside.flights_elsewhere(&app.engine),
+        figures.health.flights.outside.flights_elsewhere(&figures.health.flights.engine),
     );
     page.gauge(
         "farerush_flights_unserved",
         "Flights that journal or store have and nobody serves, here or in any other process.",
-        app.outside.flights_unserved(),
+        figures.health.flights.outside.flights_unserved(),
     );
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);
@@ -146,7 +184,7 @@ fn write_journal(page: &mut Page, status: &EngineStatus, census: &Census) {
     );
 }
 
-fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
+fn write_store(page: &mut Page, figures: &Figures, behind: &WriteBehindStatus) {
     let (state, down_for) = match &behind.store {
         StoreState::Up => ("up", Duration::ZERO),
         StoreState::Down { for_time, .. } => ("down", *for_time),
@@ -158,7 +196,7 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
         "For how long the store has been away; 0 while it is there.",
         down_for.as_secs_f64(),
     );
-    write_replica(page, app);
+    write_replica(page, figures);
     page.counter(
         "farerush_store_flush_failures_total",
         "Flushes that the store did not commit; they are tried again.",
@@ -179,8 +217,12 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
         "Most of those bytes; what follows waits in the journal alone.",
         behind.backlog_bytes_max,
     );
-    let age =
-        app.write_behind.oldest_unstored().map_or(0, |at| (app.now().as_millis() - at.as_millis()).max(0));
+    let age = figures
+        .health
+        .lists
+        .write_behind
+        .oldest_unstored()
+        .map_or(0, |at| (figures.health.flights.now().as_millis() - at.as_millis()).max(0));
     page.gauge(
         "farerush_backlog_age_seconds",
         "How long ago the oldest of them happened, or a little more; 0 if there is none.",
@@ -199,8 +241,8 @@ fn write_store(page: &mut Page, app: &App, behind: &WriteBehindStatus) {
     );
 }
 
-fn write_replica(page: &mut Page, app: &App) {
-    let replica = app.store.replica_status();
+fn write_replica(page: &mut Page, figures: &Figures) {
+    let replica = figures.health.lists.store.replica_status();
     let state = replica.as_ref().map_or("none", |replica| match replica.state {
         ReplicaState::Serving => "serving",
         ReplicaState::Behind => "behind",
@@ -224,19 +266,19 @@ fn write_replica(page: &mut Page, app: &App) {
     );
 }
 
-fn write_recoveries(page: &mut Page, app: &App) {
+fn write_recoveries(page: &mut Page, figures: &Figures) {
     page.family(
         Kind::Counter,
         "farerush_recoveries_total",
         "Flights that came up from what is durable, at the start or later, by what they came up from.",
     );
-    for (basis, count) in app.recoveries.counts() {
+    for (basis, count) in figures.recoveries.counts() {
         page.sample(&[("basis", basis)], count);
     }
     page.counter(
         "farerush_recoveries_journal_empty_total",
         "Those of them of which the journal knew nothing, so that acknowledged orders may be missing.",
-        app.recoveries.with_empty_journal(),
+        figures.recoveries.with_empty_journal(),
     );
 }
 

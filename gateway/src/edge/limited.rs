@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,28 +12,26 @@ use tower_service::Service;
 use warp::http::Request;
 use warp::reply::Response;
 
-use crate::parts::app::App;
+use crate::parts::auth::Identity;
+use crate::parts::metrics::Metrics;
+use crate::parts::rate::{Peer, Rates};
 use crate::wire::problem::Problem;
 
 /// Addresses that are not counted.
 const EXEMPT: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Whose address a request counts for, where addresses matter: the other end's of its connection, until a trusted proxy has
-/// said for whom it asks.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
 /// The routes with this around them, where addresses matter.
 #[derive(Clone)]
 pub struct Limited<S> {
     inner: S,
-    app: Option<Arc<App>>,
+    counting: Option<(Arc<Identity>, Arc<Metrics>)>,
 }
 
 impl<S> Limited<S> {
     /// Puts it around `inner`.
-    pub fn new(inner: S, app: &Arc<App>) -> Self {
-        Self { inner, app: app.identity.needs_addresses().then(|| app.clone()) }
+    pub fn new(inner: S, identity: &Arc<Identity>, metrics: &Arc<Metrics>) -> Self {
+        let counting = identity.needs_addresses().then(|| (identity.clone(), metrics.clone()));
+        Self { inner, counting }
     }
 }
 
@@ -51,19 +48,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(app) = &self.app
-            && let Err(problem) = check(app, &mut request)
+        if let Some((identity, metrics)) = &self.counting
+            && let Err(problem) = check(&identity.rates, &mut request)
         {
             let response = problem.into_response();
-            app.metrics.count(request.uri().path(), request.method(), response.status());
+            metrics.count(request.uri().path(), request.method(), response.status());
             return Either::Right(ready(Ok(response)));
         }
         Either::Left(self.inner.call(request))
     }
 }
 
-fn check<B>(app: &App, request: &mut Request<B>) -> Result<(), Problem> {
-    let rates = &app.identity.rates;
+fn check<B>(rates: &Rates, request: &mut Request<B>) -> Result<(), Problem> {
     // Without one, its connection is gone already.
     let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return Ok(()) };
     let address = rates.counted(peer, request.headers());
