@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use farerush_engine::actor::{Census, EngineStatus};
-use farerush_engine::journal::Condition;
+use farerush_engine::actor::{Census, Condition, EngineStatus};
 use farerush_persistence::store::ReplicaState;
 use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 
