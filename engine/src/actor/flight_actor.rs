@@ -16,8 +16,8 @@ use super::supervisor::Supervisor;
 use super::view::FlightView;
 use super::writer::{Submission, Writer};
 use crate::flight::{
-    BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Flight, Outcome, Recorded, Refusal,
-    Timestamp,
+    BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Flight, LookedThrough, Outcome,
+    Recorded, Refusal, Timestamp,
 };
 use crate::journal::Durability;
 
@@ -46,6 +46,8 @@ pub(crate) struct FlightActor {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// The moment of the newest turn: what was refused because it was too late stays too late.
     decided_at: Timestamp,
+    /// How far its waitlist has been looked through.
+    looked: LookedThrough,
 }
 
 /// What one turn brought forth.
@@ -67,7 +69,16 @@ impl FlightActor {
         parts: ActorParts,
     ) -> Self {
         let decided_at = Timestamp::from_millis(0);
-        Self { flight, epoch, generation, shared, parts, timer: None, decided_at }
+        Self {
+            flight,
+            epoch,
+            generation,
+            shared,
+            parts,
+            timer: None,
+            decided_at,
+            looked: LookedThrough::default(),
+        }
     }
 
     /// Decides what is queued and hands it on, all or (when something breaks) nothing of it.
@@ -203,7 +214,7 @@ impl FlightActor {
     /// Whoever fits into seats that came free gets them before anything else is decided. There are no more such events
     /// than free seats.
     fn serve_waitlist(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
-        while let Some(event) = self.flight.decide_waitlist(now) {
+        while let Some(event) = self.flight.decide_waitlist(&mut self.looked, now) {
             self.record(turn, event, None, now)?;
         }
         Ok(())
@@ -322,7 +333,7 @@ impl FlightActor {
 
     /// Keeps one timer set to the next hold that runs out.
     fn set_timer(&mut self, context: &mut Context<Self>) {
-        let next = self.flight.next_expiry();
+        let next = self.flight.next_expiry(self.decided_at);
         if self.timer.as_ref().map(|(at, _)| *at) == next {
             return;
         }
