@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farerush_engine::journal::Condition;
+use farerush_engine::actor::Condition;
 use farerush_persistence::store::{ReplicaState, ReplicaStatus};
 use farerush_persistence::write_behind::StoreState;
 use warp::http::StatusCode;

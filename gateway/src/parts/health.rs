@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use farerush_engine::journal::{Condition, Durability};
+use farerush_engine::actor::Condition;
+use farerush_engine::journal::Durability;
 use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::write_behind::StoreState;
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::{Engine, EngineParts, Limits};
+use farerush_engine::actor::{Engine, EngineParts, Limits, WriterOptions};
 use farerush_engine::flight::IdSecrets;
-use farerush_engine::journal::{Journal, WriterOptions};
+use farerush_engine::journal::Journal;
 use farerush_persistence::write_behind::{OnSeenFlush, WriteBehind, WriteBehindOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::{Census, EngineStatus};
-use farerush_engine::journal::Condition;
+use farerush_engine::actor::{Census, Condition, EngineStatus};
 use farerush_persistence::store::ReplicaState;
 use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 

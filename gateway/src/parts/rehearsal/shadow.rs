@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use farerush_engine::actor::{Engine, EngineParts, FlightHandle, FlightView, Limits, RecoveredFlight};
+use farerush_engine::actor::{
+    Engine, EngineParts, FlightHandle, FlightView, Limits, RecoveredFlight, WriterOptions,
+};
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::{
     CustomerId, Epoch, Flight, FlightDefinition, FlightIds, FlightSnapshot, IdSecret, IdSecrets, Order,
     OrderNo, OrderStatus, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats, Seq, Timestamp,
 };
-use farerush_engine::journal::{Durability, Journal, WriterOptions};
+use farerush_engine::journal::{Durability, Journal};
 use farerush_persistence::journal::memory::MemoryJournal;
 
 use super::StartFrom;

@@ -1,14 +1,24 @@
 //! What the writer puts into one round, and what it never does, whatever stands in its queue.
 //! Never starts its thread: the queue is filled, and rounds are collected from it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::*;
-use crate::actor::{Gauge, Standing};
+use tokio::sync::mpsc;
+
+use super::delivery::Delivery;
+use super::queue::{Queue, Submission, Writer};
+use super::round::Round;
+use super::thread::{WriterOptions, WriterThread};
+use crate::actor::admission::Gauge;
+use crate::actor::shared::{FlightShared, Standing};
+use crate::actor::stamps::Traced;
+use crate::actor::view::FlightView;
 use crate::flight::{
-    Cabin, CabinClass, Currency, Event, Fare, Flight, FlightDefinition, FlightIds, Layout, SalePolicy,
-    SaleSwitch, Salt, Timestamp,
+    Cabin, CabinClass, Currency, Epoch, Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Layout,
+    Recorded, SalePolicy, SaleSwitch, Salt, Seq, Timestamp,
 };
+use crate::journal::{Appended, Batch, Claim, Durability, Extent, Journal, JournalError};
 
 /// A journal that is asked nothing.
 struct Untouched;
@@ -18,7 +28,7 @@ impl Journal for Untouched {
         unreachable!("rounds are only collected here")
     }
 
-    fn fence(&self, _: &[super::super::Claim]) -> Result<(), JournalError> {
+    fn fence(&self, _: &[Claim]) -> Result<(), JournalError> {
         unreachable!("rounds are only collected here")
     }
 
@@ -26,11 +36,11 @@ impl Journal for Untouched {
         unreachable!("rounds are only collected here")
     }
 
-    fn extent(&self, _: &FlightId) -> Result<Option<super::super::Extent>, JournalError> {
+    fn extent(&self, _: &FlightId) -> Result<Option<Extent>, JournalError> {
         unreachable!("rounds are only collected here")
     }
 
-    fn extents(&self) -> Result<Vec<super::super::Extent>, JournalError> {
+    fn extents(&self) -> Result<Vec<Extent>, JournalError> {
         unreachable!("rounds are only collected here")
     }
 
