@@ -2,10 +2,9 @@
 //! Never decides what a flight may do: the engine does.
 
 pub mod api;
-pub mod base;
-pub mod clients;
 pub mod edge;
-pub mod observe;
 pub mod parts;
 pub mod start;
-pub mod wire;
+
+pub use farerush_clients as clients;
+pub use farerush_wire::{base, observe, wire};

@@ -13,6 +13,11 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use farerush::api::admin::flights::new_flight as understood;
+use farerush::clients::load::arguments::Plan as LoadPlan;
+use farerush::clients::load::flights::new_flight;
+use farerush::wire::fields;
+use farerush_engine::flight::{Salt, Timestamp};
 use serde_json::{Value, json};
 
 use servers::{RedisServer, SqlServer};
@@ -398,4 +403,17 @@ fn a_lost_answer_is_asked_after_and_accounted_for() {
     assert!(report["outcomes"]["lost"].as_u64().unwrap() > 0, "{report}");
     let detail = check(&report, "unknown_outcomes_resolved")["detail"].as_str().unwrap();
     assert!(detail.contains("learnt by asking again"), "{detail}");
+}
+
+#[test]
+fn a_flight_of_the_load_tool_has_exactly_the_seats_that_were_asked_for() {
+    let plan = LoadPlan::parse(["load"]).unwrap();
+    for seats in [1, 5, 6, 7, 1_000, 5_994, 5_995, 9_990, 9_991, 10_000] {
+        let body = new_flight("LOAD-x-1", 0, seats, &plan);
+        let value = fields::parse(&body, false).unwrap_or_else(|_| panic!("{seats}"));
+        let Ok(flight) = understood(&value, Salt(1), Timestamp::from_millis(0)) else { panic!("{seats}") };
+        let capacity: u32 = flight.definition.cabins.iter().map(|cabin| cabin.capacity()).sum();
+        assert_eq!(capacity, u32::from(seats));
+        assert!(flight.open);
+    }
 }

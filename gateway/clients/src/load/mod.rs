@@ -79,7 +79,7 @@ fn put_load_on(plan: Plan) -> Result<bool, String> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = in_base_36(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX));
     let started_at = i64::try_from(since_epoch.as_millis()).unwrap_or(0);
-    let started_at = crate::base::time::text(Timestamp::from_millis(started_at));
+    let started_at = farerush_wire::base::time::text(Timestamp::from_millis(started_at));
     let flights = runtime.block_on(flights::prepare(&plan, address, &name))?;
     check_party(&plan, &flights)?;
     let cpu_before = processor_time();

@@ -21,7 +21,7 @@ pub use current::{Scope, came, note_code, stamps, statements};
 pub use export::TracesError;
 pub use watched::Watched;
 
-pub(crate) use current::with_request;
+pub use current::with_request;
 
 use export::Exporter;
 use spans::Trace;

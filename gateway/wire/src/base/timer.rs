@@ -9,11 +9,16 @@ const TICK_MIN: Duration = Duration::from_micros(500);
 
 /// A timer finer than the runtime's, which counts in milliseconds.
 #[cfg(target_os = "linux")]
-pub(crate) struct Timer(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>);
+pub struct Timer(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>);
 
 #[cfg(target_os = "linux")]
 impl Timer {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// A timer of the system's own.
+    ///
+    /// # Errors
+    ///
+    /// If the system has none, or no descriptor is left. Must be called within a tokio runtime.
+    pub fn new() -> io::Result<Self> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -23,7 +28,12 @@ impl Timer {
         Ok(Self(registered))
     }
 
-    pub(crate) async fn wait_until(&self, at: Instant) -> io::Result<()> {
+    /// Waits until this moment, to the microsecond.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to be asked.
+    pub async fn wait_until(&self, at: Instant) -> io::Result<()> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
         let wait = at.saturating_duration_since(Instant::now());
         if wait.is_zero() {
@@ -47,15 +57,15 @@ impl Timer {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) struct Timer;
+pub struct Timer;
 
 #[cfg(not(target_os = "linux"))]
 impl Timer {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
-    pub(crate) async fn wait_until(&self, at: Instant) -> io::Result<()> {
+    pub async fn wait_until(&self, at: Instant) -> io::Result<()> {
         let soonest = Instant::now() + TICK_MIN;
         tokio::time::sleep_until(at.max(soonest).into()).await;
         Ok(())

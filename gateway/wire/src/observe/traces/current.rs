@@ -100,7 +100,7 @@ pub fn note_code(code: &'static str) {
 }
 
 /// Shows the id of the current request, and of its trace, if there is one.
-pub(crate) fn with_request(show: impl FnOnce(&str, Option<&str>)) {
+pub fn with_request(show: impl FnOnce(&str, Option<&str>)) {
     let _ = CURRENT.try_with(|current| {
         if let Ok(current) = current.try_borrow()
             && let Some(scope) = current.as_ref()

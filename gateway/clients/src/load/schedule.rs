@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::base::timer::Timer;
+use farerush_wire::base::timer::Timer;
 
 /// How long after the end those arrivals may still be sent that fell due before it.
 const GRACE: Duration = Duration::from_millis(100);

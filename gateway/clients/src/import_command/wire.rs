@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::clients::load::address::Address;
+use crate::load::address::Address;
 
 /// How long connecting may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);

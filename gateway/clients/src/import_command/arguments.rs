@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, value_parser};
 
-use crate::clients::load::address::Address;
+use crate::load::address::Address;
 
 /// Where a server that runs here leaves its token.
 const TOKEN_FILE: &str = "data/admin.token";
