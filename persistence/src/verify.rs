@@ -13,7 +13,7 @@ use farerush_engine::journal::{Extent, Journal};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::recovery::{RecoveryError, blocking, replay};
-use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus, passenger_on};
+use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus};
 
 /// How often a flight is read again because a server moved it on while it was being read.
 const TRIES_MAX: usize = 5;
@@ -381,7 +381,7 @@ fn check_tickets(
                 fare: cabin.fare.amount,
                 status,
                 order: owner.map(|order| order.no),
-                passenger: owner.and_then(|order| passenger_on(order, seat)),
+                passenger: owner.and_then(|order| order.passenger_on(seat)).cloned(),
             };
             if *ticket != expected {
                 return Err(format!("tickets: {seat} is {}", difference(ticket, &expected)));

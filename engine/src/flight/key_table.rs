@@ -36,15 +36,6 @@ pub(super) enum OwnerRef<'n> {
     Admins,
 }
 
-impl OwnerRef<'_> {
-    pub(super) fn to_owner(self) -> KeyOwner {
-        match self {
-            Self::Customer(customer) => KeyOwner::Customer(customer.clone()),
-            Self::Admins => KeyOwner::Admins,
-        }
-    }
-}
-
 /// From keys to the numbers of what has them. The hash is kept beside each number, so that growing looks nothing up.
 #[derive(Debug, Clone)]
 pub(super) struct KeyTable<N> {

@@ -33,6 +33,7 @@ pub mod seat_map;
 pub mod seating;
 pub mod secrets;
 pub mod snapshot;
+mod transitions;
 pub mod waitlist;
 
 pub use broken_invariant::BrokenInvariant;
@@ -58,6 +59,7 @@ pub use reseat::Reseated;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
 pub use secrets::{Era, EraNonce, IdSecret, IdSecrets, SecretId, UnknownSecret};
 pub use snapshot::FlightSnapshot;
+pub use transitions::{CannotHappen, ChangedBy};
 pub use waitlist::{
     Accept, LeftBecause, LookedThrough, WaitlistEntry, WaitlistPlace, WaitlistStatus, WaitlistWish,
 };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cabin::Seats;
+use super::cabin::{Seat, Seats};
 use super::head::Head;
 use super::ids::{CustomerId, IdempotencyKey, OrderNo, PassengerName, Reference, Seq, Timestamp};
 use super::seat_map::SeatStatus;
@@ -70,6 +70,13 @@ pub struct OrderExtras {
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
 }
 
+impl OrderExtras {
+    /// As an order keeps them: not at all where there are none.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
 /// An order as the flight knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order {
@@ -102,6 +109,11 @@ impl Order {
     /// The name of the passenger on the seat at `place` of this order's seats.
     pub fn passenger(&self, place: usize) -> Option<&PassengerName> {
         self.extras.as_ref()?.passengers.as_ref()?.get(place)?.as_ref()
+    }
+
+    /// The name of the passenger on this seat.
+    pub fn passenger_on(&self, seat: Seat) -> Option<&PassengerName> {
+        self.passenger(self.seats.iter().position(|&other| other == seat)?)
     }
 
     /// The key the order was placed under, and the fingerprint of its body.

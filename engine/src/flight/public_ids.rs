@@ -38,7 +38,7 @@ impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.flight_id.as_str())?;
         f.write_str("-")?;
-        tagged::write(f, self.order.no.0, self.order.tag)
+        write_tagged(f, self.order.no.0, self.order.tag)
     }
 }
 
@@ -47,7 +47,7 @@ impl FromStr for OrderId {
 
     fn from_str(text: &str) -> Result<Self, NotAnOrderId> {
         let (flight, order) = text.rsplit_once('-').ok_or(NotAnOrderId)?;
-        let (no, tag) = tagged::read(order).ok_or(NotAnOrderId)?;
+        let (no, tag) = read_tagged(order).ok_or(NotAnOrderId)?;
         let flight_id = FlightId::new(flight).map_err(|_| NotAnOrderId)?;
         Ok(Self { flight_id, order: OrderRef { no: OrderNo(no), tag } })
     }
@@ -77,7 +77,7 @@ impl WaitlistId {
 impl fmt::Display for WaitlistId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-W", self.flight_id)?;
-        tagged::write(f, self.entry.no.0, self.entry.tag)
+        write_tagged(f, self.entry.no.0, self.entry.tag)
     }
 }
 
@@ -87,52 +87,47 @@ impl FromStr for WaitlistId {
     fn from_str(text: &str) -> Result<Self, NotAWaitlistId> {
         let (flight, entry) = text.rsplit_once("-W").ok_or(NotAWaitlistId)?;
         let flight_id = FlightId::new(flight).map_err(|_| NotAWaitlistId)?;
-        let (no, tag) = tagged::read(entry).ok_or(NotAWaitlistId)?;
+        let (no, tag) = read_tagged(entry).ok_or(NotAWaitlistId)?;
         Ok(Self { flight_id, entry: WaitlistRef { no: WaitlistNo(no), tag } })
     }
 }
 
 /// A number and its tag as text, both in base 32: what stands behind the flight in ids.
-mod tagged {
-    use std::fmt;
-
-    use super::{BASE32, TAG_CHARS};
-
-    pub(super) fn write(f: &mut fmt::Formatter<'_>, mut number: u64, tag: u64) -> fmt::Result {
-        // 13 characters hold the number's 64 bits, as many more the tag.
-        let mut text = [0_u8; 13 + TAG_CHARS];
-        let mut start = 13;
-        loop {
-            start -= 1;
-            text[start] = BASE32[(number & 31) as usize];
-            number >>= 5;
-            if number == 0 || start == 0 {
-                break;
-            }
+fn write_tagged(f: &mut fmt::Formatter<'_>, mut number: u64, tag: u64) -> fmt::Result {
+    // 13 characters hold the number's 64 bits, as many more the tag.
+    let mut text = [0_u8; 13 + TAG_CHARS];
+    let mut start = 13;
+    loop {
+        start -= 1;
+        text[start] = BASE32[(number & 31) as usize];
+        number >>= 5;
+        if number == 0 || start == 0 {
+            break;
         }
-        for (place, character) in text[13..].iter_mut().rev().enumerate() {
-            *character = BASE32[((tag >> (5 * place)) & 31) as usize];
-        }
-        f.write_str(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
     }
-
-    pub(super) fn read(text: &str) -> Option<(u64, u64)> {
-        if !text.is_ascii() || text.len() <= TAG_CHARS || text.len() > 13 + TAG_CHARS {
-            return None;
-        }
-        let (number, tag) = text.split_at(text.len() - TAG_CHARS);
-        if number.len() > 1 && number.starts_with('0') {
-            return None; // one number, one text
-        }
-        Some((base32_value(number)?, base32_value(tag)?))
+    for (place, character) in text[13..].iter_mut().rev().enumerate() {
+        *character = BASE32[((tag >> (5 * place)) & 31) as usize];
     }
+    f.write_str(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
+}
 
-    fn base32_value(text: &str) -> Option<u64> {
-        text.bytes().try_fold(0_u64, |value, byte| {
-            let digit = BASE32.iter().position(|&b| b == byte)? as u64;
-            value.checked_mul(32)?.checked_add(digit)
-        })
+/// The number and the tag in such a text.
+fn read_tagged(text: &str) -> Option<(u64, u64)> {
+    if !text.is_ascii() || text.len() <= TAG_CHARS || text.len() > 13 + TAG_CHARS {
+        return None;
     }
+    let (number, tag) = text.split_at(text.len() - TAG_CHARS);
+    if number.len() > 1 && number.starts_with('0') {
+        return None; // one number, one text
+    }
+    Some((base32_value(number)?, base32_value(tag)?))
+}
+
+fn base32_value(text: &str) -> Option<u64> {
+    text.bytes().try_fold(0_u64, |value, byte| {
+        let digit = BASE32.iter().position(|&b| b == byte)? as u64;
+        value.checked_mul(32)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::event::Event;
-use super::ids::{IdempotencyKey, OrderNo, Seq, Timestamp};
+use super::event::{Event, Recorded};
+use super::ids::{CustomerId, IdempotencyKey, OrderNo, Seq, Timestamp, WaitlistNo};
 use super::key_table::{KeyOwner, KeyTable, OwnerRef};
 use super::order::Fingerprint;
 use super::reseat::Reseated;
@@ -59,6 +59,36 @@ pub struct Request {
     pub order: Option<OrderNo>,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+impl Request {
+    /// The request that an event followed from, if it came under a key. The customers of what an event is about are looked
+    /// up: those of an order, and of an entry of the waitlist.
+    pub fn of<'a>(
+        recorded: &'a Recorded,
+        customer_of_order: impl FnOnce(OrderNo) -> Option<&'a CustomerId>,
+        customer_of_entry: impl FnOnce(WaitlistNo) -> Option<&'a CustomerId>,
+    ) -> Option<Self> {
+        let cause = recorded.cause.as_ref()?;
+        let (key, fingerprint) = cause.idempotency.as_ref()?;
+        let customer = match &recorded.event {
+            _ if cause.by.is_some() => None,
+            Event::WaitlistJoined(wish) => Some(&wish.customer),
+            Event::WaitlistLeft { entry, .. } | Event::NothingChanged { entry: Some(entry), .. } => {
+                customer_of_entry(*entry)
+            }
+            event => event.order().and_then(customer_of_order),
+        };
+        Some(Self {
+            owner: customer.cloned().map_or(KeyOwner::Admins, KeyOwner::Customer),
+            key: key.clone(),
+            fingerprint: *fingerprint,
+            seq: recorded.seq,
+            at: recorded.at,
+            order: recorded.event.order(),
+            outcome: Outcome::of(&recorded.event),
+        })
+    }
 }
 
 /// The requests a flight remembers.

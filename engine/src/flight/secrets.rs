@@ -116,14 +116,14 @@ pub struct Era {
 }
 
 impl Era {
-    /// Whether it can have come behind `before`.
-    pub fn follows(&self, before: &Self) -> bool {
-        self.from > before.from && self.epoch > before.epoch
+    /// Whether an owner can have come behind it that began with this event and epoch.
+    pub fn is_followed_by(&self, from: Seq, epoch: Epoch) -> bool {
+        from > self.from && epoch > self.epoch
     }
 
     /// Whether each of them can have come behind the one in front of it.
     pub fn all_follow(eras: &[Self]) -> bool {
-        eras.windows(2).all(|pair| pair[1].follows(&pair[0]))
+        eras.windows(2).all(|pair| pair[0].is_followed_by(pair[1].from, pair[1].epoch))
     }
 }
 

@@ -231,7 +231,7 @@ impl<'a> RestRecord<'a> {
             Self::Era(era) => {
                 let ids = &mut snapshot.definition.ids;
                 let era = era.restore();
-                if !ids.newest().is_none_or(|newest| era.follows(newest)) {
+                if !ids.newest().is_none_or(|newest| newest.is_followed_by(era.from, era.epoch)) {
                     return Err("owners that do not follow one another".into());
                 }
                 let eras = ids.eras().iter().copied().chain([era]);

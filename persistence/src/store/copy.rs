@@ -8,12 +8,13 @@ use farerush_engine::flight::FlightId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::database::Store;
 use super::error::StoreError;
+use super::sqlite;
 use super::sqlite::classify;
 use super::table::{
     AUDIT, CURSORS, FLIGHTS, HEADS, ORDERS, REFUNDS, REQUESTS, Statement, TICKETS, Table, WAITLIST, WEBHOOKS,
 };
-use super::{Store, sqlite};
 use crate::files;
 
 /// How long another process may hold the file up.

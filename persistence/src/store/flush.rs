@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use farerush_engine::flight::{Epoch, FlightId, IdSecrets, Order, OrderNo, Recorded, Seq, Timestamp};
+use farerush_engine::flight::{Epoch, FlightId, IdSecrets, Order, Recorded};
 use farerush_engine::journal::{Batch, Claim};
 
+use super::changes::{FlightChanges, FlushRows, orders_needed, waitlist_needed};
+use super::database::{Store, Transaction};
 use super::error::StoreError;
-use super::plan::{Plan, Rows, orders_needed, waitlist_needed};
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
+use super::stored::{Cursor, Flushed};
 use super::table::{
     AUDIT, CURSORS, FLIGHTS, HEADS, NO_LOCK, ORDERS, REFUNDS, REQUESTS, Statement, TICKETS, WAITLIST,
 };
 use super::value::Value;
 use super::waitlist::{StoredWaitlistEntry, decode_waitlisted};
-use super::{Cursor, Flushed, Store, Transaction};
 
 /// Most claims or batches whose keys are looked up; a bound for the memory of one call.
 pub const FLIGHTS_PER_CALL_MAX: usize = 100_000;
@@ -112,7 +113,7 @@ impl Store {
         let ids: BTreeSet<&FlightId> = batches.iter().map(|batch| &batch.flight_id).collect();
         let mut cursors = lock_cursors(&mut transaction, ids.iter().copied()).await?;
         let (mut outcomes, mut works) = sort_out(batches, &mut cursors);
-        let mut rows = Rows::default();
+        let mut rows = FlushRows::default();
         plan(&mut transaction, self.secrets(), &mut works, &mut rows).await?;
         works.retain(|work| match &work.misfit {
             None => true,
@@ -248,7 +249,7 @@ async fn plan(
     transaction: &mut Transaction,
     secrets: Option<&Arc<IdSecrets>>,
     works: &mut [Work<'_>],
-    rows: &mut Rows,
+    rows: &mut FlushRows,
 ) -> Result<(), StoreError> {
     let mut misfits: HashMap<String, String> = HashMap::new();
     let keys = works.iter().map(|work| vec![work.from.flight_id.as_str().into()]).collect();
@@ -310,18 +311,18 @@ fn plan_flight(
     flight: Option<FlightRow>,
     orders: Vec<Order>,
     waitlist: Vec<StoredWaitlistEntry>,
-    rows: &mut Rows,
+    rows: &mut FlushRows,
 ) -> Result<(), String> {
     let waitlist = waitlist.into_iter().map(|stored| stored.entry);
-    let mut plan = Plan::new(&work.from, flight, orders, waitlist);
+    let mut changes = FlightChanges::new(&work.from, flight, orders, waitlist);
     for recorded in &work.events {
-        plan.apply(recorded).map_err(|misfit| format!("event {}: {misfit}", recorded.seq))?;
+        changes.apply(recorded).map_err(|misfit| format!("event {}: {misfit}", recorded.seq))?;
     }
-    work.to.head = plan.head();
-    plan.finish(secrets, rows)
+    work.to.head = changes.head();
+    changes.finish(secrets, rows)
 }
 
-async fn write(transaction: &mut Transaction, rows: Rows) -> Result<(), StoreError> {
+async fn write(transaction: &mut Transaction, rows: FlushRows) -> Result<(), StoreError> {
     let dialect = transaction.dialect();
     for flight_id in &rows.old_tickets {
         let sql = "DELETE FROM tickets WHERE flight_id = ?";
@@ -388,22 +389,4 @@ fn text_of(value: Option<&Value>) -> String {
         Some(Value::Text(text)) => text.clone(),
         _ => String::new(),
     }
-}
-
-impl Cursor {
-    /// The cursor of a flight of which nothing is stored and which nobody owns.
-    pub fn new(flight_id: &FlightId) -> Self {
-        Self {
-            flight_id: flight_id.clone(),
-            epoch: Epoch(0),
-            seq: Seq(0),
-            last_at: Timestamp::from_millis(0),
-            head: None,
-        }
-    }
-}
-
-/// The key of an order as `lookups` wants it.
-pub(super) fn order_key(flight_id: &FlightId, no: OrderNo) -> Vec<Value> {
-    vec![flight_id.as_str().into(), no.0.into()]
 }

@@ -4,9 +4,9 @@
 use farerush_engine::flight::head::HEAD_BYTES;
 use farerush_engine::flight::{FlightId, Head, Seq};
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
-use super::read::decoded;
+use super::rows::decoded;
 use super::table::{HEADS, Statement};
 use super::value::{Reader, Row, Unreadable};
 

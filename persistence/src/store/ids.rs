@@ -8,10 +8,9 @@ use farerush_engine::flight::{
     FlightId, FlightIds, IdSecrets, OrderId, OrderNo, SecretId, WaitlistId, WaitlistNo,
 };
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
-use super::read::decoded;
-use super::rows::FlightRow;
+use super::rows::{FlightRow, decoded};
 use super::table::{FLIGHTS, ID_SECRETS, Statement};
 use super::value::{Reader, Row, Unreadable, Value};
 

@@ -7,7 +7,7 @@ use farerush_engine::flight::reseat::Moved;
 use farerush_engine::flight::{CustomerId, KeyOwner, OrderNo, Outcome, Reseated};
 use serde::{Deserialize, Serialize};
 
-use super::rows::{seats_from_text, seats_text};
+use super::column_text::{seats_from_text, seats_text};
 
 /// The owner of an admin's key.
 const ADMINS: &str = "admins";

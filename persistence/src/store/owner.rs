@@ -1,10 +1,10 @@
 //! Which journal the store belongs to: the first one that came, until another is put in its place on purpose.
 //! Never decides whether another may be: says whose it is, and who lives.
 
+use super::database::{Store, Transaction};
 use super::error::StoreError;
 use super::table::{NO_LOCK, OWNER, Statement};
 use super::value::{Reader, Row, Unreadable};
-use super::{Store, Transaction};
 use crate::journal::JournalIdentity;
 
 /// The only row's key.

@@ -4,71 +4,26 @@
 use std::time::Duration;
 
 use farerush_engine::flight::retention::{ENDED_ORDER_RETENTION_MS, REQUEST_RETENTION_MS};
-use farerush_engine::flight::{
-    CustomerId, FlightDefinition, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
-};
+use farerush_engine::flight::{FlightDefinition, FlightId, FlightSnapshot, OrderId, Seats};
 
+use super::database::{Store, Transaction};
 use super::error::StoreError;
-use super::flush::order_key;
-use super::rows::{FlightRow, decode_cursor, decode_order, decode_request, decode_ticket, name_of};
-use super::table::{CURSORS, Dialect, FLIGHTS, NO_LOCK, ORDERS, REQUESTS, Statement, TICKETS, WAITLIST};
-use super::value::{Row, Unreadable, Value};
+use super::options::Asker;
+use super::rows::{
+    FlightRow, decode_cursor, decode_order, decode_request, decode_ticket, decoded, order_key,
+};
+use super::stored::{Cursor, Listed, OrderFilter, OrderPlace, StoredFlight, StoredOrder};
+use super::table::{
+    CURSORS, Dialect, FLIGHTS, NO_LOCK, ORDERS, REQUESTS, Statement, TICKETS, WAITLIST, of_flight,
+};
+use super::value::Value;
 use super::waitlist::decode_waitlisted;
-use super::{Asker, Cursor, Store, StoredFlight, StoredOrder, Ticket, TicketStatus, Transaction};
 
 /// How long a list may take where nobody says.
 const LIST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most orders of one page.
 pub const PAGE_ORDERS_MAX: usize = 1_000;
-
-/// Which orders are wanted; everything that is set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OrderFilter {
-    /// Of this customer.
-    pub customer: Option<CustomerId>,
-    /// Of this flight.
-    pub flight_id: Option<FlightId>,
-    /// In this status.
-    pub status: Option<OrderStatus>,
-    /// With this record locator; within a flight it is unique, elsewhere several orders may have it.
-    pub record_locator: Option<String>,
-    /// Placed at this moment or later.
-    pub created_from: Option<Timestamp>,
-    /// Placed before this moment.
-    pub created_to: Option<Timestamp>,
-}
-
-/// A place in the list of orders, newest first: the order after which a page begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderPlace {
-    /// When the order was placed.
-    pub created_at: Timestamp,
-    /// Its flight.
-    pub flight_id: FlightId,
-    /// Its number.
-    pub order: OrderNo,
-}
-
-/// Orders of one page, and what they show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The orders, newest first.
-    pub orders: Vec<StoredOrder>,
-    /// Whether they are as this store last wrote them; a replica may not have all of that yet.
-    pub is_newest: bool,
-}
-
-impl StoredOrder {
-    /// Where this order stands in the list of orders.
-    pub fn place(&self) -> OrderPlace {
-        OrderPlace {
-            created_at: self.order.created_at,
-            flight_id: self.order_id.flight_id.clone(),
-            order: self.order.no,
-        }
-    }
-}
 
 impl Store {
     /// Cursors of all flights, by id.
@@ -306,48 +261,4 @@ pub(super) async fn flight_at_cursor(
         return Err(StoreError::damaged(Some(flight_id), what));
     };
     Ok(Some((flight, cursor)))
-}
-
-pub(super) fn of_flight(select: &str, flight_id: &FlightId, more: &str) -> Statement {
-    Statement::new(format!("{select} WHERE flight_id = ?{more}"), vec![flight_id.as_str().into()])
-}
-
-pub(super) fn decoded<T>(
-    table: &str,
-    flight_id: Option<&FlightId>,
-    rows: Vec<Row>,
-    decode: impl Fn(Row) -> Result<T, Unreadable>,
-) -> Result<Vec<T>, StoreError> {
-    let one = |row: Row| {
-        let name = name_of(&row);
-        decode(row).map_err(|error| StoreError::damaged(flight_id, format!("{table} {name}: {error}")))
-    };
-    rows.into_iter().map(one).collect()
-}
-
-impl TicketStatus {
-    /// All statuses.
-    pub const ALL: [Self; 4] = [Self::Free, Self::Held, Self::Sold, Self::Blocked];
-
-    /// The name the tables use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Held => "held",
-            Self::Sold => "sold",
-            Self::Blocked => "blocked",
-        }
-    }
-
-    /// The status with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-}
-
-impl Ticket {
-    /// The ticket of a seat that nobody has.
-    pub fn is_unsold(&self) -> bool {
-        self.order.is_none()
-    }
 }

@@ -3,78 +3,17 @@
 
 use std::collections::HashMap;
 
-use farerush_engine::flight::{
-    Currency, CustomerId, FlightId, OrderId, OrderNo, Reference, Seats, Seq, Timestamp, WaitlistNo,
-};
+use farerush_engine::flight::{FlightId, OrderNo, Seq, Timestamp, WaitlistNo};
 
+use super::database::Store;
 use super::error::StoreError;
-use super::read::{PAGE_ORDERS_MAX, decoded, of_flight};
-use super::rows::{decode_order, decode_refund};
-use super::table::{AUDIT, ORDERS, REFUNDS};
+use super::money::{Refund, decode_refund};
+use super::options::Asker;
+use super::read::PAGE_ORDERS_MAX;
+use super::rows::{decode_order, decoded};
+use super::stored::StoredOrder;
+use super::table::{AUDIT, ORDERS, REFUNDS, of_flight};
 use super::value::{Reader, Row, Unreadable};
-use super::{Asker, Store, StoredOrder};
-
-/// Why money goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefundReason {
-    /// Somebody cancelled the order after it had been confirmed.
-    Cancelled,
-    /// It ended because a new seat plan had no place for it.
-    SeatsLost,
-    /// It was paid after its hold had run out, and could not be revived.
-    PaidTooLate,
-    /// It was paid though it was confirmed already.
-    PaidAlready,
-    /// It was paid after it had been cancelled.
-    PaidCancelled,
-}
-
-impl RefundReason {
-    /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::Cancelled, Self::SeatsLost, Self::PaidTooLate, Self::PaidAlready, Self::PaidCancelled];
-
-    /// The name the tables use, and the outside.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::SeatsLost => "seats_lost",
-            Self::PaidTooLate => "paid_too_late",
-            Self::PaidAlready => "paid_already",
-            Self::PaidCancelled => "paid_cancelled",
-        }
-    }
-
-    /// The reason with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
-    }
-}
-
-/// Money to be given back: for what one event took from a confirmed order, or because it came for nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refund {
-    /// The event.
-    pub seq: Seq,
-    /// The order.
-    pub order_id: OrderId,
-    /// What its traveller reads out.
-    pub record_locator: String,
-    /// Whose it is.
-    pub customer: CustomerId,
-    /// The seats that it lost; none where only money came.
-    pub seats: Seats,
-    /// How much goes back, in minor units.
-    pub amount: i64,
-    /// Of this currency.
-    pub currency: Currency,
-    /// The payment that had confirmed it (none where grabs were confirmed at once), or that came for nothing.
-    pub payment_reference: Option<Reference>,
-    /// When that was.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: RefundReason,
-}
 
 /// A row of the audit of what admins did.
 #[derive(Debug, Clone, PartialEq, Eq)]

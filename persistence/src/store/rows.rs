@@ -1,22 +1,21 @@
 //! Flights, orders and tickets as rows of their tables, and back.
 //! Never runs a statement and never decides what changes.
 
-use std::sync::Arc;
-
 use farerush_engine::flight::{
-    Cabin, CabinClass, Currency, CustomerId, Epoch, Era, EraNonce, Fare, Fingerprint, FlightDefinition,
-    FlightId, FlightIds, Head, IdempotencyKey, Layout, Order, OrderExtras, OrderId, OrderNo, OrderStatus,
-    Outcome, PassengerName, Passengers, Reference, Request, Sale, SalePolicy, SaleSwitch, Salt, Seat, Seats,
-    SecretId, Seq, TimeZoneName, Timestamp,
+    CabinClass, Currency, CustomerId, Epoch, Fingerprint, FlightDefinition, FlightId, FlightIds, Head,
+    IdempotencyKey, Order, OrderExtras, OrderId, OrderNo, OrderStatus, Outcome, PassengerName, Reference,
+    Request, Sale, SalePolicy, Salt, Seat, Seq, TimeZoneName, Timestamp,
 };
-use serde::{Deserialize, Serialize};
 
+use super::column_text::{
+    cabins_from_text, cabins_text, eras_from_text, eras_text, passengers_from_text, passengers_text,
+    returned_from_text, returned_text, seats_from_text, seats_text, switch_from_name, switch_name,
+};
+use super::error::StoreError;
 use super::outcome;
-use super::plan::Lost;
-use super::refunds::{Refund, RefundReason};
-use super::table::{CURSORS, FLIGHTS, ORDERS, REFUNDS, REQUESTS, TICKETS};
+use super::stored::{Cursor, StoredOrder, Ticket, TicketStatus};
+use super::table::{CURSORS, FLIGHTS, ORDERS, REQUESTS, TICKETS};
 use super::value::{Reader, Row, Unreadable, Value};
-use super::{Cursor, StoredOrder, Ticket, TicketStatus};
 
 /// A flight's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,30 +25,6 @@ pub(super) struct FlightRow {
     pub(super) created_at: Timestamp,
     /// Up to which event things that are over were forgotten early; 0: none were.
     pub(super) forgotten_through: Seq,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CabinText {
-    cabin_class: String,
-    rows: [u16; 2],
-    layout: String,
-    fare: i64,
-}
-
-const fn switch_name(switch: SaleSwitch) -> &'static str {
-    match switch {
-        SaleSwitch::Scheduled => "scheduled",
-        SaleSwitch::Open => "open",
-        SaleSwitch::Paused => "paused",
-        SaleSwitch::Closed => "closed",
-    }
-}
-
-fn switch_from_name(name: &str) -> Result<SaleSwitch, &'static str> {
-    [SaleSwitch::Scheduled, SaleSwitch::Open, SaleSwitch::Paused, SaleSwitch::Closed]
-        .into_iter()
-        .find(|&switch| switch_name(switch) == name)
-        .ok_or("no such state of a sale")
 }
 
 impl FlightRow {
@@ -137,99 +112,6 @@ impl FlightRow {
     }
 }
 
-/// Owners as `from:epoch:secret:nonce`, with spaces between; no text where none is known.
-fn eras_text(eras: &[Era]) -> Option<String> {
-    let one = |era: &Era| format!("{}:{}:{}:{}", era.from, era.epoch, era.secret, era.nonce);
-    (!eras.is_empty()).then(|| eras.iter().map(one).collect::<Vec<_>>().join(" "))
-}
-
-fn eras_from_text(text: &str) -> Result<Vec<Era>, &'static str> {
-    let one = |text: &str| {
-        let mut parts = text.split(':');
-        let mut next = || parts.next().ok_or("an owner is <from>:<epoch>:<secret>:<nonce>");
-        let number = |text: &str| text.parse().map_err(|_| "an owner has numbers");
-        let (from, epoch) = (Seq(number(next()?)?), Epoch(number(next()?)?));
-        let digits =
-            |text: &str| u64::from_str_radix(text, 16).map_err(|_| "these are 16 hexadecimal digits");
-        let (secret, nonce) = (SecretId(digits(next()?)?), EraNonce(digits(next()?)?));
-        Ok(Era { from, epoch, secret, nonce })
-    };
-    let eras = text.split(' ').map(one).collect::<Result<Vec<Era>, &'static str>>()?;
-    if !Era::all_follow(&eras) {
-        return Err("owners follow one another");
-    }
-    Ok(eras)
-}
-
-fn cabins_text(cabins: &[Cabin]) -> String {
-    let cabins: Vec<CabinText> = cabins
-        .iter()
-        .map(|cabin| CabinText {
-            cabin_class: cabin.cabin_class.as_str().to_owned(),
-            rows: [cabin.first_row, cabin.last_row],
-            layout: cabin.layout.as_str().to_owned(),
-            fare: cabin.fare.amount,
-        })
-        .collect();
-    serde_json::to_string(&cabins).unwrap_or_default()
-}
-
-fn cabins_from_text(text: &str, currency: Currency) -> Result<Vec<Cabin>, String> {
-    let cabins: Vec<CabinText> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    cabins
-        .into_iter()
-        .map(|cabin| {
-            Ok(Cabin {
-                cabin_class: CabinClass::from_name(&cabin.cabin_class).ok_or("no such cabin class")?,
-                first_row: cabin.rows[0],
-                last_row: cabin.rows[1],
-                layout: Layout::new(&cabin.layout).map_err(|error| error.to_string())?,
-                fare: Fare { amount: cabin.fare, currency },
-            })
-        })
-        .collect()
-}
-
-pub(super) fn seats_text(seats: &Seats) -> String {
-    let mut text = String::with_capacity(seats.len() * 4);
-    for seat in seats {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(&seat.to_string());
-    }
-    text
-}
-
-pub(super) fn seats_from_text(text: &str) -> Result<Seats, String> {
-    text.split(',').map(|seat| seat.parse::<Seat>().map_err(|error| error.to_string())).collect()
-}
-
-fn passengers_text(passengers: &Passengers) -> String {
-    let names: Vec<Option<&str>> =
-        passengers.iter().map(|name| name.as_ref().map(PassengerName::as_str)).collect();
-    serde_json::to_string(&names).unwrap_or_default()
-}
-
-fn passengers_from_text(text: &str) -> Result<Passengers, String> {
-    let names: Vec<Option<String>> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let names: Result<Vec<_>, _> =
-        names.into_iter().map(|name| name.map(|name| PassengerName::new(&name)).transpose()).collect();
-    names.map(Arc::from).map_err(|error| error.to_string())
-}
-
-/// Payments that came for nothing; no text where there are none.
-fn returned_text(payments: &[Reference]) -> Option<String> {
-    let references: Vec<&str> = payments.iter().map(Reference::as_str).collect();
-    (!references.is_empty()).then(|| serde_json::to_string(&references).unwrap_or_default())
-}
-
-fn returned_from_text(text: &str) -> Result<Vec<Reference>, String> {
-    let references: Vec<String> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let references: Result<_, _> = references.iter().map(|text| Reference::new(text)).collect();
-    references.map_err(|error| error.to_string())
-}
-
 /// An order's row.
 pub(super) fn encode_order(flight_id: &FlightId, ids: &FlightIds, currency: Currency, order: &Order) -> Row {
     let idempotency = order.idempotency();
@@ -312,14 +194,9 @@ pub(super) fn decode_order(row: Row) -> Result<StoredOrder, Unreadable> {
         updated_at,
         changed_by,
         proof,
-        extras: boxed(extras),
+        extras: extras.boxed(),
     };
     Ok(StoredOrder { order_id, record_locator, currency, order })
-}
-
-/// Extras as an order keeps them: not at all where there are none.
-pub(super) fn boxed(extras: OrderExtras) -> Option<Box<OrderExtras>> {
-    (extras != OrderExtras::default()).then(|| Box::new(extras))
 }
 
 pub(super) fn encode_ticket(flight_id: &FlightId, ticket: &Ticket) -> Row {
@@ -383,45 +260,6 @@ pub(super) fn decode_request(row: Row) -> Result<Request, Unreadable> {
     })
 }
 
-/// The row of money that goes back.
-pub(super) fn encode_refund(flight_id: &FlightId, ids: &FlightIds, lost: &Lost) -> Row {
-    let order = &lost.order;
-    vec![
-        flight_id.as_str().into(),
-        lost.seq.0.into(),
-        order.no.0.into(),
-        OrderId::of(flight_id, ids, order.no).to_string().into(),
-        ids.record_locator(order.no).as_str().into(),
-        order.customer.as_str().into(),
-        seats_text(&lost.seats).into(),
-        lost.amount.into(),
-        lost.currency.as_str().into(),
-        lost.payment_reference.as_ref().map(Reference::as_str).into(),
-        lost.at.as_millis().into(),
-        lost.reason.as_str().into(),
-    ]
-}
-
-/// The refund in this row.
-pub(super) fn decode_refund(row: Row) -> Result<Refund, Unreadable> {
-    let mut row = Reader::new(REFUNDS.columns, row);
-    row.text()?;
-    let seq = Seq(row.bits()?);
-    row.bits()?;
-    Ok(Refund {
-        seq,
-        order_id: row.parsed(str::parse)?,
-        record_locator: row.text()?,
-        customer: row.parsed(CustomerId::new)?,
-        seats: row.parsed(|text| if text.is_empty() { Ok(Seats::new()) } else { seats_from_text(text) })?,
-        amount: row.int()?,
-        currency: row.parsed(Currency::new)?,
-        payment_reference: row.optional_parsed(Reference::new)?,
-        at: Timestamp::from_millis(row.int()?),
-        reason: row.parsed(|name| RefundReason::from_name(name).ok_or("no such reason"))?,
-    })
-}
-
 pub(super) fn encode_cursor(cursor: &Cursor) -> Row {
     vec![
         cursor.flight_id.as_str().into(),
@@ -451,4 +289,23 @@ pub(super) fn name_of(row: &[Value]) -> String {
         _ => "?".to_owned(),
     };
     format!("{} {}", text(row.first()), text(row.get(1)))
+}
+
+/// These rows, or which of them cannot be read.
+pub(super) fn decoded<T>(
+    table: &str,
+    flight_id: Option<&FlightId>,
+    rows: Vec<Row>,
+    decode: impl Fn(Row) -> Result<T, Unreadable>,
+) -> Result<Vec<T>, StoreError> {
+    let one = |row: Row| {
+        let name = name_of(&row);
+        decode(row).map_err(|error| StoreError::damaged(flight_id, format!("{table} {name}: {error}")))
+    };
+    rows.into_iter().map(one).collect()
+}
+
+/// The key of an order as `lookups` wants it.
+pub(super) fn order_key(flight_id: &FlightId, no: OrderNo) -> Vec<Value> {
+    vec![flight_id.as_str().into(), no.0.into()]
 }

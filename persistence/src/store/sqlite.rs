@@ -17,9 +17,9 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _, TypeInfo as _, ValueRef as 
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
+use super::options::{StoreOptions, admins_share};
 use super::table::{Statement, Table};
 use super::value::{Row, Value};
-use super::{StoreOptions, admins_share};
 use crate::files;
 
 /// Pages of 4 KiB in the write-ahead log before a commit copies them into the file: 64 MiB. Customers' names fall

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use farerush_engine::flight::{FlightId, Seq};
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 use super::rows::name_of;
 use super::table::{NO_LOCK, Statement, WEBHOOKS};

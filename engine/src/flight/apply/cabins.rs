@@ -1,18 +1,31 @@
-//! Another seat plan in the place of the present one.
+//! More rows, or another seat plan in the place of the present one.
 //! Never decides who sits where: the event says so.
 
 use std::sync::Arc;
 
-use crate::flight::cabin::check_cabins;
-use crate::flight::event::CabinsChange;
+use crate::flight::cabin::{Cabin, check_cabins};
+use crate::flight::event::{CabinsChange, Event};
 use crate::flight::flight::Flight;
-use crate::flight::ids::Timestamp;
 use crate::flight::order::OrderStatus;
 use crate::flight::seat_map::{SeatMap, SeatStatus};
 
 impl Flight {
+    pub(super) fn apply_rows(&mut self, event: &Event, cabin: &Cabin) {
+        let mut definition = (*self.definition).clone();
+        let followed = definition.follow(event, self.seq).map_err(|unknown| unknown.to_string());
+        match followed.and_then(|()| check_cabins(&definition.cabins).map_err(|error| error.to_string())) {
+            Ok(()) => {
+                self.definition = Arc::new(definition);
+                self.map.add(cabin.clone());
+                self.waitlist.may_let_in(self.seq);
+            }
+            Err(why) => self.break_with("cabins", why),
+        }
+    }
+
     /// Puts the new plan in place: everybody sits where the event says, and orders without a place have ended.
-    pub(super) fn apply_cabins(&mut self, change: &CabinsChange, at: Timestamp) {
+    pub(super) fn apply_cabins(&mut self, event: &Event, change: &CabinsChange) {
+        self.waitlist.may_let_in(self.seq);
         if let Err(error) = check_cabins(&change.cabins) {
             self.break_with("cabins", error.to_string());
             return;
@@ -27,25 +40,18 @@ impl Flight {
                 format!("{live} live orders, {} seated", change.seated.len()),
             );
         }
-        let definition = Arc::make_mut(&mut self.definition);
-        definition.aircraft.clone_from(&change.aircraft);
-        definition.cabins.clone_from(&change.cabins);
+        if let Err(unknown) = Arc::make_mut(&mut self.definition).follow(event, self.seq) {
+            self.break_with("the secret is known", unknown.to_string());
+        }
         self.map = SeatMap::new(&change.cabins);
-        self.waitlist.may_let_in(self.seq);
         self.change(&change.blocked, SeatStatus::Free, SeatStatus::Blocked);
-        let (seq, proof) = (self.seq, self.head);
         for (no, seats) in &change.seated {
-            let Some(order) = self.orders.get_mut(no).filter(|order| order.status.is_live()) else {
-                self.break_with("only a live order is seated", format!("order {} is not live", no.0));
+            let Some(status) = self.transition(*no, |order, by| {
+                order.reseat(seats, by)?;
+                Ok(order.seat_status())
+            }) else {
                 continue;
             };
-            if order.seats != *seats {
-                order.seats = seats.clone();
-                order.updated_at = at;
-                order.changed_by = seq;
-                order.proof = proof;
-            }
-            let status = order.seat_status();
             self.change(seats, SeatStatus::Free, status);
         }
     }

@@ -1,12 +1,12 @@
 //! What the flight remembers of orders and requests, and when it forgets them.
 //! Never forgets by a clock: the time of its own events counts.
 
-use crate::flight::event::{Cause, Event, Recorded};
+use crate::flight::event::Recorded;
 use crate::flight::flight::Flight;
 use crate::flight::ids::Timestamp;
 use crate::flight::key_table::OwnerRef;
 use crate::flight::order::{Order, OrderStatus};
-use crate::flight::requests::{Outcome, Request};
+use crate::flight::requests::Request;
 use crate::flight::retention::{ENDED_ORDER_RETENTION_MS, REQUEST_RETENTION_MS};
 
 impl Flight {
@@ -61,37 +61,17 @@ impl Flight {
 
     /// Takes note of the key that an event came under.
     pub(in crate::flight) fn remember_request(&mut self, recorded: &Recorded) {
-        let Some(cause) = &recorded.cause else { return };
-        let Some((key, fingerprint)) = &cause.idempotency else { return };
-        let request = Request {
-            owner: self.owner_of_event(cause, &recorded.event).to_owner(),
-            key: key.clone(),
-            fingerprint: *fingerprint,
-            seq: recorded.seq,
-            at: self.last_at,
-            order: recorded.event.order(),
-            outcome: Outcome::of(&recorded.event),
-        };
+        let customer_of_order = |no| self.order(no).map(|order| &order.customer);
+        let customer_of_entry = |no| self.waitlisted(no).map(|entry| &entry.wish.customer);
+        let Some(request) = Request::of(recorded, customer_of_order, customer_of_entry) else { return };
         // Those whose day is over make room for the same key.
         let oldest = self.oldest_known(self.last_at);
         self.forget_requests(oldest);
         self.ledger.charge_request(&request);
-        if self.is_key_of_a_grab(request.owner.as_ref(), key, oldest) || !self.requests.insert(request) {
+        if self.is_key_of_a_grab(request.owner.as_ref(), &request.key, oldest)
+            || !self.requests.insert(request)
+        {
             self.break_with("one request a key", format!("event {} came under a used key", recorded.seq));
         }
-    }
-
-    fn owner_of_event<'a>(&'a self, cause: &Cause, event: &'a Event) -> OwnerRef<'a> {
-        if cause.by.is_some() {
-            return OwnerRef::Admins;
-        }
-        let customer = match event {
-            Event::WaitlistJoined(wish) => Some(&wish.customer),
-            Event::WaitlistLeft { entry, .. } | Event::NothingChanged { entry: Some(entry), .. } => {
-                self.waitlisted(*entry).map(|entry| &entry.wish.customer)
-            }
-            event => event.order().and_then(|no| self.order(no)).map(|order| &order.customer),
-        };
-        customer.map_or(OwnerRef::Admins, OwnerRef::Customer)
     }
 }

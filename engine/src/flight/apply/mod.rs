@@ -8,14 +8,13 @@ mod orders;
 
 use std::sync::Arc;
 
-use crate::flight::cabin::{Seats, check_cabins};
+use crate::flight::cabin::Seats;
 use crate::flight::event::{ClosedForGood, Event, Recorded};
 use crate::flight::flight::Flight;
-use crate::flight::ids::OrderNo;
+use crate::flight::ids::{Epoch, OrderNo};
 use crate::flight::order::OrderStatus;
-use crate::flight::sale::{Sale, SaleSwitch};
 use crate::flight::seat_map::SeatStatus;
-use crate::flight::secrets::Era;
+use crate::flight::transitions::ChangedBy;
 use crate::flight::waitlist::types::{LeftBecause, WaitlistStatus};
 
 impl Flight {
@@ -37,35 +36,14 @@ impl Flight {
         self.move_head(recorded);
         match &recorded.event {
             Event::FlightCreated { .. } => self.break_with("first event", "a flight is created only once"),
-            Event::SaleSwitched { switch, policy } => {
-                self.sale.switch = *switch;
-                self.sale.policy = *policy;
-                self.waitlist.may_let_in(self.seq);
-            }
-            Event::PolicyChanged { policy } => {
-                self.sale.policy = *policy;
+            event @ (Event::SaleSwitched { .. } | Event::PolicyChanged { .. }) => {
+                self.sale.follow(event);
                 self.waitlist.may_let_in(self.seq);
             }
             Event::SeatsBlocked { seats } => self.change(seats, SeatStatus::Free, SeatStatus::Blocked),
             Event::SeatsUnblocked { seats } => self.change(seats, SeatStatus::Blocked, SeatStatus::Free),
-            Event::RowsAdded { cabin } => {
-                let definition = Arc::make_mut(&mut self.definition);
-                definition.cabins.push((**cabin).clone());
-                match check_cabins(&definition.cabins) {
-                    Ok(()) => {
-                        self.map.add((**cabin).clone());
-                        self.waitlist.may_let_in(self.seq);
-                    }
-                    Err(error) => {
-                        definition.cabins.pop();
-                        self.break_with("cabins", error.to_string());
-                    }
-                }
-            }
-            Event::CabinsChanged(change) => {
-                self.apply_cabins(change, self.last_at);
-                self.waitlist.may_let_in(self.seq);
-            }
+            event @ Event::RowsAdded { cabin } => self.apply_rows(event, cabin),
+            event @ Event::CabinsChanged(change) => self.apply_cabins(event, change),
             Event::OrderPlaced(placed) => self.apply_placed(placed),
             Event::OrderConfirmed { order, payment_reference, .. } => {
                 self.apply_confirmed(*order, payment_reference.as_ref());
@@ -95,13 +73,10 @@ impl Flight {
                 self.apply_waitlist_end(*entry, WaitlistStatus::Served(OrderNo(self.seq.0)));
                 self.apply_placed(placed);
             }
-            Event::ClosedForGood(closed) => self.apply_closed_for_good(closed),
+            event @ Event::ClosedForGood(closed) => self.apply_closed_for_good(event, closed),
             // What counts is its time: the flight's own does not go back.
             Event::SaleEnded | Event::NothingChanged { .. } => {}
-            Event::TakenOver { epoch, secret, nonce } => {
-                let era = Era { from: self.seq, epoch: *epoch, secret: *secret, nonce: *nonce };
-                self.apply_taken_over(era);
-            }
+            event @ Event::TakenOver { epoch, .. } => self.apply_taken_over(event, *epoch),
             Event::Forgotten { through } => {
                 self.forgotten_through = self.forgotten_through.max(*through);
                 for request in self.requests.forget_through(*through) {
@@ -114,6 +89,11 @@ impl Flight {
         self.check_head(recorded);
     }
 
+    /// The last event, as what it changes notes it.
+    pub(in crate::flight) fn changed_by(&self) -> ChangedBy {
+        ChangedBy { seq: self.seq, at: self.last_at, head: self.head }
+    }
+
     pub(in crate::flight) fn change(&mut self, seats: &Seats, from: SeatStatus, to: SeatStatus) {
         if !self.map.change(seats, from, to) {
             let seats = seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -124,19 +104,18 @@ impl Flight {
         }
     }
 
-    fn apply_taken_over(&mut self, era: Era) {
-        if self.definition.ids.newest().is_some_and(|newest| !era.follows(newest)) {
-            self.break_with("epochs rise", format!("epoch {} begins after a later one", era.epoch));
+    fn apply_taken_over(&mut self, event: &Event, epoch: Epoch) {
+        if self.definition.ids.newest().is_some_and(|newest| !newest.is_followed_by(self.seq, epoch)) {
+            self.break_with("epochs rise", format!("epoch {epoch} begins after a later one"));
             return;
         }
-        let definition = Arc::make_mut(&mut self.definition);
-        if let Err(error) = definition.ids.begin(era) {
-            self.break_with("the secret is known", error.to_string());
+        if let Err(unknown) = Arc::make_mut(&mut self.definition).follow(event, self.seq) {
+            self.break_with("the secret is known", unknown.to_string());
         }
     }
 
-    fn apply_closed_for_good(&mut self, closed: &ClosedForGood) {
-        self.sale = Sale { policy: closed.policy, switch: SaleSwitch::Closed };
+    fn apply_closed_for_good(&mut self, event: &Event, closed: &ClosedForGood) {
+        self.sale.follow(event);
         for (no, _) in &closed.cancelled {
             self.apply_ended(*no, OrderStatus::Cancelled);
         }

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use super::types::{Accept, WaitlistEntry, WaitlistStatus, WaitlistWish};
 use crate::flight::cabin::CabinClass;
 use crate::flight::ids::{CustomerId, Seq, Timestamp, WaitlistNo};
+use crate::flight::transitions::ChangedBy;
 
 /// What decides whether seats fit, without the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +104,15 @@ impl Waitlist {
         self.entries.insert(entry.no, entry);
     }
 
-    /// `false` if nobody waits under that number.
-    pub(super) fn end(&mut self, no: WaitlistNo, status: WaitlistStatus, seq: Seq, at: Timestamp) -> bool {
-        let (Some(shape), Some(entry)) = (self.waiting.remove(&no), self.entries.get_mut(&no)) else {
-            return false;
-        };
+    /// The entry, which waits no longer; `None` if nobody waits under that number.
+    pub(super) fn end(
+        &mut self,
+        no: WaitlistNo,
+        status: WaitlistStatus,
+        by: &ChangedBy,
+    ) -> Option<&WaitlistEntry> {
+        let (shape, entry) = (self.waiting.remove(&no)?, self.entries.get_mut(&no)?);
+        entry.end(status, by).ok()?;
         self.deadlines.remove(&(shape.deadline, no));
         match self.customers.get_mut(&entry.wish.customer) {
             Some(count) if *count > 1 => *count -= 1,
@@ -115,11 +120,8 @@ impl Waitlist {
                 self.customers.remove(&entry.wish.customer);
             }
         }
-        entry.status = status;
-        entry.updated_at = at;
-        entry.changed_by = seq;
-        self.ended.push_back((at, no));
-        true
+        self.ended.push_back((by.at, no));
+        Some(entry)
     }
 
     /// The entries by number.

@@ -29,7 +29,7 @@ use self::url::Place;
 use super::error::StoreError;
 use super::table::{Hints, Statement, Table};
 use super::value::{Row, Value};
-use super::{ReplicaStatus, StoreOptions, admins_share};
+use crate::store::options::{ReplicaStatus, StoreOptions, admins_share};
 
 /// What a `SELECT` says to keep its rows from being changed by others. Without the index named, a small table may be
 /// read (and locked) from end to end, and two processes with different flights would wait for one another.

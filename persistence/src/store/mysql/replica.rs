@@ -17,9 +17,9 @@ use sqlx::mysql::MySqlPool;
 
 use super::link::{Link, Links, within};
 use super::url::Place;
+use crate::store::options::{ReplicaState, ReplicaStatus};
 use crate::store::table::{CURSORS, NO_LOCK, Statement};
 use crate::store::value::{Row, Value};
-use crate::store::{ReplicaState, ReplicaStatus};
 
 /// How often the replica is compared with the primary.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

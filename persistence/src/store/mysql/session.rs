@@ -12,7 +12,7 @@ use super::behind::Behind;
 use super::link::within;
 use super::nodelay;
 use super::url::Place;
-use crate::store::StoreOptions;
+use crate::store::options::StoreOptions;
 
 /// Most connections that write. One flush runs at a time; the others are for claims, and for when one has hung.
 const WRITERS_MAX: u32 = 4;
