@@ -89,7 +89,11 @@ fn imports_point_one_way() {
         why,
     );
     assert_never("persistence/src", &["farerush::", "warp", "hyper", "actix"], why);
-    assert_never("gateway/src", &["sqlx", "redis::", "bincode"], "the gateway knows ports, not drivers");
+    for under in ["gateway/src", "gateway/wire/src", "gateway/clients/src"] {
+        assert_never(under, &["sqlx", "redis::", "bincode"], "the gateway knows ports, not drivers");
+    }
+    let clients = "the clients know base, and a server by its HTTP";
+    assert_never("gateway/clients/src", &["farerush::", "farerush_persistence", "warp"], clients);
 }
 
 #[test]
@@ -103,7 +107,7 @@ fn only_the_codec_knows_bincode() {
 
 #[test]
 fn every_file_says_what_it_owns_and_none_is_endless() {
-    for under in ["engine/src", "persistence/src", "gateway/src"] {
+    for under in ["engine/src", "persistence/src", "gateway/src", "gateway/wire/src", "gateway/clients/src"] {
         for (name, text) in sources(under) {
             assert!(text.starts_with("//! "), "{name} does not begin with what it owns");
             let lines = text.lines().count();
@@ -114,7 +118,7 @@ fn every_file_says_what_it_owns_and_none_is_endless() {
 
 #[test]
 fn nothing_is_left_to_do_in_the_code() {
-    for under in ["engine", "persistence/src", "gateway/src"] {
+    for under in ["engine", "persistence/src", "gateway/src", "gateway/wire/src", "gateway/clients/src"] {
         for (name, text) in sources(under).into_iter().filter(|(name, _)| !name.contains("tests/tidy/")) {
             for (number, line) in text.lines().enumerate() {
                 for word in ["TODO", "FIXME", "XXX", "#[ignore"] {
@@ -176,6 +180,40 @@ fn imports_go_down_from_room_to_room() {
             }
         }
         assert!(wrong.is_empty(), "rooms by rank are in engine/tests/tidy/ranks.rs:\n{}", wrong.join("\n"));
+    }
+}
+
+/// Largest circle of imports within a room, in files.
+const CIRCLE_MAX: usize = 5;
+
+#[test]
+fn circles_within_a_room_are_small() {
+    for house in HOUSES {
+        let found = Crate::read(house.folder);
+        let imports: BTreeMap<_, _> =
+            found.imports().map(|(path, _, imports)| (path.clone(), imports)).collect();
+        let reached_from = |start: &modules::Path| {
+            let (mut reached, mut waiting) = (std::collections::BTreeSet::new(), vec![start]);
+            while let Some(path) = waiting.pop() {
+                let new = imports.get(path).into_iter().flatten().filter(|target| !target.is_empty());
+                waiting.extend(new.filter(|target| reached.insert((*target).clone())));
+            }
+            reached
+        };
+        let reached: BTreeMap<_, _> = imports.keys().map(|path| (path, reached_from(path))).collect();
+        for (path, targets) in &reached {
+            let circle: Vec<_> = targets
+                .iter()
+                .filter(|target| reached.get(target).is_some_and(|back| back.contains(*path)))
+                .map(|target| target.join("/"))
+                .collect();
+            assert!(
+                circle.len() <= CIRCLE_MAX,
+                "{}: {} go round in a circle",
+                house.folder,
+                circle.join(", ")
+            );
+        }
     }
 }
 

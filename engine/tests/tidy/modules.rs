@@ -35,7 +35,8 @@ impl Crate {
         let module = |(file, text): (String, String)| {
             let stem = file.trim_start_matches(&inside).trim_end_matches(".rs");
             let mut path: Path = stem.split('/').map(str::to_owned).collect();
-            if matches!(path.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+            // A program stands beside its library, under its own name.
+            if matches!(path.last().map(String::as_str), Some("mod" | "lib")) {
                 path.pop();
             }
             let code = code_of(&text);
@@ -48,7 +49,7 @@ impl Crate {
 
     /// Files that no `mod` leads to.
     pub(crate) fn dead_files(&self) -> Vec<&str> {
-        let mut reached = BTreeSet::from([Path::new()]);
+        let mut reached = BTreeSet::from([Path::new(), vec!["main".to_owned()]]);
         let mut waiting = vec![Path::new()];
         while let Some(path) = waiting.pop() {
             let declared = self.modules.get(&path).map_or(&[][..], |module| &module.declares);

@@ -11,7 +11,7 @@ pub(crate) struct House {
     pub(crate) long: &'static [(&'static str, usize)],
 }
 
-pub(crate) const HOUSES: &[House] = &[ENGINE, PERSISTENCE];
+pub(crate) const HOUSES: &[House] = &[ENGINE, PERSISTENCE, WIRE, CLIENTS, GATEWAY];
 
 const ENGINE: House = House {
     folder: "engine/src",
@@ -95,5 +95,42 @@ const PERSISTENCE: House = House {
         ("persistence/src/verify.rs", 488),
         ("persistence/src/write_behind/backlog.rs", 480),
         ("persistence/src/write_behind/task.rs", 470),
+    ],
+};
+
+const WIRE: House = House {
+    folder: "gateway/wire/src",
+    ranks: &[&["base"], &["observe"], &["wire"]],
+    long: &[("gateway/wire/src/wire/fields.rs", 429), ("gateway/wire/src/wire/problem.rs", 633)],
+};
+
+const CLIENTS: House = House {
+    folder: "gateway/clients/src",
+    ranks: &[&["load"], &["import_command"]],
+    long: &[
+        ("gateway/clients/src/load/check.rs", 428),
+        ("gateway/clients/src/load/client.rs", 520),
+        ("gateway/clients/src/load/report.rs", 410),
+    ],
+};
+
+const GATEWAY: House = House {
+    folder: "gateway/src",
+    ranks: &[&["parts"], &["api"], &["edge"], &["start"], &["main"]],
+    long: &[
+        ("gateway/src/api/admin/flights.rs", 469),
+        ("gateway/src/api/admin/import/lines.rs", 479),
+        ("gateway/src/api/audit.rs", 553),
+        ("gateway/src/api/grab.rs", 414),
+        ("gateway/src/api/openapi/answers.rs", 413),
+        ("gateway/src/api/orders.rs", 461),
+        ("gateway/src/api/routes.rs", 509),
+        ("gateway/src/edge/server/places.rs", 539),
+        ("gateway/src/edge/server/plain/mod.rs", 547),
+        ("gateway/src/parts/auth/token_file.rs", 414),
+        ("gateway/src/parts/outside.rs", 443),
+        ("gateway/src/start/config/mod.rs", 438),
+        ("gateway/src/start/serve.rs", 422),
+        ("gateway/src/start/storage.rs", 530),
     ],
 };
