@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits};
+use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits, WriterOptions};
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Decision, Event, Fare, Flight, FlightDefinition,
     FlightId, FlightIds, Grab, Head, IdSecret, IdSecrets, IdempotencyKey, Layout, OrderNo, Recorded,
     SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
-use farerush_engine::journal::{Durability, Journal, WriterOptions};
+use farerush_engine::journal::{Durability, Journal};
 use farerush_persistence::journal::memory::MemoryJournal;
 
 #[global_allocator]
@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[expect(unsafe_code, reason = "the allocator has no other way to be told")]
 fn main() {
-    // As the server has it; see `gateway/src/allocator.rs`.
+    // As the server has it; see `gateway/src/start/allocator.rs`.
     // SAFETY: it only sets a number that the allocator reads at its next collection.
     unsafe { libmimalloc_sys::mi_option_set(15, 2_000) };
     divan::main();

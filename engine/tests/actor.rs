@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use farerush_engine::actor::{
-    Answer, CreateError, Engine, EngineParts, FlightHandle, Limits, Located, OutcomeUnknown, RecoveredFlight,
+    Answer, Condition, CreateError, Engine, EngineParts, FlightHandle, Limits, Located, OutcomeUnknown,
+    RecoveredFlight, WriterOptions,
 };
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Epoch, Fare, Flight, FlightDefinition, FlightId,
     FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Order, OrderStatus, PolicyChange, Refusal,
     SalePolicy, Salt, Seq, Timestamp, Together, Wanted,
 };
-use farerush_engine::journal::{Claim, Condition, Durability, Journal, WriterOptions};
+use farerush_engine::journal::{Claim, Durability, Journal};
 use farerush_persistence::journal::faulty::{Fault, FaultyJournal};
 use farerush_persistence::journal::memory::MemoryJournal;
 

@@ -7,9 +7,9 @@ use farerush_engine::flight::decide::{check_departure, check_policy};
 use farerush_engine::flight::sale::CLOSES_BEFORE_MINUTES_MAX;
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, FlightIds, Grab, Layout, OrderNo, OrderStatus, Payment, PolicyChange,
-    Recorded, Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together, WaitlistNo,
-    WaitlistWish, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, Layout, LookedThrough, OrderNo, OrderStatus, Payment,
+    PolicyChange, Recorded, Reference, Refusal, SalePolicy, SaleState, Salt, Seq, Timestamp, Together,
+    WaitlistNo, WaitlistWish, Wanted,
 };
 use unlocked::unlocked;
 
@@ -151,7 +151,7 @@ fn no_hold_outlasts_its_flight() {
     assert_eq!(flight.order(order).unwrap().hold_expires_at, Some(at(DEPARTS_MIN)));
     decided(&mut flight, &wait("jun"), now).unwrap();
     decided(&mut flight, &Command::Cancel { order: order_ref }, now).unwrap();
-    let served = flight.decide_waitlist(now).expect("seats came back");
+    let served = flight.decide_waitlist(&mut LookedThrough::default(), now).expect("seats came back");
     happen(&mut flight, served, now);
     assert_eq!(last_order(&flight).hold_expires_at, Some(at(DEPARTS_MIN)));
     // And at departure everything that was held is over.
@@ -201,9 +201,12 @@ fn nobody_is_served_from_the_waitlist_once_the_sale_has_ended() {
         let ends = at(DEPARTS_MIN - i64::from(before));
         let cancel = Command::Cancel { order: flight.order_id(order).order };
         decided(&mut flight, &cancel, ends.plus_millis(-1)).unwrap();
-        let mut in_time = flight.clone();
-        assert!(in_time.decide_waitlist(ends.plus_millis(-1)).is_some(), "{before}");
-        assert_eq!(flight.decide_waitlist(ends), None, "{before}");
+        let in_time = flight.clone();
+        assert!(
+            in_time.decide_waitlist(&mut LookedThrough::default(), ends.plus_millis(-1)).is_some(),
+            "{before}"
+        );
+        assert_eq!(flight.decide_waitlist(&mut LookedThrough::default(), ends), None, "{before}");
     }
 }
 
@@ -222,7 +225,7 @@ fn nobody_gets_seats_after_the_moment_until_which_they_wanted_to_wait() {
     let second = WaitlistNo(flight.seq().0);
     let cancel = Command::Cancel { order: flight.order_id(order).order };
     decided(&mut flight, &cancel, until.plus_millis(-1)).unwrap();
-    let served = |flight: &mut Flight, now| match flight.decide_waitlist(now) {
+    let served = |flight: &mut Flight, now| match flight.decide_waitlist(&mut LookedThrough::default(), now) {
         Some(Event::WaitlistServed { entry, .. }) => Some(entry),
         other => panic!("nobody is served: {other:?}"),
     };

@@ -4,7 +4,8 @@
 mod unlocked;
 
 use farerush_engine::flight::payment::RETURNED_PAYMENTS_MAX;
-use farerush_engine::flight::requests::{REQUEST_RETENTION_MS, fingerprint_of_creation};
+use farerush_engine::flight::requests::fingerprint_of_creation;
+use farerush_engine::flight::retention::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
     Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, EndedLongAgo, Event, Fare,
     Flight, FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, LimitScope, OrderNo,

@@ -10,9 +10,9 @@ use farerush_engine::flight::budget::{THINGS_PER_CUSTOMER, THINGS_PER_SEAT};
 use farerush_engine::flight::waitlist::WAITING_MAX;
 use farerush_engine::flight::{
     Accept, AdminName, Budget, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision,
-    Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, OrderNo,
-    OrderRef, PassengerName, Payment, PolicyChange, QuotaOf, Recorded, Reference, Refusal, SalePolicy, Salt,
-    Seq, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
+    Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Grab, IdempotencyKey, Layout, LookedThrough,
+    OrderNo, OrderRef, PassengerName, Payment, PolicyChange, QuotaOf, Recorded, Reference, Refusal,
+    SalePolicy, Salt, Seq, Timestamp, Together, WaitlistId, WaitlistNo, WaitlistRef, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -25,6 +25,7 @@ const ROWS: u16 = 4;
 /// A flight, driven as its actor drives it.
 struct Driven {
     flight: Flight,
+    looked: LookedThrough,
     history: Vec<Recorded>,
     now: Timestamp,
 }
@@ -54,7 +55,12 @@ impl Driven {
         let policy = SalePolicy { opens_at: Some(now), ..policy };
         let event = Event::FlightCreated { definition: Box::new(definition), policy };
         let first = Recorded { seq: Seq(1), at: now, event, cause: None, head: None };
-        Self { flight: unlocked(Flight::create(&first)), history: vec![first], now }
+        Self {
+            flight: unlocked(Flight::create(&first)),
+            looked: LookedThrough::default(),
+            history: vec![first],
+            now,
+        }
     }
 
     fn record(&mut self, event: Event, cause: Option<Box<Cause>>) {
@@ -69,7 +75,7 @@ impl Driven {
         while let Some(event) = self.flight.decide_expiry(self.now) {
             self.record(event, None);
         }
-        while let Some(event) = self.flight.decide_waitlist(self.now) {
+        while let Some(event) = self.flight.decide_waitlist(&mut self.looked, self.now) {
             self.record(event, None);
         }
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use farerush_engine::actor::{Answer, Located, OutcomeUnknown, RestartError};
+use farerush_engine::actor::{Answer, Condition, Located, OutcomeUnknown, RestartError};
 use farerush_engine::flight::{
     Cabin, Command, Epoch, IdempotencyKey, OrderId, OrderStatus, PolicyChange, Refusal, SalePolicy, Timestamp,
 };
-use farerush_engine::journal::{Batch, Claim, Condition, Durability, Journal};
+use farerush_engine::journal::{Batch, Claim, Durability, Journal};
 use farerush_persistence::journal::faulty::Fault;
 use rig::{
     PATIENCE, Rig, ask, definition, first_events, flight_id, grab, grab_with, hold_for, order, stays, until,

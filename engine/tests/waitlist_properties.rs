@@ -12,9 +12,9 @@ use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::seating::are_side_by_side;
 use farerush_engine::flight::{
     Accept, Cabin, CabinClass, Command, Covers, Currency, CustomerId, Decision, Event, Fare, Flight,
-    FlightDefinition, FlightId, FlightIds, Grab, Layout, OrderNo, Payment, PolicyChange, Recorded, Reference,
-    SalePolicy, SaleState, Salt, Seat, Seats, Seq, Timestamp, Together, WaitlistId, WaitlistNo,
-    WaitlistStatus, WaitlistWish, Wanted,
+    FlightDefinition, FlightId, FlightIds, Grab, Layout, LookedThrough, OrderNo, Payment, PolicyChange,
+    Recorded, Reference, SalePolicy, SaleState, Salt, Seat, Seats, Seq, Timestamp, Together, WaitlistId,
+    WaitlistNo, WaitlistStatus, WaitlistWish, Wanted,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -114,6 +114,7 @@ struct Party {
 
 struct World {
     flight: Flight,
+    looked: LookedThrough,
     history: Vec<Recorded>,
     /// Those that wait, in their order.
     waiting: BTreeMap<u64, Party>,
@@ -129,6 +130,7 @@ impl World {
         let flight = unlocked(Flight::create(&first));
         Self {
             flight,
+            looked: LookedThrough::default(),
             history: vec![first],
             waiting: BTreeMap::new(),
             joined: Vec::new(),
@@ -178,7 +180,11 @@ impl World {
     }
 
     fn serve(&mut self) -> Outcome {
-        while let Some(event) = self.flight.decide_waitlist(self.now) {
+        loop {
+            let anew = self.flight.decide_waitlist(&mut LookedThrough::default(), self.now);
+            let next = self.flight.decide_waitlist(&mut self.looked, self.now);
+            prop_assert_eq!(&next, &anew, "what was looked at before is passed over, and nobody is");
+            let Some(event) = next else { break };
             let Event::WaitlistServed { entry, placed } = &event else {
                 return Err(TestCaseError::fail("only an order comes from a waitlist"));
             };
@@ -350,7 +356,7 @@ impl World {
     /// between those moments nothing does.
     fn wait(&mut self, seconds: i64) -> Outcome {
         let until = self.now.plus_millis(seconds * 1000);
-        while let Some(next) = self.flight.next_expiry().filter(|next| *next <= until) {
+        while let Some(next) = self.flight.next_expiry(self.now).filter(|next| *next <= until) {
             prop_assert!(next > self.now, "it is woken again and again for nothing");
             let just_before = next.plus_millis(-1);
             prop_assert_eq!(self.first_that_fits(just_before), None, "nobody woke up to serve it");
@@ -394,8 +400,12 @@ impl World {
         let restored = Flight::restore(self.flight.snapshot());
         let restored = restored.map_err(|broken| TestCaseError::fail(broken.to_string()))?;
         prop_assert_eq!(restored.digest(), self.flight.digest(), "and so does a snapshot");
-        for mut again in [replayed, restored] {
-            prop_assert_eq!(again.decide_waitlist(self.now), None, "nobody fits after a restart either");
+        for again in [replayed, restored] {
+            prop_assert_eq!(
+                again.decide_waitlist(&mut LookedThrough::default(), self.now),
+                None,
+                "nobody fits after a restart either"
+            );
         }
         Ok(())
     }

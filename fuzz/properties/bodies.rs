@@ -5,14 +5,18 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use farerush::admin::flights::new_flight;
-use farerush::app::{FlightName, OrderName};
-use farerush::fields::{self, Errors, Fields, Value};
-use farerush::json::Json;
-use farerush::live::LastEventId;
-use farerush::problem::Problem;
-use farerush::query::{self, Query};
-use farerush::{fuzzing, input, render, time, zones};
+use farerush::api::admin::flights::new_flight;
+use farerush::api::fuzzing;
+use farerush::base::json::Json;
+use farerush::base::time;
+use farerush::base::zones;
+use farerush::parts::live::LastEventId;
+use farerush::wire::fields::{self, Errors, Fields, Value};
+use farerush::wire::input;
+use farerush::wire::names::{FlightName, OrderName};
+use farerush::wire::problem::Problem;
+use farerush::wire::query::{self, Query};
+use farerush::wire::render;
 use farerush_engine::actor::FlightView;
 use farerush_engine::flight::{
     Currency, CustomerId, Epoch, Event, Flight, FlightId, Grab, IdempotencyKey, Layout, OrderId,

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use farerush::config::{Settings, Values};
-use farerush::serve::{self, Running};
+use farerush::start::config::{Settings, Values};
+use farerush::start::serve::{self, Running};
 
 /// The token of the server's admin.
 pub(crate) const TOKEN: &str = "a-token-for-fuzzing";

@@ -6,15 +6,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
-use farerush::auth::{self, TokenCommand};
-use farerush::cli::{self, Command};
-use farerush::config::{JournalTarget, Settings, Sources};
-use farerush::owning::Owning;
-use farerush::storage::{
-    OpenedJournal, StartError, existing_data_dir, in_full, look_into_journal, look_into_store, open_store,
-    wait_for,
+use farerush::base::errors::in_full;
+use farerush::parts::auth::{self, TokenCommand};
+use farerush::parts::receipts;
+use farerush::start::allocator;
+use farerush::start::backups;
+use farerush::start::cli::{self, Command};
+use farerush::start::config::{JournalTarget, Settings, Sources};
+use farerush::start::id_secrets;
+use farerush::start::logging;
+use farerush::start::owning::Owning;
+use farerush::start::serve;
+use farerush::start::storage::{
+    OpenedJournal, StartError, existing_data_dir, look_into_journal, look_into_store, open_store, wait_for,
 };
-use farerush::{allocator, backups, id_secrets, logging, receipts, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
@@ -24,10 +29,10 @@ fn main() -> ExitCode {
     allocator::keep_for_the_next_round();
     // It is a client: no setting of a server means anything to it.
     if let Some(arguments) = cli::load_arguments(std::env::args_os()) {
-        return farerush::load::run(arguments);
+        return farerush::clients::load::run(arguments);
     }
     if let Some(arguments) = cli::import_arguments(std::env::args_os()) {
-        return farerush::import_command::run(arguments);
+        return farerush::clients::import_command::run(arguments);
     }
     let (command, flags) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
@@ -119,7 +124,7 @@ fn show(done: &backups::Done) -> ExitCode {
 }
 
 fn print_document() -> ExitCode {
-    match std::io::stdout().write_all(farerush::openapi::document_text().as_bytes()) {
+    match std::io::stdout().write_all(farerush::api::openapi::document_text().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE, // whoever reads it has gone
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farerush::time;
+use farerush::base::time;
 use farerush_engine::flight::Timestamp;
 use rig::{Asked, Rig, start, until, verify};
 use serde_json::Value;

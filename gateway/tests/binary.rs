@@ -123,7 +123,7 @@ fn a_bad_setting_ends_the_start_and_is_named() {
 fn help_names_every_setting() {
     let directory = tempfile::tempdir().unwrap();
     let help = text(&run(directory.path(), &["--help"]).stdout);
-    for key in farerush::config::KEYS {
+    for key in farerush::start::config::KEYS {
         assert!(help.contains(&format!("--{}", key.flag())), "{}", key.name);
         assert!(help.contains(&key.variable()), "{}", key.name);
     }

@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use farerush::config::{Settings, Values};
-use farerush::serve::{self, Running};
+use farerush::start::config::{Settings, Values};
+use farerush::start::serve::{self, Running};
 use serde_json::{Value, json};
 
 /// Longer than anything should take.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use farerush::config::KEYS;
+use farerush::start::config::KEYS;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 fn root() -> PathBuf {
@@ -43,7 +43,7 @@ fn check(name: &str, generated: &str) {
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-<!-- Generated from gateway/src/config/keys.rs by `UPDATE=1 cargo test -p farerush --test docs`. Do not edit. -->
+<!-- Generated from gateway/src/start/config/keys.rs by `UPDATE=1 cargo test -p farerush --test docs`. Do not edit. -->
 
 A setting comes from its flag, else its environment variable, else `.env`, else `farerush.toml`, else its default. `.env` and
 `farerush.toml` are looked for in the directory that the program is started in. In `farerush.toml` a key stands as it is named

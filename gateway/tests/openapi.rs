@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use client::{Reply, TOKEN, TestServer};
-use farerush::openapi::{document_text, example_problem};
-use farerush::problem::Code;
-use farerush::routes::ADDRESSES;
+use farerush::api::openapi::{document_text, example_problem};
+use farerush::base::addresses::ADDRESSES;
+use farerush::wire::problem::Code;
 use farerush_persistence::journal::faulty::Fault;
 use serde_json::{Value, json};
 
@@ -572,7 +572,7 @@ async fn every_problem_s_type_leads_to_its_page() {
 #[test]
 fn every_page_shows_a_body_as_the_server_writes_it() {
     for code in Code::ALL {
-        let text = farerush::docs_pages::markdown(*code).unwrap();
+        let text = farerush::api::docs_pages::markdown(*code).unwrap();
         let shown = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let shown: Value =
             serde_json::from_str(shown).unwrap_or_else(|error| panic!("{}: {error}", code.as_str()));

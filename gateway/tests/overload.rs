@@ -29,7 +29,9 @@ const BODY: &str = r#"{"customer_id":"u1","quantity":1}"#;
 async fn a_request_whose_turn_comes_too_late_is_put_aside() {
     let server = TestServer::start().await;
     let id = FlightId::new("DEMO1").unwrap();
-    let Located::Here(flight) = server.running.app.engine.find(&id) else { panic!("DEMO1 is not here") };
+    let Located::Here(flight) = server.running.system.flights.engine.find(&id) else {
+        panic!("DEMO1 is not here")
+    };
     let grab = |name: &str| {
         FlightCommand::Grab(Grab {
             customer: CustomerId::new(name).unwrap(),
@@ -87,7 +89,7 @@ async fn the_longer_the_queue_stands_the_later_one_is_asked_to_come_back() {
         })
         .collect();
     let deadline = Instant::now() + PATIENCE;
-    let queued = || server.running.app.engine.status().in_flight;
+    let queued = || server.running.system.flights.engine.status().in_flight;
     while queued() < 8 {
         assert!(Instant::now() < deadline, "{} of 8 are under way", queued());
         tokio::task::yield_now().await;

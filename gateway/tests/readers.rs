@@ -61,7 +61,8 @@ async fn cost(server: &TestServer, query: &str, flights: usize) -> Duration {
     let mut least = Duration::MAX;
     for _ in 0..20 {
         let began = Instant::now();
-        let reply = farerush::flights::list(server.running.app.clone(), query.to_owned()).await;
+        let reply =
+            farerush::api::flights::list(server.running.system.api.sales.clone(), query.to_owned()).await;
         least = least.min(began.elapsed());
         assert_eq!(reply.map(|reply| reply.status().as_u16()).ok(), Some(200), "{query}");
     }
@@ -214,7 +215,7 @@ async fn lists_that_wait_for_a_store_that_lags_cost_next_to_nothing() {
     let server = Arc::new(TestServer::with(&[("demo", "false")]).await);
     let lock = lock_store(server.data_dir.path()).await;
     put_on_sale(&server).await;
-    let behind = server.running.app.engine.behind().len();
+    let behind = server.running.system.flights.engine.behind().len();
     assert!(behind > FLIGHTS / 2, "only {behind} flights wait for the store");
     let (before, began) = (processor_time(), Instant::now());
     let lists: Vec<_> = (0..READERS)
@@ -259,7 +260,7 @@ async fn a_list_follows_what_becomes_of_a_flight() {
             assert_eq!(is_there, sought == state, "{sought} after {action}");
         }
     }
-    server.running.app.engine.restart(&FlightId::new("DEMO1").unwrap()).await.unwrap();
+    server.running.system.flights.engine.restart(&FlightId::new("DEMO1").unwrap()).await.unwrap();
     assert_eq!(listed("").await, all);
     assert!(listed("status=closed").await.contains(&"DEMO1".to_owned()));
     // A seat that is sold shows in the list at once, and so does what a new policy says.
@@ -274,11 +275,11 @@ async fn a_list_follows_what_becomes_of_a_flight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_by_state_follows_the_clock() {
     let server = TestServer::with(&[("demo", "false")]).await;
-    let opens_at = server.running.app.now().plus_millis(1500);
+    let opens_at = server.running.system.flights.now().plus_millis(1500);
     let body = json!({
         "flight_id": "SOON", "flight_number": "FR1", "origin": "TPE", "destination": "NRT", "departs_at": "2030-12-24T08:00:00Z",
         "cabins": [{"cabin_class": "economy", "rows": [1, 2], "layout": "ABC DEF", "fare": {"amount": 100, "currency": "TWD"}}],
-        "sale": {"opens_at": farerush::time::text(opens_at)},
+        "sale": {"opens_at": farerush::base::time::text(opens_at)},
     });
     assert_eq!(server.admin("POST /v1/admin/flights", &body.to_string()).await.status, 201);
     let count = async |state: &str| {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use farerush::config::{Settings, Values};
-use farerush::serve::{self, Running};
+use farerush::start::config::{Settings, Values};
+use farerush::start::serve::{self, Running};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -581,7 +581,7 @@ fn every_log_line_is_json_and_a_request_s_lines_carry_its_id() {
     let line = line.unwrap_or_else(|| panic!("{answer}\n{lines:?}"));
     assert_eq!(line["request_id"], "find-me-7");
     assert_eq!(line["trace_id"], TRACE);
-    assert_eq!(line["target"], "farerush::body");
+    assert_eq!(line["target"], "farerush::wire::body");
     let others = lines.iter().filter(|line| line["message"] == "selling");
     assert!(others.clone().count() == 1 && others.clone().all(|line| line.get("request_id").is_none()));
 }

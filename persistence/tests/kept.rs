@@ -39,7 +39,7 @@ const SLACK: f64 = 3.5;
 /// Things that one address may cause on one flight within a day, by default (`things_per_address`), and parties among them.
 const THINGS_PER_ADDRESS: usize = 16_384;
 const JOINS_PER_ADDRESS: usize = 1_000;
-/// Bytes of one thing that count as no further one (`gateway/src/rate/shares.rs`).
+/// Bytes of one thing that count as no further one (`gateway/src/parts/rate/shares.rs`).
 const THING_BYTES: u64 = 512;
 /// How many of them each customer causes that an address invents.
 const THINGS_EACH: usize = 16;

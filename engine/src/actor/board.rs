@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::clock::Clock;
-use super::handle::{FlightHandle, FlightShared, Standing};
+use super::handle::FlightHandle;
+use super::shared::{FlightShared, Standing};
 use super::view::FlightView;
 use crate::flight::{FlightId, SaleState, Timestamp};
 

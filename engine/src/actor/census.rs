@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::Limits;
-use super::handle::{FlightShared, Standing};
 use super::registry::Registry;
+use super::shared::{FlightShared, Standing};
 
 /// All flights of this process together. What is not said of the others is of those that are served, or just being
 /// recovered, here.

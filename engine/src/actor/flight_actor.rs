@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 
 use super::clock::Clock;
-use super::handle::{FlightShared, Standing};
-use super::message::{Answer, Ask, AskedAs, Drain, LiveOrders, PendingReply, Request as Asked, Retire};
+use super::message::{Answer, Ask, AskedAs, PendingReply, Request as Asked, Signal};
+use super::shared::{FlightShared, Standing};
 use super::stamps::{Step, Traced};
 use super::supervisor::Supervisor;
 use super::view::FlightView;
+use super::writer::{Submission, Writer};
 use crate::flight::{
-    BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Fingerprint, Flight, IdempotencyKey,
-    KeyOwner, Order, Outcome, Recorded, Refusal, Request, Seq, Timestamp, WaitlistEntry, WaitlistNo,
+    BrokenInvariant, Cause, Command, Decision, Epoch, EraNonce, Event, Flight, LookedThrough, Outcome,
+    Recorded, Refusal, Timestamp,
 };
-use crate::journal::{Durability, Submission, Writer};
+use crate::journal::Durability;
 
 /// Most requests decided in one go, so that the flights of one thread take turns.
 const REQUESTS_PER_TURN_MAX: usize = 2048;
@@ -36,7 +37,7 @@ pub(crate) struct ActorParts {
 
 /// One flight's actor.
 pub(crate) struct FlightActor {
-    flight: Flight,
+    pub(super) flight: Flight,
     epoch: Epoch,
     /// Which of the flight's actors this is.
     generation: u64,
@@ -45,6 +46,8 @@ pub(crate) struct FlightActor {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// The moment of the newest turn: what was refused because it was too late stays too late.
     decided_at: Timestamp,
+    /// How far its waitlist has been looked through.
+    looked: LookedThrough,
 }
 
 /// What one turn brought forth.
@@ -66,14 +69,23 @@ impl FlightActor {
         parts: ActorParts,
     ) -> Self {
         let decided_at = Timestamp::from_millis(0);
-        Self { flight, epoch, generation, shared, parts, timer: None, decided_at }
+        Self {
+            flight,
+            epoch,
+            generation,
+            shared,
+            parts,
+            timer: None,
+            decided_at,
+            looked: LookedThrough::default(),
+        }
     }
 
     /// Decides what is queued and hands it on, all or (when something breaks) nothing of it.
     fn turn(&mut self) -> Result<(), BrokenInvariant> {
-        // Cleared before the queue is read: a request pushed from now on sends another `Drain`.
-        self.shared.drain_sent.store(false, Ordering::Release);
-        let (began, woken) = (Instant::now(), self.shared.woken.swap(0, Ordering::Relaxed));
+        // Cleared before the queue is read: a request pushed from now on sends another wake-up.
+        self.shared.actor.begin_turn();
+        let (began, woken_at) = (Instant::now(), self.shared.actor.take_woken_at());
         let now = self.parts.clock.now().max(self.decided_at);
         self.decided_at = now;
         let mut turn = Turn::default();
@@ -81,7 +93,7 @@ impl FlightActor {
         if outcome.is_ok() {
             let requests = turn.replies.len();
             self.hand_on(turn);
-            self.shared.writer.meters().turn(began, woken, requests);
+            self.shared.writer.meters().turn(began, woken_at, requests);
         }
         if !self.shared.queue.is_empty() {
             self.shared.wake();
@@ -199,52 +211,13 @@ impl FlightActor {
         })
     }
 
-    /// The answer to a request that was granted before, under the same key.
-    fn repeated(&self, command: &Command, request: &Request) -> Answer {
-        if let Some(answer) = self.with_outcome(command, &request.outcome, request.seq, true) {
-            return answer;
-        }
-        match request.order.and_then(|no| self.flight.order(no)) {
-            Some(order) => self.shown(order, true),
-            None => Answer::Flight { seq: self.flight.seq(), replayed: true },
-        }
-    }
-
-    /// What is answered with more than the order or the flight; `seq` is that of the command's event.
-    fn with_outcome(&self, command: &Command, outcome: &Outcome, seq: Seq, replayed: bool) -> Option<Answer> {
-        let no = match (command, outcome) {
-            (_, Outcome::Closed { cancelled }) => {
-                return Some(Answer::Closed { seq, cancelled: *cancelled, replayed });
-            }
-            (Command::CloseForGood, _) => {
-                let seq = seq.min(self.flight.seq());
-                return Some(Answer::Closed { seq, cancelled: 0, replayed });
-            }
-            (_, Outcome::Reseated(told)) => {
-                let stranded = told.stranded.iter().filter_map(|(no, _)| self.flight.order(*no));
-                let stranded = stranded.cloned().collect();
-                return Some(Answer::Reseated { seq, told: told.clone(), stranded, replayed });
-            }
-            (Command::JoinWaitlist(_), _) => WaitlistNo(seq.0),
-            (Command::LeaveWaitlist { entry }, _) => entry.no,
-            _ => return None,
-        };
-        Some(self.waitlisted(self.flight.waitlisted(no), replayed))
-    }
-
     /// Whoever fits into seats that came free gets them before anything else is decided. There are no more such events
     /// than free seats.
     fn serve_waitlist(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
-        while let Some(event) = self.flight.decide_waitlist(now) {
+        while let Some(event) = self.flight.decide_waitlist(&mut self.looked, now) {
             self.record(turn, event, None, now)?;
         }
         Ok(())
-    }
-
-    fn waitlisted(&self, entry: Option<&WaitlistEntry>, replayed: bool) -> Answer {
-        let Some(entry) = entry else { return Answer::Refused(Refusal::WaitlistEntryNotFound) };
-        let place = self.flight.waitlist_place(entry.no);
-        Answer::Waitlisted { entry: Box::new(entry.clone()), place, replayed }
     }
 
     fn carry_out(
@@ -279,27 +252,6 @@ impl FlightActor {
             Some(order) => self.shown(order, replayed),
             None => Answer::Flight { seq: self.flight.seq(), replayed },
         })
-    }
-
-    fn shown(&self, order: &Order, replayed: bool) -> Answer {
-        Answer::Order { order: order.clone(), definition: self.flight.definition().clone(), replayed }
-    }
-
-    fn created_under(&self, key: &IdempotencyKey, fingerprint: Fingerprint, now: Timestamp) -> Answer {
-        match self.flight.recall(&KeyOwner::Admins, key, fingerprint, now) {
-            Some(Err(refusal)) => Answer::Refused(refusal),
-            recalled => Answer::Flight { seq: self.flight.seq(), replayed: recalled.is_some() },
-        }
-    }
-
-    fn live_orders(&self) -> LiveOrders {
-        let live = self.flight.orders().filter(|order| order.status.is_live());
-        LiveOrders {
-            definition: self.flight.definition().clone(),
-            seq: self.flight.seq(),
-            at: self.flight.last_at(),
-            orders: live.cloned().collect(),
-        }
     }
 
     fn record(
@@ -381,7 +333,7 @@ impl FlightActor {
 
     /// Keeps one timer set to the next hold that runs out.
     fn set_timer(&mut self, context: &mut Context<Self>) {
-        let next = self.flight.next_expiry();
+        let next = self.flight.next_expiry(self.decided_at);
         if self.timer.as_ref().map(|(at, _)| *at) == next {
             return;
         }
@@ -434,18 +386,13 @@ impl Actor for FlightActor {
     }
 }
 
-impl Handler<Drain> for FlightActor {
+impl Handler<Signal> for FlightActor {
     type Result = ();
 
-    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
-        self.drain(context);
-    }
-}
-
-impl Handler<Retire> for FlightActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, context: &mut Self::Context) {
-        context.stop();
+    fn handle(&mut self, signal: Signal, context: &mut Self::Context) {
+        match signal {
+            Signal::Drain => self.drain(context),
+            Signal::Retire => context.stop(),
+        }
     }
 }

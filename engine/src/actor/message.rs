@@ -163,17 +163,14 @@ impl PendingReply {
     }
 }
 
-/// Wakes the actor: its queue holds requests, or a hold may have run out. One such message at most is under way
-/// to each actor, so a mailbox never grows.
-pub(crate) struct Drain;
-
-impl actix::Message for Drain {
-    type Result = ();
+/// What an actor is sent by way of its mailbox. At most one `Drain` is under way to each, so a mailbox never grows.
+pub(crate) enum Signal {
+    /// Its queue holds requests, or a hold may have run out.
+    Drain,
+    /// It ends. What is queued stays queued, for the actor that follows.
+    Retire,
 }
 
-/// Ends the actor. What is queued stays queued, for the actor that follows.
-pub(crate) struct Retire;
-
-impl actix::Message for Retire {
+impl actix::Message for Signal {
     type Result = ();
 }

@@ -3,16 +3,29 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use super::engine::Restarted;
-use crate::flight::{FlightId, IdempotencyKey};
+use crate::flight::{Epoch, FlightId, IdempotencyKey, Seq};
 
 /// So many restarts of one flight are remembered by their keys; older ones are forgotten.
 const RESTARTS_KEPT_PER_FLIGHT: usize = 64;
+
+/// A flight that was restarted.
+#[derive(Debug, Clone, Copy)]
+pub struct Restarted {
+    /// Its last event.
+    pub seq: Seq,
+    /// Under which ownership it is served now.
+    pub epoch: Epoch,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether this is what an earlier one came to, under the same idempotency key.
+    pub replayed: bool,
+}
 
 /// Restarts under keys, oldest first.
 type Kept = VecDeque<(IdempotencyKey, Restarted)>;
@@ -71,10 +84,7 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::flight::{Epoch, Seq};
 
     fn id(text: &str) -> FlightId {
         FlightId::new(text).unwrap()

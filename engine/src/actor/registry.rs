@@ -8,7 +8,8 @@ use dashmap::mapref::entry::Entry;
 use foldhash::quality::RandomState;
 
 use super::board::Board;
-use super::handle::{FlightHandle, FlightShared, Standing};
+use super::handle::FlightHandle;
+use super::shared::{FlightShared, Standing};
 use crate::flight::FlightId;
 
 /// Where a flight is served.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::journal::SpanRef;
+
 /// A step of a request's way through the actor and the journal, in the order in which they are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -24,15 +26,6 @@ pub enum Step {
 }
 
 const STEPS: usize = Step::Sent as usize + 1;
-
-/// Which trace a request belongs to, and its span there: numbers, whose meaning is their maker's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SpanRef {
-    /// The trace.
-    pub trace: u128,
-    /// The span of the whole request in it.
-    pub span: u64,
-}
 
 /// One request's times. Written by the threads it passes through, read by whoever made it, at any time.
 #[derive(Debug)]

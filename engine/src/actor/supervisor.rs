@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::flight_actor::{ActorParts, FlightActor};
-use super::handle::{FlightShared, Standing};
-use super::message::Retire;
+use super::message::Signal;
 use super::recoveries::{Recoveries, Turn};
+use super::shared::{FlightShared, Standing};
 use super::view::FlightView;
+use super::writer::Writer;
 use crate::flight::{Epoch, Flight, FlightId, IdSecrets, Seq};
-use crate::journal::{Durability, Writer};
+use crate::journal::Durability;
 
 /// So many panics of one flight ...
 const PANICS_MAX: usize = 5;
@@ -68,7 +69,7 @@ impl Supervisor {
         let actor = FlightActor::new(flight, epoch, generation, shared.clone(), parts);
         let place = self.next_arbiter.fetch_add(1, Ordering::Relaxed) % self.arbiters.len();
         let address = FlightActor::start_in_arbiter(&self.arbiters[place], move |_| actor);
-        *shared.address.write() = Some(address);
+        shared.actor.set(address.recipient());
         // Requests may have come while there was no address to wake.
         shared.wake();
     }
@@ -102,10 +103,10 @@ impl Supervisor {
         shared.set_standing(Standing::Recovering);
         // Whatever still wakes the old actor, it decides nothing more.
         shared.retire_actor();
-        let address = shared.address.write().take();
+        let address = shared.actor.take();
         if let Some(address) = address {
             // Answered after the turn that may be going on; an actor that has ended answers with an error.
-            let _ = address.send(Retire).await;
+            let _ = address.send(Signal::Retire).await;
         }
         self.writer.barrier().await;
         let lost = || Err("neither the journal nor the store knows it any more".to_owned());

@@ -1,32 +1,17 @@
 //! The chain of a flight's events: each head stands for everything that happened up to it, in that order.
 //! Never depends on how events are stored: what goes into a head is written down here, field by field.
 
-use std::fmt;
-use std::str::FromStr;
-
 use smallvec::SmallVec;
 
 use super::cabin::{Cabin, Seats};
 use super::event::{CabinsChange, Cause, Event, FlightDefinition, OrderPlaced, Recorded};
+use super::head::{HEAD_BYTES, Head};
 use super::ids::{FlightId, OrderNo, Salt, Timestamp};
 use super::order::Passengers;
 use super::payment::ReturnedBecause;
 use super::reseat::{Moved, Reseated};
 use super::sale::{SalePolicy, SaleSwitch};
-use super::waitlist::{Accept, LeftBecause, WaitlistWish};
-
-/// Bytes of a head.
-pub const HEAD_BYTES: usize = 16;
-
-/// What stands for a flight's history up to one event: the first 128 bits of the BLAKE3 hash of the head before it and of
-/// the event. Two histories that differ anywhere have different heads from there on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Head([u8; HEAD_BYTES]);
-
-/// The text is not a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 32 hexadecimal digits in lower case")]
-pub struct NotAHead;
+use super::waitlist::types::{Accept, LeftBecause, WaitlistWish};
 
 impl Head {
     /// The head of a flight in whose chain nothing is yet, in front of event `before`: 1, or, in a flight from before there
@@ -57,61 +42,12 @@ impl Head {
     #[must_use]
     pub fn next(self, recorded: &Recorded) -> Self {
         let mut form = Form::new();
-        form.bytes(1, &self.0).number(2, recorded.seq.0).moment(3, recorded.at);
+        form.bytes(1, self.as_bytes()).number(2, recorded.seq.0).moment(3, recorded.at);
         if let Some(cause) = &recorded.cause {
             form.cause(cause);
         }
         form.event(&recorded.event);
         form.head()
-    }
-
-    /// The head as bytes.
-    pub const fn as_bytes(&self) -> &[u8; HEAD_BYTES] {
-        &self.0
-    }
-
-    /// The head that these bytes are.
-    pub const fn from_bytes(bytes: [u8; HEAD_BYTES]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 2 * HEAD_BYTES];
-        for (byte, digits) in self.0.iter().zip(text.chunks_exact_mut(2)) {
-            digits[0] = DIGITS[usize::from(byte >> 4)];
-            digits[1] = DIGITS[usize::from(byte & 15)];
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
-    }
-}
-
-impl fmt::Debug for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Head {
-    type Err = NotAHead;
-
-    fn from_str(text: &str) -> Result<Self, NotAHead> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(NotAHead),
-        };
-        let text = text.as_bytes();
-        if text.len() != 2 * HEAD_BYTES {
-            return Err(NotAHead);
-        }
-        let mut bytes = [0_u8; HEAD_BYTES];
-        for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-        }
-        Ok(Self(bytes))
     }
 }
 
@@ -128,7 +64,7 @@ impl Form {
     fn head(&self) -> Head {
         let mut head = [0_u8; HEAD_BYTES];
         head.copy_from_slice(&blake3::hash(&self.0).as_bytes()[..HEAD_BYTES]);
-        Head(head)
+        Head::from_bytes(head)
     }
 
     fn bytes(&mut self, field: u8, bytes: &[u8]) -> &mut Self {
@@ -373,8 +309,8 @@ const fn reason_number(reason: LeftBecause) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ids::{CustomerId, Seq};
     use super::*;
+    use crate::flight::ids::{CustomerId, Seq};
 
     fn placed(seq: u64, customer: &str) -> Recorded {
         let event = Event::OrderPlaced(Box::new(OrderPlaced {
@@ -411,13 +347,4 @@ mod tests {
     }
 
     const GOLDEN: &str = "c76c377d4371def0ceccf9d156a75e1f";
-
-    #[test]
-    fn a_head_is_read_as_it_is_written() {
-        let head = Head::start(&FlightId::new("FR1").unwrap(), Salt(7), 1);
-        assert_eq!(head.to_string().parse(), Ok(head));
-        for text in ["", "00", "0000000000000000000000000000000G", "0000000000000000000000000000000A"] {
-            assert_eq!(text.parse::<Head>(), Err(NotAHead), "{text}");
-        }
-    }
 }

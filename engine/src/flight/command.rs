@@ -5,10 +5,10 @@ use compact_str::CompactString;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::cabin::{Cabin, CabinClass, Fare, Seats};
-use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp};
+use super::ids::{CustomerId, IdempotencyKey, OrderRef, Reference, Timestamp, WaitlistRef};
 use super::order::{Fingerprint, OrderStatus, Passengers};
 use super::payment::Covers;
-use super::waitlist::{WaitlistRef, WaitlistWish};
+use super::waitlist::types::WaitlistWish;
 
 /// How much a party wants to sit side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

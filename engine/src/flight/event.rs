@@ -1,19 +1,23 @@
 //! What happened to a flight: the only thing that is stored. Replaying a flight's events gives the flight.
 //! Never holds anything that a later version could compute differently.
 
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
 use super::cabin::{Cabin, Currency, Seats};
-use super::chain::Head;
+use super::flight_ids::FlightIds;
+use super::head::Head;
 use super::ids::{
     AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderNo, Reference, Seq, TimeZoneName, Timestamp,
+    WaitlistNo,
 };
 use super::order::{Fingerprint, Passengers};
 use super::payment::ReturnedBecause;
 use super::reseat::Reseated;
 use super::sale::{SalePolicy, SaleSwitch};
-use super::secrets::{EraNonce, FlightIds, SecretId};
-use super::waitlist::{LeftBecause, WaitlistNo, WaitlistWish};
-use compact_str::CompactString;
-use std::sync::Arc;
+use super::secrets::{EraNonce, SecretId};
+use super::waitlist::types::{LeftBecause, WaitlistWish};
 
 /// What a flight is, apart from its sale.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -258,4 +262,21 @@ pub struct Cause {
     pub by: Option<AdminName>,
     /// The key the request came under, and the fingerprint of what it asked for.
     pub idempotency: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+impl Event {
+    /// The order that this event changed; not that which it placed, whose number is the event's own seq.
+    pub fn order(&self) -> Option<OrderNo> {
+        match self {
+            Self::OrderConfirmed { order, .. }
+            | Self::OrderCancelled { order, .. }
+            | Self::OrderExpired { order, .. }
+            | Self::OrderChanged { order, .. }
+            | Self::PaymentBegun { order, .. }
+            | Self::PaymentReturned { order, .. }
+            | Self::OrderRevived { order, .. } => Some(*order),
+            Self::NothingChanged { order, .. } => *order,
+            _ => None,
+        }
+    }
 }

@@ -3,33 +3,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::broken_invariant::BrokenInvariant;
 use super::command::{Command, Grab, Together, Wanted};
+use super::flight::Flight;
 use super::ids::{CustomerId, OrderNo, Seq, Timestamp};
-use super::inventory::{ENDED_ORDER_RETENTION_MS, Flight};
 use super::key_table::KeyOwner;
 use super::order::{Order, OrderStatus};
 use super::refusal::Refusal;
-use super::requests::REQUEST_RETENTION_MS;
+use super::retention::{ENDED_ORDER_RETENTION_MS, REQUEST_RETENTION_MS};
 use super::sale::SaleState;
 use super::seat_map::{SeatMap, SeatStatus};
+use super::waitlist::types::WaitlistStatus;
 
-/// Something that must always hold does not.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("broken invariant \"{name}\": {detail}")]
-pub struct BrokenInvariant {
-    /// Which one.
-    pub name: &'static str,
-    /// How it is broken.
-    pub detail: String,
-}
-
-impl BrokenInvariant {
-    /// Names a broken invariant.
-    pub fn new(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, detail: detail.into() }
-    }
-}
-
+/// Whether something holds.
 type Checked = Result<(), BrokenInvariant>;
 
 fn must(holds: bool, name: &'static str, detail: impl FnOnce() -> String) -> Checked {
@@ -186,5 +172,43 @@ impl Flight {
         must(same, name, || format!("{} ended orders, {} remembered", ended.len(), self.ended.len()))?;
         let oldest = self.last_at.plus_millis(-ENDED_ORDER_RETENTION_MS);
         must(self.ended.iter().all(|(at, _)| *at >= oldest), name, || "one is older".to_owned())
+    }
+
+    /// Each party waits once, in one place, and is counted; who no longer waits is remembered for a day.
+    fn check_waitlist(&self) -> Result<(), BrokenInvariant> {
+        let waitlist = &self.waitlist;
+        let broken = |detail: String| Err(BrokenInvariant::new("the waitlist is sound", detail));
+        if !waitlist.follows_from_its_entries(self.definition.departs_at) {
+            return broken("its line, deadlines or counts do not follow from its entries".to_owned());
+        }
+        for (no, entry) in waitlist.entries() {
+            let in_order = *no == entry.no
+                && no.0 <= entry.changed_by.0
+                && entry.changed_by <= self.seq
+                && entry.created_at <= entry.updated_at
+                && entry.updated_at <= self.last_at;
+            let order_fits = match entry.status {
+                WaitlistStatus::Waiting => entry.changed_by.0 == no.0,
+                WaitlistStatus::Served(order) => {
+                    order.0 == entry.changed_by.0
+                        && self.orders.get(&order).is_none_or(|order| order.customer == entry.wish.customer)
+                }
+                WaitlistStatus::Left | WaitlistStatus::Expired => true,
+            };
+            if !in_order || !order_fits {
+                return broken(format!("entry {} is not", no.0));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is charged follows from what is kept.
+    fn check_ledger(&self) -> Result<(), BrokenInvariant> {
+        let again = self.ledger_anew();
+        if again.is_like(&self.ledger) {
+            return Ok(());
+        }
+        let detail = format!("{} things are kept, {} are charged", again.things, self.ledger.things);
+        Err(BrokenInvariant::new("what is kept is charged to whoever caused it", detail))
     }
 }

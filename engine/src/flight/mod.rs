@@ -3,21 +3,30 @@
 
 pub mod aircraft;
 mod apply;
+mod broken_invariant;
 pub mod budget;
 pub mod cabin;
-pub mod chain;
+mod chain;
 pub mod command;
 pub mod decide;
 pub mod event;
+mod fingerprint;
+#[expect(clippy::module_inception, reason = "the flight itself stands in the file that is called so")]
+mod flight;
+mod flight_ids;
+pub mod head;
 pub mod ids;
-pub mod invariants;
-pub mod inventory;
+mod invariants;
 mod key_table;
+mod ledger;
 pub mod order;
 pub mod payment;
+mod public_ids;
 pub mod refusal;
 pub mod requests;
 pub mod reseat;
+mod restore;
+pub mod retention;
 mod run_index;
 pub mod sale;
 pub mod seat_map;
@@ -26,28 +35,29 @@ pub mod secrets;
 pub mod snapshot;
 pub mod waitlist;
 
+pub use broken_invariant::BrokenInvariant;
 pub use budget::Budget;
 pub use cabin::{Cabin, CabinClass, Currency, Fare, Layout, Seat, Seats};
-pub use chain::Head;
 pub use command::{Command, EndedLongAgo, Grab, Payment, PolicyChange, SeatPlan, Together, Wanted};
 pub use decide::Decision;
 pub use event::{CabinsChange, Cause, ClosedForGood, Event, FlightDefinition, OrderPlaced, Recorded};
+pub use flight::Flight;
+pub use flight_ids::FlightIds;
+pub use head::Head;
 pub use ids::{
-    AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderId, OrderNo, OrderRef, PassengerName,
-    RecordLocator, Reference, Salt, Seq, TimeZoneName, Timestamp,
+    AdminName, CustomerId, Epoch, FlightId, IdempotencyKey, OrderNo, OrderRef, PassengerName, RecordLocator,
+    Reference, Salt, Seq, TimeZoneName, Timestamp, WaitlistNo, WaitlistRef,
 };
-pub use invariants::BrokenInvariant;
-pub use inventory::Flight;
 pub use key_table::KeyOwner;
 pub use order::{Fingerprint, Order, OrderExtras, OrderStatus, Passengers};
 pub use payment::{Covers, ReturnedBecause};
+pub use public_ids::{OrderId, WaitlistId};
 pub use refusal::{LimitScope, QuotaOf, Refusal};
 pub use requests::{Outcome, Request};
 pub use reseat::Reseated;
 pub use sale::{Sale, SalePolicy, SaleState, SaleSwitch};
-pub use secrets::{Era, EraNonce, FlightIds, IdSecret, IdSecrets, SecretId, UnknownSecret};
+pub use secrets::{Era, EraNonce, IdSecret, IdSecrets, SecretId, UnknownSecret};
 pub use snapshot::FlightSnapshot;
 pub use waitlist::{
-    Accept, LeftBecause, WaitlistEntry, WaitlistId, WaitlistNo, WaitlistPlace, WaitlistRef, WaitlistStatus,
-    WaitlistWish,
+    Accept, LeftBecause, LookedThrough, WaitlistEntry, WaitlistPlace, WaitlistStatus, WaitlistWish,
 };

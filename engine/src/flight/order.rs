@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::cabin::Seats;
-use super::chain::Head;
+use super::head::Head;
 use super::ids::{CustomerId, IdempotencyKey, OrderNo, PassengerName, Reference, Seq, Timestamp};
+use super::seat_map::SeatStatus;
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,5 +127,15 @@ impl Order {
     /// The client's own reference.
     pub fn client_reference(&self) -> Option<&Reference> {
         self.extras.as_ref()?.client_reference.as_ref()
+    }
+
+    /// Whether it is live, or ended no sooner than at `oldest`.
+    pub(super) fn is_known_since(&self, oldest: Timestamp) -> bool {
+        self.status.is_live() || self.updated_at >= oldest
+    }
+
+    /// How the seats of this order stand while it is live.
+    pub(super) fn seat_status(&self) -> SeatStatus {
+        if self.status == OrderStatus::Held { SeatStatus::Held } else { SeatStatus::Sold }
     }
 }

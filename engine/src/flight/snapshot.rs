@@ -2,13 +2,13 @@
 //! Never holds anything that can be derived from the rest.
 
 use super::cabin::Seats;
-use super::chain::Head;
 use super::event::FlightDefinition;
+use super::head::Head;
 use super::ids::{Seq, Timestamp};
 use super::order::Order;
 use super::requests::Request;
 use super::sale::Sale;
-use super::waitlist::WaitlistEntry;
+use super::waitlist::types::WaitlistEntry;
 
 /// Everything needed to rebuild a flight exactly as it was after event `seq`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,18 +1,14 @@
-//! The port to what makes events durable, and the group-commit writer that gates replies on it.
-//! Never knows how events are encoded or where they go.
+//! The port to what makes events durable.
+//! Never knows how events are encoded, where they go, or who waits for them.
 
 mod port;
 mod seen;
-mod writer;
 
 pub use port::{
     Appended, Batch, Claim, Claimed, ClaimsPlace, DurableRound, Extent, Journal, JournalError, OnDurable,
     Release,
 };
-pub use seen::{AppendCost, Followed, OnSeenRound, SeenRound};
-pub use writer::{Condition, WriterOptions, WriterState};
-
-pub(crate) use writer::{Delivery, Submission, Writer, start};
+pub use seen::{AppendCost, Followed, OnSeenRound, SeenRound, SpanRef};
 
 /// When a reply may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::actor::SpanRef;
 use crate::flight::{FlightId, Seq};
 
 /// What it cost a journal to append its last round.
@@ -13,6 +12,15 @@ pub struct AppendCost {
     pub bytes: u64,
     /// How long the disk took to make them durable; `None` where that is another server's disk, which does not say.
     pub sync: Option<Duration>,
+}
+
+/// Which trace a request belongs to, and its span there: numbers, whose meaning is their maker's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanRef {
+    /// The trace.
+    pub trace: u128,
+    /// The span of the whole request in it.
+    pub span: u64,
 }
 
 /// A traced request whose answer waited for a round.

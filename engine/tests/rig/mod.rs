@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use farerush_engine::actor::{Answer, Engine, EngineParts, FlightHandle, Limits, RecoveredFlight};
+use farerush_engine::actor::{
+    Answer, Engine, EngineParts, FlightHandle, Limits, RecoveredFlight, WriterOptions,
+};
 use farerush_engine::flight::{
     Cabin, CabinClass, Command, Currency, CustomerId, Event, Fare, Flight, FlightDefinition, FlightId,
     FlightIds, Grab, IdSecret, IdSecrets, IdempotencyKey, Layout, Order, PolicyChange, Recorded, SalePolicy,
     Salt, Seq, Timestamp, Together, Wanted,
 };
-use farerush_engine::journal::{Claim, Durability, Journal, OnDurable, Release, WriterOptions};
+use farerush_engine::journal::{Claim, Durability, Journal, OnDurable, Release};
 use farerush_persistence::journal::{FaultyJournal, MemoryJournal};
 use parking_lot::Mutex;
 

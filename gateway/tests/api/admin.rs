@@ -18,7 +18,7 @@ async fn without_the_token_nothing_is_shown_and_nothing_done() {
     let half = format!("Bearer {}", &TOKEN[..10]);
     let long = format!("Bearer {TOKEN}x");
     for (pattern, methods) in
-        farerush::routes::ADDRESSES.iter().filter(|(pattern, _)| pattern.contains("/admin/"))
+        farerush::base::addresses::ADDRESSES.iter().filter(|(pattern, _)| pattern.contains("/admin/"))
     {
         let request = format!("{} {}", methods.split(", ").next().unwrap(), pattern.replace("{}", "DEMO1"));
         for shown in ["", "Bearer", "Basic YTpi", &half, &long] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use farerush::serve;
+use farerush::start::serve;
 use serde_json::{Value, json};
 
 use crate::client::{Reply, TOKEN, TestServer, settings};

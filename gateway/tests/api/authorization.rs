@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::client::{Reply, TOKEN, TestServer};
 use crate::tokens::{AdminTokens, JWT, customer};
-use farerush::routes::ADDRESSES;
+use farerush::base::addresses::ADDRESSES;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -356,7 +356,7 @@ async fn a_customer_is_the_one_of_the_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_good_as_soon_as_it_is_made_and_no_longer_than_it_is_revoked() {
-    use farerush::auth::{Role, TokenFile};
+    use farerush::parts::auth::{Role, TokenFile};
     use farerush_engine::flight::{AdminName, Timestamp};
     let server = TestServer::start().await;
     let file = TokenFile::in_dir(server.data_dir.path());

@@ -194,7 +194,7 @@ async fn a_page_of_somebody_else_s_changes_nothing() {
 
 /// Every address, with `DEMO1` for what varies.
 fn addresses() -> impl Iterator<Item = String> {
-    farerush::routes::ADDRESSES.iter().map(|(pattern, _)| pattern.replace("{}", "DEMO1"))
+    farerush::base::addresses::ADDRESSES.iter().map(|(pattern, _)| pattern.replace("{}", "DEMO1"))
 }
 
 /// Other spellings of a path.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farerush::config::{Settings, Values};
-use farerush::serve::{self, Running};
+use farerush::start::config::{Settings, Values};
+use farerush::start::serve::{self, Running};
 use farerush_engine::journal::Journal;
 use farerush_persistence::journal::FaultyJournal;
 use serde_json::Value;

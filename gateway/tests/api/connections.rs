@@ -143,7 +143,7 @@ async fn an_address_whose_connections_are_all_at_work_is_told_so() {
         grabs.push(stream);
     }
     let until = std::time::Instant::now() + Duration::from_secs(20);
-    while server.running.app.engine.status().in_flight < 2 {
+    while server.running.system.flights.engine.status().in_flight < 2 {
         assert!(std::time::Instant::now() < until, "the grabs do not get under way");
         tokio::task::yield_now().await;
     }
@@ -189,7 +189,7 @@ async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
     let TestServer { running, data_dir, .. } = server;
     assert!(running.stop(Duration::from_secs(9)).await, "the stop left something behind");
     read_to_end(&mut idle).await;
-    let running = farerush::serve::start(settings(&data_dir, &[])).await.unwrap();
+    let running = farerush::start::serve::start(settings(&data_dir, &[])).await.unwrap();
     let server = TestServer { address: running.address, running, data_dir };
     let id = order["order_id"].as_str().unwrap();
     assert_eq!(server.get(&format!("/v1/orders/{id}")).await.json(), order);

@@ -223,7 +223,8 @@ async fn ten_thousand_grabs_of_one_customer_get_the_two_seats_they_may_have() {
     const GRABS_OF_EACH: usize = 50;
     let server = TestServer::start().await;
     flight(&server, "M", &json!({"max_seats_per_customer": 2})).await;
-    let Located::Here(handle) = server.running.app.engine.find(&FlightId::new("M").unwrap()) else {
+    let Located::Here(handle) = server.running.system.flights.engine.find(&FlightId::new("M").unwrap())
+    else {
         panic!("the flight is not here");
     };
     let command = Command::Grab(Grab {

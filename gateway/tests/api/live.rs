@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use farerush::live::LastEventId;
+use farerush::parts::live::LastEventId;
 use farerush_engine::flight::FlightId;
 use http_body::Body;
 use serde_json::{Value, json};
@@ -37,7 +37,9 @@ impl Reader {
         let last: Option<LastEventId> = last.map(|id| id.parse().unwrap());
         let name = flight.parse().unwrap();
         let response: Response =
-            farerush::live::stream(name, server.running.app.clone(), String::new(), last).await.unwrap();
+            farerush::api::live::stream(name, server.running.system.api.streams.clone(), String::new(), last)
+                .await
+                .unwrap();
         Self { body: Box::pin(response.into_body()), bytes: Vec::new(), given: 0 }
     }
 
@@ -193,9 +195,9 @@ async fn two_readers_get_the_same_bytes() {
     }
     let [one, other] = &readers;
     assert_eq!(one.bytes, other.bytes);
-    assert_eq!(server.running.app.live.readers(), 2);
+    assert_eq!(server.running.system.figures.live.readers(), 2);
     drop(readers);
-    assert_eq!(server.running.app.live.readers(), 0);
+    assert_eq!(server.running.system.figures.live.readers(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,7 +259,7 @@ async fn a_reader_that_does_not_read_is_skipped_ahead() {
     server.grab("RUSH", r#"{"customer_id":"u","seats":["1A"]}"#).await;
     let before = slow.bytes.len();
     let event = slow.next_seats().await;
-    assert_eq!((server.running.app.live.skipped(), &event.data["reset"]), (1, &true.into()));
+    assert_eq!((server.running.system.figures.live.skipped(), &event.data["reset"]), (1, &true.into()));
     assert!(slow.bytes.len() - before < 64 << 10, "it got what it had missed");
     let mut shown = Shown::default();
     shown.take(&event);
@@ -295,10 +297,10 @@ async fn a_sale_that_opens_and_closes_by_itself_says_so() {
 async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
     let server = TestServer::start().await;
     // Nobody says anything in between: the stream itself knows when.
-    let departs_at = server.running.app.now().plus_millis(30 * 60_000 + 3000);
+    let departs_at = server.running.system.flights.now().plus_millis(30 * 60_000 + 3000);
     let flight = json!({
         "flight_number": "FR1", "flight_id": "LEAVES", "origin": "TPE", "destination": "FUK",
-        "departs_at": farerush::time::text(departs_at), "aircraft": "AT76",
+        "departs_at": farerush::base::time::text(departs_at), "aircraft": "AT76",
         "fare": {"amount": 100, "currency": "TWD"}, "sale": {"state": "open", "closes_before_minutes": 30},
     });
     let created = server.admin("POST /v1/admin/flights", &flight.to_string()).await;
@@ -313,7 +315,7 @@ async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
         }
     }
     assert_eq!(states, ["open", "closed"]);
-    assert!(server.running.app.now() >= departs_at.plus_millis(-30 * 60_000));
+    assert!(server.running.system.flights.now() >= departs_at.plus_millis(-30 * 60_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,7 +329,7 @@ async fn a_flight_that_is_restarted_begins_anew_and_one_that_is_lost_ends() {
     assert_ne!(event.id.as_ref(), Some(&id));
     let mut back = Reader::open(&server, "DEMO1", Some(&id)).await;
     assert_eq!(back.next_seats().await.data["reset"], true);
-    let engine = &server.running.app.engine;
+    let engine = &server.running.system.flights.engine;
     let flight_id = FlightId::new("DEMO1").unwrap();
     let epoch = engine.flights().iter().find(|f| *f.flight_id() == flight_id).unwrap().status().epoch;
     engine.note_fenced_under(&flight_id, epoch);

@@ -94,7 +94,7 @@ async fn the_shipped_nginx_lets_through_what_it_names_and_nothing_else() {
     let server = TestServer::start().await;
     let nginx = Nginx::start(server.address);
     let admin = format!("authorization: Bearer {TOKEN}\r\n");
-    for (pattern, methods) in farerush::routes::ADDRESSES {
+    for (pattern, methods) in farerush::base::addresses::ADDRESSES {
         let path = pattern.replace("{}", "DEMO1");
         let is_inside = ["/v1/admin", "/admin", "/metrics", "/livez", "/readyz"]
             .iter()
@@ -197,7 +197,7 @@ fn assert_problem(reply: &Reply, status: u16, code: &str) {
     assert_eq!((json["status"].as_u64(), json["code"].as_str()), (Some(status.into()), Some(code)));
     assert_eq!(json["type"].as_str(), Some(format!("/docs/errors/{code}").as_str()));
     assert!(json["title"].is_string() && json["detail"].is_string(), "{json}");
-    let comes_again = matches!(status, 429 | 502 | 503 | 504);
+    let comes_again = matches!(status, 429 | 500 | 502 | 503 | 504);
     assert_eq!(named.is_some_and(|text| text.parse::<u32>().is_ok_and(|s| s > 0)), comes_again, "{reply:?}");
 }
 
@@ -231,6 +231,33 @@ async fn what_nginx_says_itself_is_a_problem_like_a_gateways() {
     // What a gateway says goes through as it said it.
     let refused = nginx.send("POST /v1/flights/DEMO1/orders", json, "{}").await;
     assert_eq!((refused.status, refused.json()["errors"].is_array()), (400, true), "{refused:?}");
+}
+
+/// What nginx lacks (connections, files, memory), or takes for asked everywhere; at first, and when it has asked once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nginx_cannot_pass_on_is_a_problem_with_retry_after_and_never_a_page() {
+    let server = TestServer::start().await;
+    for (status, code) in
+        [(500, "INTERNAL"), (502, "OUTCOME_UNKNOWN"), (503, "OUTCOME_UNKNOWN"), (504, "OUTCOME_UNKNOWN")]
+    {
+        let second = format!("location @again {{\n            return {status};");
+        let nginx = Nginx::start_with(
+            &[closed()],
+            &[("location @again {\n            proxy_pass http://farerush;", second.as_str())],
+        );
+        assert_problem(&nginx.send("GET /v1/flights", "", "").await, status, code);
+
+        let first = format!("location / {{\n            return {status};");
+        let nginx = Nginx::start_with(&[server.address], &[("location / {", first.as_str())]);
+        let said = nginx.send("GET /anything", "", "").await;
+        // All but 500 are asked once more, and then it is the gateway that answers.
+        if status == 500 {
+            assert_problem(&said, 500, "INTERNAL");
+        } else {
+            assert_problem(&said, 404, "NOT_FOUND");
+            assert!(said.header("x-request-id").is_some(), "by the gateway: {said:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

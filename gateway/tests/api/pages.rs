@@ -149,7 +149,7 @@ async fn the_server_tells_its_time() {
     let server = TestServer::start().await;
     let reply = server.get("/v1/time").await;
     assert_eq!((reply.status, reply.header("cache-control")), (200, Some("no-store")));
-    let now = farerush::time::parse(reply.json()["now"].as_str().unwrap()).unwrap();
+    let now = farerush::base::time::parse(reply.json()["now"].as_str().unwrap()).unwrap();
     assert!((now.as_millis() - crate::tokens::now() * 1000).abs() < 10_000, "{reply:?}");
     server.get("/v1/time?zone=here").await.is_problem(400, "INVALID_REQUEST");
 }

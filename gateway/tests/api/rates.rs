@@ -94,7 +94,7 @@ async fn a_token_may_not_be_used_too_often() {
 async fn a_server_that_believes_everybody_is_not_for_others_unless_that_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let with = |changes: &[(&'static str, &str)]| crate::client::settings(&directory, changes);
-    let refused = farerush::serve::start(with(&[("listen", "0.0.0.0:0")])).await;
+    let refused = farerush::start::serve::start(with(&[("listen", "0.0.0.0:0")])).await;
     let Err(error) = refused else { panic!("it listens") };
     assert!(error.to_string().contains("--allow-open"), "{error}");
     for changes in [
@@ -103,7 +103,7 @@ async fn a_server_that_believes_everybody_is_not_for_others_unless_that_is_said(
         &[&[("listen", "0.0.0.0:0")], JWT].concat(),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let running = farerush::serve::start(crate::client::settings(&directory, changes)).await;
+        let running = farerush::start::serve::start(crate::client::settings(&directory, changes)).await;
         let running = running.unwrap_or_else(|error| panic!("{changes:?}: {error}"));
         running.stop(std::time::Duration::from_secs(5)).await;
     }

@@ -107,7 +107,7 @@ async fn what_is_not_there_is_said_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_address_says_which_methods_it_knows() {
     let server = TestServer::start().await;
-    for (pattern, methods) in farerush::routes::ADDRESSES {
+    for (pattern, methods) in farerush::base::addresses::ADDRESSES {
         let path = pattern.replace("{}", "X");
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
             let reply = server.send(&format!("{method} {path}"), &[], "").await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use farerush::rehearsal::KEPT_MAX;
+use farerush::parts::rehearsal::KEPT_MAX;
 use farerush_engine::flight::FlightId;
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn all_of(server: &TestServer, flight: &str) -> Vec<Value> {
         assert_eq!(reply.status, 200, "{reply:?}");
         known.push(reply.json());
     }
-    let engine = &server.running.app.engine;
+    let engine = &server.running.system.flights.engine;
     let status = engine.status();
     known.push(json!([status.rounds, status.events, engine.flights().len()]));
     let id = FlightId::new(flight).unwrap();
@@ -222,7 +222,7 @@ async fn a_rehearsal_ends_with_the_server() {
     let server = TestServer::start().await;
     started(&server, "RUSH", &json!({"customers": 1_000_000, "over_seconds": 120})).await;
     let TestServer { running, data_dir, .. } = server;
-    let rehearsals = running.app.rehearsals.clone();
+    let rehearsals = running.system.api.asked.rehearsals.clone();
     let began = Instant::now();
     assert!(running.stop(Duration::from_secs(9)).await, "the stop left something behind");
     assert!(began.elapsed() < Duration::from_secs(9));

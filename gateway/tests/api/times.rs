@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use farerush::{serve, time};
+use farerush::base::time;
+use farerush::start::serve;
 use farerush_engine::actor::Located;
 use farerush_engine::flight::{FlightDefinition, FlightId, SalePolicy};
 use serde_json::{Value, json};
@@ -117,7 +118,7 @@ async fn every_address_that_takes_a_time_names_its_field_when_it_is_not_rfc_3339
 
 /// When a flight leaves that leaves so many milliseconds from now.
 fn leaves_in(server: &TestServer, millis: i64) -> String {
-    time::text(server.running.app.now().plus_millis(millis))
+    time::text(server.running.system.flights.now().plus_millis(millis))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +295,7 @@ async fn a_date_is_the_day_at_the_origin_from_its_first_to_its_last_moment_where
         // The next origin has days of its own.
         for name in ["before", "first", "last", "after"] {
             let id = FlightId::new(&format!("{number}-{name}")).unwrap();
-            assert!(matches!(server.running.app.engine.find(&id), Located::Here(_)), "{id}");
+            assert!(matches!(server.running.system.flights.engine.find(&id), Located::Here(_)), "{id}");
         }
     }
     for bad in ["2031-05-5", "20310505", "2031-05-05T00:00:00Z", "2031-02-29", "today", ""] {
@@ -351,7 +352,7 @@ async fn an_airport_that_nobody_knows_needs_its_time_zone_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_of_before_there_were_time_zones_keeps_its_id_and_has_its_airports() {
     let server = TestServer::start().await;
-    let known = server.running.app.engine.find(&FlightId::new("DEMO1").unwrap());
+    let known = server.running.system.flights.engine.find(&FlightId::new("DEMO1").unwrap());
     let Located::Here(known) = known else { panic!("no demo flight") };
     let departs_at = time::parse("2031-02-28T22:30:00Z").unwrap();
     for (id, origin, zone, local) in [
@@ -365,7 +366,7 @@ async fn a_flight_of_before_there_were_time_zones_keeps_its_id_and_has_its_airpo
             departs_at,
             ..(*known.view().definition).clone()
         };
-        server.running.app.engine.create(definition, SalePolicy::default(), true).await.unwrap();
+        server.running.system.flights.engine.create(definition, SalePolicy::default(), true).await.unwrap();
         let flight = server.get(&format!("/v1/flights/{id}")).await.json();
         assert_eq!(
             (&flight["flight_id"], &flight["origin_time_zone"], &flight["departs_at_local"]),

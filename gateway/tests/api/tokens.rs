@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farerush::auth::{Role, TokenFile};
+use farerush::parts::auth::{Role, TokenFile};
 use farerush_engine::flight::{AdminName, Timestamp};
 use ring::hmac;
 

@@ -8,7 +8,7 @@ mod page;
 
 use std::time::{Duration, Instant};
 
-use farerush::problem::Code;
+use farerush::wire::problem::Code;
 use farerush_persistence::journal::faulty::Fault;
 
 use client::TestServer;

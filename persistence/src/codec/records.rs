@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
-use farerush_engine::flight::chain::HEAD_BYTES;
+use farerush_engine::flight::head::HEAD_BYTES;
 use farerush_engine::flight::{
     AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch, EraNonce, Event, Fingerprint,
     FlightId, FlightIds, FlightSnapshot, Head, IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo,

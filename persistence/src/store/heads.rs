@@ -1,7 +1,7 @@
 //! The heads of a flight's chain as rows: those of one flush together, so that a receipt can be checked when its event is
 //! long gone from the journal. Never computes one.
 
-use farerush_engine::flight::chain::HEAD_BYTES;
+use farerush_engine::flight::head::HEAD_BYTES;
 use farerush_engine::flight::{FlightId, Head, Seq};
 
 use super::Store;

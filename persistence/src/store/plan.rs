@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
+use farerush_engine::flight::retention::REQUEST_RETENTION_MS;
 use farerush_engine::flight::{
     AdminName, Cabin, CabinsChange, Cause, Currency, Era, Event, FlightId, Head, IdSecrets, IdempotencyKey,
     KeyOwner, LeftBecause, Order, OrderExtras, OrderNo, OrderPlaced, OrderStatus, Outcome, Recorded,

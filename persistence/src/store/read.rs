@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use farerush_engine::flight::inventory::ENDED_ORDER_RETENTION_MS;
-use farerush_engine::flight::requests::REQUEST_RETENTION_MS;
+use farerush_engine::flight::retention::{ENDED_ORDER_RETENTION_MS, REQUEST_RETENTION_MS};
 use farerush_engine::flight::{
     CustomerId, FlightDefinition, FlightId, FlightSnapshot, OrderId, OrderNo, OrderStatus, Seats, Timestamp,
 };

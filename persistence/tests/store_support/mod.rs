@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, Weak};
 use farerush_engine::flight::{
     Accept, AdminName, Cabin, CabinClass, Cause, Command, Covers, Currency, CustomerId, Decision, Epoch, Era,
     EraNonce, Event, Fare, Flight, FlightDefinition, FlightId, FlightIds, Grab, IdSecret, IdSecrets,
-    IdempotencyKey, Layout, Order, OrderNo, OrderRef, PassengerName, Payment, PolicyChange, Recorded,
-    Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, TimeZoneName, Timestamp, Together,
-    WaitlistId, WaitlistNo, WaitlistWish, Wanted,
+    IdempotencyKey, Layout, LookedThrough, Order, OrderNo, OrderRef, PassengerName, Payment, PolicyChange,
+    Recorded, Reference, Refusal, SalePolicy, Salt, Seat, SeatPlan, Seats, Seq, TimeZoneName, Timestamp,
+    Together, WaitlistId, WaitlistNo, WaitlistWish, Wanted,
 };
 use farerush_engine::journal::Batch;
 use farerush_persistence::store::{Store, StoreOptions};
@@ -176,6 +176,7 @@ pub struct Life {
     pub flight: Flight,
     pub events: Vec<Recorded>,
     now: i64,
+    looked: LookedThrough,
 }
 
 pub const SALT: Salt = Salt(0xfedc_ba98_7654_3210);
@@ -267,7 +268,7 @@ impl Life {
         };
         let mut flight = Flight::create(&created).unwrap();
         flight.unlock(&secrets()).unwrap();
-        let mut life = Self { flight, events: vec![created], now: DAY_ONE };
+        let mut life = Self { flight, events: vec![created], now: DAY_ONE, looked: LookedThrough::default() };
         life.command(&Command::OpenSale);
         life
     }
@@ -328,7 +329,9 @@ impl Life {
 
     /// Whoever waits and fits gets seats.
     pub fn serve(&mut self) {
-        while let Some(served) = self.flight.decide_waitlist(Timestamp::from_millis(self.now)) {
+        while let Some(served) =
+            self.flight.decide_waitlist(&mut self.looked, Timestamp::from_millis(self.now))
+        {
             self.record(served);
         }
     }

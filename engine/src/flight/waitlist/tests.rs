@@ -1,8 +1,12 @@
 //! The waitlist by itself: who is let in, and what a line looks like from outside.
 //! Never an actor or a clock.
 
-use super::*;
-use crate::flight::{Cabin, Command, Currency, Fare, FlightDefinition, Layout, Recorded, SalePolicy};
+use super::{Accept, LookedThrough, WAITLIST_HOLD_SECONDS_DEFAULT, WaitlistWish};
+use crate::flight::ids::Salt;
+use crate::flight::{
+    Cabin, CabinClass, Command, Currency, CustomerId, Event, Fare, Flight, FlightDefinition, FlightId,
+    FlightIds, Layout, LimitScope, Recorded, Refusal, SalePolicy, Seats, Seq, Timestamp,
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -22,7 +26,7 @@ fn flight(free: &str, policy: SalePolicy) -> Flight {
         origin_time_zone: None,
         aircraft: None,
         cabins: vec![cabin],
-        ids: FlightIds::new(super::super::ids::Salt(7)),
+        ids: FlightIds::new(Salt(7)),
     };
     let policy = SalePolicy { opens_at: Some(at(0)), ..policy };
     let event = Event::FlightCreated { definition: Box::new(definition), policy };
@@ -61,7 +65,7 @@ fn a_party_gets_seats_exactly_if_what_is_free_is_what_it_accepts() {
     ] {
         let mut flight = flight(free, SalePolicy::default());
         happen(&mut flight, Event::WaitlistJoined(Box::new(wish(party_size, accept))));
-        let served = match flight.decide_waitlist(at(2)) {
+        let served = match flight.decide_waitlist(&mut LookedThrough::default(), at(2)) {
             Some(Event::WaitlistServed { placed, .. }) => {
                 assert_eq!(placed.hold_expires_at, Some(at(2 + i64::from(WAITLIST_HOLD_SECONDS_DEFAULT))));
                 placed.seats.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -81,7 +85,7 @@ fn nobody_is_served_after_the_moment_until_which_they_wanted_to_wait() {
         let hurried = WaitlistWish { expires_at: Some(at(10)), ..wish(1, Accept::All) };
         happen(&mut flight, Event::WaitlistJoined(Box::new(hurried)));
         happen(&mut flight, Event::WaitlistJoined(Box::new(patient)));
-        match flight.decide_waitlist(at(now)) {
+        match flight.decide_waitlist(&mut LookedThrough::default(), at(now)) {
             Some(Event::WaitlistServed { entry, .. }) => Some(entry.0),
             other => other.map(|event| panic!("{event:?}")),
         }
@@ -106,21 +110,4 @@ fn only_who_could_be_served_at_some_time_may_join() {
     }
     let late = WaitlistWish { expires_at: Some(at(2)), ..wish(1, Accept::All) };
     assert!(matches!(ask(late), Err(Refusal::Invalid { field: "expires_at", .. })));
-}
-
-#[test]
-fn an_entry_id_leads_back_to_its_flight_and_is_no_orders_id() {
-    let flight_id = FlightId::new("FR101-W20261224").unwrap();
-    let ids = super::super::ids::tests::ids(&flight_id);
-    for no in [1, 31, 32, 1 << 40, u64::MAX] {
-        let id = WaitlistId::of(&flight_id, &ids, WaitlistNo(no));
-        assert_eq!(id.to_string().parse::<WaitlistId>(), Ok(id.clone()), "{id}");
-        assert!(id.to_string().parse::<super::super::ids::OrderId>().is_err(), "{id}");
-        assert_ne!(id.entry.tag, ids.order_tag(OrderNo(no)));
-    }
-    for text in
-        ["", "FR1-1abcdefghjkmnp", "FR1-W", "FR1-Wabcdefghjkmnp", "-W1abcdefghjkmnp", "FR1-W1zzzzzzzzzzzzz"]
-    {
-        assert_eq!(text.parse::<WaitlistId>(), Err(NotAWaitlistId), "{text}");
-    }
 }

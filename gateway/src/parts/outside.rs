@@ -1,0 +1,443 @@
+//! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
+//! Never changes who owns a flight, except to bring up one that nobody can be serving, or that is wanted here.
+
+pub mod arrivals;
+mod attendance;
+mod definitions;
+mod doubts;
+mod lookups;
+mod ownership;
+mod revivals;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use farerush_engine::actor::{Engine, FlightHandle, Located};
+use farerush_engine::flight::{Epoch, FlightDefinition, FlightId, Seq};
+use farerush_engine::journal::{Extent, Journal, JournalError};
+use farerush_persistence::journal::RedisJournal;
+use farerush_persistence::store::{Cursor, Store, StoreError, StoredOrder};
+use farerush_persistence::write_behind::WriteBehind;
+use parking_lot::{Mutex, RwLock};
+
+use self::attendance::Attendance;
+use self::definitions::Definitions;
+use self::doubts::Doubts;
+use self::lookups::Lookups;
+pub use self::ownership::Ownership;
+use self::ownership::Watch;
+use self::revivals::Revivals;
+use crate::base::errors::in_full;
+use crate::base::stopping::Stopping;
+use crate::wire::problem::Problem;
+
+/// How often the store is asked who owns what.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often claims of which nothing came so far are looked at.
+const DOUBT_EVERY: Duration = Duration::from_millis(250);
+/// How often a flight's progress is noted again because it moved on meanwhile.
+const REGISTER_TRIES: usize = 3;
+
+/// What lies outside of this process.
+pub struct Outside {
+    journal: Arc<dyn Journal>,
+    store: Store,
+    /// Whether other processes may use the journal as well.
+    is_shared: bool,
+    /// Whether journal or store are servers, which may go away.
+    is_remote: bool,
+    /// Flights that are not served here.
+    elsewhere: RwLock<HashSet<FlightId>>,
+    /// Who serves which flights, and which nobody does.
+    attendance: Attendance,
+    /// How many they were when it was last counted: there may be very many.
+    others: AtomicUsize,
+    /// What flights are whose orders were shown here, though they are served elsewhere.
+    definitions: Definitions,
+    /// Claims that the store has and the journal has not.
+    doubts: Doubts,
+    /// Flights that the journal refused.
+    revivals: Revivals,
+    ownership: Arc<Ownership>,
+    watch: Arc<Watch>,
+    /// Flights that came up while the store was away: it has to be asked how far it is with them.
+    unmet: Mutex<HashSet<FlightId>>,
+    /// Whether the store has not been seen since the start.
+    is_store_missing: AtomicBool,
+    arrivals: Arc<arrivals::Arrivals>,
+    lookups: Lookups<bool>,
+    owners: Lookups<Option<Epoch>>,
+}
+
+/// What is tended while the server runs: what is known of the outside, and what follows from it here.
+pub struct Tended {
+    /// What is known.
+    pub outside: Arc<Outside>,
+    /// All flights.
+    pub engine: Arc<Engine>,
+    /// What fills the store.
+    pub write_behind: WriteBehind,
+    /// The journal, if it is in Redis.
+    pub redis: Option<Arc<RedisJournal>>,
+    /// When it ends.
+    pub stopping: Arc<Stopping>,
+}
+
+impl Outside {
+    /// Nothing is known yet. `is_shared` says whether other processes may have the journal, too; `store_is_remote`
+    /// whether the store may come and go by itself.
+    pub fn new(is_shared: bool, store_is_remote: bool, journal: Arc<dyn Journal>, store: Store) -> Self {
+        let ownership = Arc::new(Ownership::new(is_shared));
+        Self {
+            lookups: Lookups::of_events(journal.clone()),
+            owners: Lookups::of_epochs(journal.clone()),
+            watch: Arc::new(Watch::new(journal.clone(), ownership.clone())),
+            ownership,
+            journal,
+            store,
+            is_shared,
+            is_remote: is_shared || store_is_remote,
+            elsewhere: RwLock::default(),
+            others: AtomicUsize::new(0),
+            attendance: Attendance::default(),
+            definitions: Definitions::default(),
+            doubts: Doubts::default(),
+            revivals: Revivals::default(),
+            unmet: Mutex::default(),
+            is_store_missing: AtomicBool::new(false),
+            arrivals: Arc::default(),
+        }
+    }
+
+    /// Says that the start went on without the store.
+    pub fn store_is_missing(&self) {
+        self.is_store_missing.store(true, Ordering::Release);
+    }
+
+    /// Says that a flight came up without the store.
+    pub fn came_up_alone(&self, flight_id: &FlightId) {
+        self.unmet.lock().insert(flight_id.clone());
+    }
+
+    /// Whether the store has not been asked yet how far it is with this flight.
+    pub fn is_unmet(&self, flight_id: &FlightId) -> bool {
+        self.unmet.lock().contains(flight_id)
+    }
+
+    /// The journal, for those who read what happened. Its calls block.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// Whether other processes may use the journal as well.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// How many flights there are that are not served here, as far as known. One that is just coming up here is not
+    /// among them, nor one that has come up since it was looked who has which.
+    pub fn flights_elsewhere(&self, engine: &Engine) -> usize {
+        self.elsewhere.read().iter().filter(|flight_id| !engine.has(flight_id)).count()
+    }
+
+    /// The flights that journal or store have and nobody serves, neither this process nor another one that is there, by name.
+    /// Of those that were it twice in a row: a flight that only moves is not among them.
+    pub fn unserved(&self) -> Vec<FlightId> {
+        self.attendance.unserved()
+    }
+
+    /// How many they are.
+    pub fn flights_unserved(&self) -> usize {
+        self.attendance.count()
+    }
+
+    /// Looks again and again who serves which flight, for as long as the server runs.
+    pub async fn keep_attendance(tended: Weak<Tended>) {
+        attendance::watch(tended).await;
+    }
+
+    /// The same as of the last second, which costs nothing.
+    pub fn others(&self) -> usize {
+        self.others.load(Ordering::Relaxed)
+    }
+
+    /// Until when it can be shown that flights are served here and nowhere else.
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
+    }
+
+    /// Flights that are on their way here.
+    pub fn arrivals(&self) -> &arrivals::Arrivals {
+        &self.arrivals
+    }
+
+    /// Whether there is such a flight, though not here. The journal is asked, unless it was seen there before: nobody
+    /// hears "no" who might have heard "yes", and who cannot be told is told that.
+    pub async fn has(&self, flight_id: &FlightId) -> Result<bool, Problem> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        if self.elsewhere.read().contains(flight_id) {
+            return Ok(true);
+        }
+        let is_there = self.lookups.ask(flight_id).await?;
+        if is_there {
+            self.elsewhere.write().insert(flight_id.clone());
+        }
+        Ok(is_there)
+    }
+
+    /// Whether somebody else has claimed a flight since it was served here under `epoch`, as of now. Many ask at once.
+    pub async fn has_moved_since(&self, flight_id: &FlightId, epoch: Epoch) -> Result<bool, Problem> {
+        if !self.is_shared {
+            return Ok(false);
+        }
+        let newest = self.owners.ask(flight_id).await?;
+        Ok(newest.is_some_and(|newest| newest > epoch))
+    }
+
+    /// What the flight of an order is, as the store has it.
+    pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
+        self.definitions.of(&self.store, stored).await
+    }
+
+    /// Says that a flight was recovered here while the server ran.
+    pub fn came_up(&self, flight_id: &FlightId) {
+        self.watch.came_up(flight_id);
+    }
+
+    /// Says that the store belongs to a later claim than `ours`, under which a flight is served here. The journal decides
+    /// whether anything came of it: where only this process can claim, nobody else could have come that far.
+    pub fn claimed_in_store(&self, engine: &Engine, flight_id: &FlightId, ours: Epoch) {
+        if self.is_shared {
+            self.doubts.note(flight_id, ours);
+        } else {
+            engine.note_fenced_under(flight_id, ours);
+        }
+    }
+
+    /// Reads once who owns what, so that flights can be shown from the start.
+    pub async fn read_ownership(&self, engine: &Arc<Engine>) {
+        if !self.is_shared {
+            return;
+        }
+        let (watch, engine) = (self.watch.clone(), engine.clone());
+        let read = tokio::task::spawn_blocking(move || watch.read(&engine)).await;
+        self.elsewhere.write().extend(read.unwrap_or_default());
+    }
+
+    /// Reads again and again who owns what, on a thread of its own: a runtime that is busy must not look like a journal
+    /// that is away. Ends with the server, and holds nothing between readings, so that after a stop the journal is free
+    /// for the next owner.
+    pub fn keep_watch(tended: Weak<Tended>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("ownership".to_owned()).spawn(move || {
+            loop {
+                std::thread::sleep(ownership::pause());
+                let Some(tended) = tended.upgrade() else { return };
+                let moved = tended.outside.watch.read(&tended.engine);
+                if !moved.is_empty() {
+                    tended.outside.elsewhere.write().extend(moved);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Sorts out claims of which nothing came, for as long as the server runs.
+    pub async fn settle_claims(tended: Weak<Tended>) {
+        loop {
+            tokio::time::sleep(DOUBT_EVERY).await;
+            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+            tended.outside.doubts.settle(&tended.outside.journal, &tended.engine).await;
+        }
+    }
+
+    /// Looks again and again, for as long as the server runs.
+    pub async fn watch(tended: Weak<Tended>) {
+        loop {
+            // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
+            let outside = &tended.outside;
+            if outside.is_remote || !outside.unmet.lock().is_empty() {
+                outside.look(&tended.engine, &tended.write_behind).await;
+            }
+            if outside.is_shared {
+                outside.others.store(outside.flights_elsewhere(&tended.engine), Ordering::Relaxed);
+                outside.revivals.look(&tended.engine, &outside.journal, &tended.write_behind).await;
+            }
+        }
+    }
+
+    async fn look(&self, engine: &Arc<Engine>, write_behind: &WriteBehind) {
+        match self.ask_store().await {
+            Ok(cursors) => {
+                write_behind.note_store(None);
+                self.store_is_back(engine, write_behind, &cursors).await;
+                let owners = cursors.into_iter().filter(|cursor| cursor.seq > Seq(0));
+                self.note_owners(engine, owners.map(|cursor| (cursor.flight_id, cursor.epoch)).collect())
+                    .await;
+            }
+            Err(error) => {
+                write_behind.note_store(Some(in_full(&error)));
+                if let Ok(extents) = self.extents().await {
+                    let owners = extents.into_iter().filter(|extent| extent.last > Seq(0));
+                    self.note_owners(engine, owners.map(|extent| (extent.flight_id, extent.epoch)).collect())
+                        .await;
+                }
+            }
+        }
+    }
+
+    async fn ask_store(&self) -> Result<Vec<Cursor>, StoreError> {
+        if self.is_store_missing.load(Ordering::Acquire) {
+            self.store.migrate().await?;
+        }
+        self.store.cursors().await
+    }
+
+    /// Flights that came up without the store are stored from where it is; those that only it knows come up now.
+    async fn store_is_back(&self, engine: &Arc<Engine>, write_behind: &WriteBehind, cursors: &[Cursor]) {
+        let by_id: HashMap<&FlightId, &Cursor> =
+            cursors.iter().map(|cursor| (&cursor.flight_id, cursor)).collect();
+        let unmet: Vec<FlightId> = self.unmet.lock().iter().cloned().collect();
+        for flight_id in unmet {
+            let met = match engine.find(&flight_id) {
+                Located::Here(flight) => {
+                    self.meet(engine, write_behind, &flight, by_id.get(&flight_id).copied()).await
+                }
+                _ => true,
+            };
+            if met {
+                self.unmet.lock().remove(&flight_id);
+            }
+        }
+        if !self.is_store_missing.load(Ordering::Acquire) {
+            return;
+        }
+        let mut all_seen = true;
+        for cursor in cursors.iter().filter(|cursor| cursor.seq > Seq(0)) {
+            if !matches!(engine.find(&cursor.flight_id), Located::Nobody) {
+                continue;
+            }
+            match extent(&self.journal, &cursor.flight_id).await {
+                // Somebody else's.
+                Ok(Some(extent)) if extent.last > Seq(0) => {}
+                Ok(_) => restart(engine, &cursor.flight_id, "only the store knows the flight").await,
+                Err(_) => all_seen = false,
+            }
+        }
+        if all_seen {
+            self.is_store_missing.store(false, Ordering::Release);
+            tracing::info!(store = %self.store.describe(), "the store is there now, and gets what it missed");
+        }
+    }
+
+    /// Says whether it is settled how the store stands to this flight.
+    async fn meet(
+        &self,
+        engine: &Arc<Engine>,
+        write_behind: &WriteBehind,
+        flight: &FlightHandle,
+        cursor: Option<&Cursor>,
+    ) -> bool {
+        let (id, status) = (flight.flight_id(), flight.status());
+        let (stored, epoch) = cursor.map_or((Seq(0), Epoch(0)), |cursor| (cursor.seq, cursor.epoch));
+        if epoch > status.epoch {
+            // Not settled before it is known whether anything comes of that claim.
+            self.claimed_in_store(engine, id, status.epoch);
+            return false;
+        }
+        if stored > status.durable_seq {
+            restart(engine, id, "the store is ahead of the journal").await;
+            return true;
+        }
+        let mut durable = status.durable_seq;
+        for _ in 0..REGISTER_TRIES {
+            write_behind.register(id, status.epoch, stored, durable);
+            let now = flight.status().durable_seq;
+            if now == durable {
+                break;
+            }
+            durable = now; // handed over just before it was registered
+        }
+        engine.note_stored(id, stored);
+        true
+    }
+
+    /// Takes flights that have a later owner out of service here, and notes which are elsewhere.
+    async fn note_owners(&self, engine: &Engine, owners: Vec<(FlightId, Epoch)>) {
+        let mut elsewhere = HashSet::new();
+        for (flight_id, epoch) in owners {
+            match engine.find(&flight_id) {
+                Located::Here(flight) => {
+                    let ours = flight.status().epoch;
+                    if epoch > ours {
+                        // A claim counts once the journal is fenced with it.
+                        match self.has_moved(&flight_id, ours).await {
+                            Ok(true) => {
+                                engine.note_fenced_under(&flight_id, ours);
+                                elsewhere.insert(flight_id);
+                            }
+                            Ok(false) => self.claimed_in_store(engine, &flight_id, ours),
+                            // Whatever is shown meanwhile is shown for as long as ownership is certain.
+                            Err(error) => {
+                                tracing::debug!(%flight_id, error = in_full(&error), "whose it is cannot be asked");
+                            }
+                        }
+                    }
+                }
+                Located::There | Located::Nobody => drop(elsewhere.insert(flight_id)),
+                Located::Quarantined { .. } => {}
+            }
+        }
+        *self.elsewhere.write() = elsewhere;
+    }
+
+    async fn has_moved(&self, flight_id: &FlightId, ours: Epoch) -> Result<bool, JournalError> {
+        has_moved(&self.journal, flight_id, ours).await
+    }
+
+    async fn extents(&self) -> Result<Vec<Extent>, JournalError> {
+        if !self.is_shared {
+            return Ok(Vec::new());
+        }
+        let journal = Arc::clone(&self.journal);
+        blocking(move || journal.extents()).await
+    }
+}
+
+async fn restart(engine: &Arc<Engine>, flight_id: &FlightId, why: &str) {
+    tracing::warn!(%flight_id, why, "recovering the flight again");
+    if let Err(error) = engine.restart(flight_id).await {
+        tracing::error!(%flight_id, error = in_full(&error), "the flight could not be recovered");
+    }
+}
+
+/// Whether the journal is fenced with a later claim than `ours`: it decides who owns a flight, and nothing else.
+async fn has_moved(
+    journal: &Arc<dyn Journal>,
+    flight_id: &FlightId,
+    ours: Epoch,
+) -> Result<bool, JournalError> {
+    let epochs = {
+        let (journal, flight_id) = (Arc::clone(journal), flight_id.clone());
+        blocking(move || journal.epochs(&[flight_id])).await?
+    };
+    Ok(epochs.first().copied().flatten().is_some_and(|epoch| epoch > ours))
+}
+
+async fn extent(journal: &Arc<dyn Journal>, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
+    let (journal, flight_id) = (Arc::clone(journal), flight_id.clone());
+    blocking(move || journal.extent(&flight_id)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|error| {
+        Err(JournalError::Unavailable { what: "a call panicked".to_owned(), source: Some(Box::new(error)) })
+    })
+}

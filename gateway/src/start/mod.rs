@@ -1,0 +1,16 @@
+//! Settings, commands, and everything that is wired together when the program starts.
+//! Never answers a request.
+
+pub mod allocator;
+pub mod backups;
+pub mod cli;
+pub mod config;
+pub mod consul;
+pub mod demo;
+pub mod id_secrets;
+pub mod logging;
+pub mod owning;
+pub mod recovering;
+pub mod serve;
+pub mod storage;
+pub mod system;

@@ -1,0 +1,422 @@
+//! The one place where all is wired: settings become a running server, and a stop becomes an orderly end.
+//! Never answers a request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use farerush_engine::actor::{Engine, EngineParts, Limits, WriterOptions};
+use farerush_engine::flight::IdSecrets;
+use farerush_engine::journal::Journal;
+use farerush_persistence::write_behind::{OnSeenFlush, WriteBehind, WriteBehindOptions};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::routes;
+use crate::base::stop::Stop;
+use crate::edge::gate::{Gate, Gated};
+use crate::edge::limited::Limited;
+use crate::edge::ops_server::OpsServer;
+use crate::edge::server;
+use crate::edge::server::PerAddress;
+use crate::edge::starting::Starting;
+use crate::observe::traces::{Observer, Wanted};
+use crate::parts::auth::Identity;
+use crate::parts::metrics::Metrics;
+use crate::parts::outside::Outside;
+use crate::parts::recoveries::Recoveries;
+use crate::parts::webhooks::Webhooks;
+use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings, StoreTarget};
+use crate::start::consul::Registration;
+use crate::start::demo;
+use crate::start::id_secrets;
+use crate::start::owning::Owning;
+use crate::start::recovering;
+use crate::start::recovering::{BroughtUp, EnginePlace, Surroundings};
+use crate::start::storage::{DataDir, StartError, StoreLock, open_journal};
+use crate::start::system::{Known, System};
+use crate::wire::cors::Cors;
+
+/// How long a stop waits at most for Consul to take note.
+const DEREGISTRATION_MAX: Duration = Duration::from_secs(2);
+
+/// A server that runs.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it is made of.
+    pub system: System,
+    /// What watches requests, if anybody wants to know of them.
+    pub observer: Option<Arc<Observer>>,
+    /// The operators' own port.
+    pub ops: Option<OpsServer>,
+    registration: Option<Registration>,
+    drain_delay: Duration,
+    stop: Arc<Stop>,
+    connections: JoinHandle<()>,
+    _data_dir: DataDir,
+    _store_lock: StoreLock,
+}
+
+/// Opens everything, recovers every flight, and starts to listen. Must be called within a tokio runtime of several
+/// threads.
+pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    start_with(settings, |journal| journal).await
+}
+
+/// The same with something in front of the journal, as tests need it.
+pub async fn start_with(
+    mut settings: Settings,
+    in_front: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>,
+) -> Result<Running, StartError> {
+    refuse_open(&settings)?;
+    let data_dir = DataDir::take(&settings.data_dir)?;
+    let store_lock = StoreLock::take(&settings)?;
+    let observer = Observer::start(&traces_of(&settings)).map_err(StartError::Traces)?;
+    settings.max_connections = server::allow_open_files(settings.max_connections);
+    if settings.journal == JournalTarget::Memory {
+        tracing::warn!(
+            "the journal is memory: and nothing else, so that whatever is not in the store yet is lost when this process \
+             ends, acknowledged or not; answers say `\"durability\":\"{}\"`",
+            settings.durability_kept().as_str()
+        );
+    }
+    let identity = Identity::open(
+        settings.admin_token.as_ref(),
+        &settings.data_dir,
+        &settings.customer_auth,
+        &settings.rate_limits,
+    )?;
+    let listen_failed = |source| StartError::Listen { address: settings.listen, source };
+    let listener = server::listen(settings.listen).map_err(listen_failed)?;
+    let address = listener.local_addr().map_err(listen_failed)?;
+    // Whoever comes before the flights are there hears so at once, and is not kept for later.
+    let gate = Arc::new(Gate::new(settings.hosts.clone(), settings.cors_origins.clone()));
+    let starting = Starting::serve(&listener, limits(&settings), gate.clone()).map_err(listen_failed)?;
+    // Before recovery, which may take its time: the server is alive all the while.
+    let ops = start_ops(&settings)?;
+    let secrets = id_secrets::obtain(&settings, true)?.ok_or_else(|| StartError::Missing {
+        what: "id secret",
+        path: settings.data_dir.join("id.secret"),
+    })?;
+    let until = Instant::now() + settings.start_timeout;
+    let opened = open_journal(&settings, until).await?;
+    refuse_unsafe(&settings, opened.complaints)?;
+    let redis = opened.redis.clone();
+    let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
+    let journal = in_front(opened.journal);
+    let began = Instant::now();
+    let mut brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
+    let later = std::mem::take(&mut brought_up.later);
+    let flights = brought_up.flights.len();
+    let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
+    let metrics = Metrics::new(observer.clone());
+    let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
+    let webhooks_too = webhooks.as_deref();
+    let (engine, around) = metrics
+        .within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets, observer.as_ref()))?;
+    tracing::info!(
+        flights,
+        left_to_others = later.len(),
+        replayed_events = replayed,
+        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        journal = journal.describe(),
+        store = around.store.describe(),
+        durability = settings.durability_kept().as_str(),
+        "recovered"
+    );
+    if let Some(webhooks) = &webhooks {
+        webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
+    }
+    if settings.demo && later.is_empty() {
+        let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
+        if created > 0 {
+            tracing::info!(flights = created, "the system was empty: demo flights are on sale");
+        }
+    }
+    if settings.test_payment {
+        tracing::warn!(
+            "test_payment is on: whoever names an order confirms it, and no money moves; never sell like this \
+             (test_payment=false)"
+        );
+    }
+    if let Some(file) = identity.admins.master_file() {
+        tracing::info!(file = %file.display(), "the admin token is in this file");
+    }
+    let stop = Arc::new(Stop::default());
+    around.outside.read_ownership(&engine).await;
+    let known = Known { engine, around, identity, metrics, webhooks, redis, journal: journal.describe() };
+    let system = System::new(&settings, known, stop.clone());
+    system.tend(&settings, later, owning).map_err(StartError::Thread)?;
+    if let Some(ops) = &ops {
+        ops.serve(&system.figures);
+        tracing::info!(address = %ops.address(), "the operators' port is served");
+    }
+    let drain_delay = settings.drain_delay;
+    starting.end().await;
+    let connections =
+        tokio::spawn(accept(listener, &system, &settings, gate, (stop.clone(), observer.clone())));
+    let ops_address = ops.as_ref().map(OpsServer::address);
+    let registration = settings
+        .consul
+        .as_ref()
+        .map(|consul| {
+            let figures = Arc::downgrade(&system.figures);
+            Registration::start(consul, &settings.instance, address, ops_address, figures)
+        })
+        .transpose()
+        .map_err(StartError::Consul)?;
+    Ok(Running {
+        registration,
+        address,
+        system,
+        observer,
+        ops,
+        drain_delay,
+        stop,
+        connections,
+        _data_dir: data_dir,
+        _store_lock: store_lock,
+    })
+}
+
+fn traces_of(settings: &Settings) -> Wanted<'_> {
+    Wanted {
+        endpoint: settings.otlp_endpoint.as_deref(),
+        instance: &settings.instance,
+        sample_ratio: settings.trace_sample_ratio,
+        access_log: settings.access_log,
+    }
+}
+
+fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {
+    let Some(address) = settings.ops_listen else { return Ok(None) };
+    OpsServer::start(address).map(Some).map_err(|source| StartError::Listen { address, source })
+}
+
+fn accept(
+    listener: TcpListener,
+    system: &System,
+    settings: &Settings,
+    gate: Arc<Gate>,
+    (stop, observer): (Arc<Stop>, Option<Arc<Observer>>),
+) -> impl Future<Output = ()> + Send + use<> {
+    let limits = limits(settings);
+    let (identity, metrics) = (&system.identity, &system.figures.metrics);
+    // Where every request is watched, or gets more headers, or has to show who it is from, or is counted, there is no
+    // short way.
+    let is_plain = observer.is_none() && settings.cors_origins.is_none();
+    let short_way = (is_plain && identity.asks_nothing_of_customers()).then(|| server::ShortWay {
+        grabs: system.api.grabs.clone(),
+        gate: gate.clone(),
+        body: system.api.body,
+    });
+    let express = server::Express::new(short_way, observer, identity.needs_addresses());
+    let express = express.readable_for(settings.cors_origins.clone());
+    let limited = Limited::new(warp::service(routes::all(&system.api)), identity, metrics);
+    let service = metrics.per_connection(limited);
+    let cors = settings.cors_origins.clone();
+    let counting = Some(metrics.clone());
+    async move {
+        // Two services, so that nothing is added where nobody asked for it.
+        match cors {
+            Some(origins) => {
+                let service = Gated::new(Cors::new(service, origins), gate, counting);
+                server::serve(listener, service, express, limits, stop).await;
+            }
+            None => server::serve(listener, Gated::new(service, gate, counting), express, limits, stop).await,
+        }
+    }
+}
+
+fn limits(settings: &Settings) -> server::Limits {
+    server::Limits {
+        connections_max: settings.max_connections,
+        per_address: per_address(settings),
+        header_timeout: settings.header_timeout,
+        idle_timeout: settings.idle_timeout,
+        answer_timeout: settings.answer_timeout,
+        header_bytes_max: settings.header_bytes_max,
+    }
+}
+
+/// How many connections one address may hold. Where nobody has said so, a quarter of those there may be, so that one alone
+/// keeps nobody out; then whoever runs on this machine (a proxy, a measurement) is not meant.
+fn per_address(settings: &Settings) -> PerAddress {
+    let (max, loopback_is_free) = match settings.connections_per_address_max {
+        ConnectionsPerAddress::AQuarter => (Some(settings.max_connections.div_ceil(4)), true),
+        ConnectionsPerAddress::Most(max) => (Some(max), false),
+        ConnectionsPerAddress::All => (None, true),
+    };
+    PerAddress { max, loopback_is_free, proxies: settings.rate_limits.trusted_proxies.clone() }
+}
+
+/// Starts the engine and the write-behind around what was recovered.
+fn start_engine(
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    brought_up: BroughtUp,
+    webhooks: Option<&Webhooks>,
+    secrets: Arc<IdSecrets>,
+    observer: Option<&Arc<Observer>>,
+) -> Result<(Arc<Engine>, Surroundings), StartError> {
+    let BroughtUp { store, flights, without_store, .. } = brought_up;
+    // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
+    let engine_place = EnginePlace::default();
+    let outside = Arc::new(Outside::new(
+        matches!(settings.journal, JournalTarget::Redis(_)),
+        matches!(settings.store, StoreTarget::MySql(_)),
+        journal.clone(),
+        store.clone(),
+    ));
+    let hooks = recovering::hooks(&engine_place, &outside);
+    // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
+    let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
+    let observer = observer.filter(|observer| observer.traces());
+    let on_seen = observer.cloned().map(|observer| OnSeenFlush(Arc::new(move |flush| observer.flush(flush))));
+    let options = WriteBehindOptions {
+        backlog_bytes_max: settings.backlog_bytes_max as usize,
+        on_seen,
+        ..WriteBehindOptions::default()
+    };
+    let write_behind = WriteBehind::start(store.clone(), trimmed, options, hooks);
+    let intake = write_behind.intake();
+    let on_durable = match webhooks {
+        Some(webhooks) => webhooks.beside(intake),
+        None => intake,
+    };
+    let around = Surroundings {
+        journal: journal.clone(),
+        store,
+        write_behind,
+        outside,
+        recoveries: Arc::new(Recoveries::new(settings.journal == JournalTarget::Memory)),
+    };
+    if let Some(why) = without_store {
+        around.write_behind.note_store(Some(why));
+        around.outside.store_is_missing();
+    }
+    let engine = Engine::start(EngineParts {
+        journal: journal.clone(),
+        on_durable,
+        recover: around.clone().recovery(),
+        durability: settings.durability,
+        limits: Limits {
+            permits_overall: settings.permits_overall,
+            permits_per_flight: settings.permits_per_flight,
+        },
+        writer: WriterOptions { pause: settings.commit_pause, ..WriterOptions::default() },
+        arbiters: settings
+            .actor_threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        secrets,
+        runtime: tokio::runtime::Handle::current(),
+    })
+    .map_err(StartError::Thread)?;
+    if let Some(observer) = observer.cloned() {
+        let (place, behind) = (journal.describe(), around.write_behind.clone());
+        engine.watch_rounds(Box::new(move |round| {
+            // Before it is handed to the write-behind.
+            behind.follow(round.followed.iter().cloned());
+            observer.round(&place, &round);
+        }));
+    }
+    // Nobody else has set it.
+    let _ = engine_place.set(Arc::downgrade(&engine));
+    around.adopt_all(&engine, flights);
+    Ok((engine, around))
+}
+
+/// A server that believes everybody is for this machine alone, unless that is meant otherwise.
+fn refuse_open(settings: &Settings) -> Result<(), StartError> {
+    if settings.customer_auth != CustomerAuth::Open {
+        return Ok(());
+    }
+    if !settings.listen.ip().to_canonical().is_loopback() && !settings.allow_open {
+        return Err(StartError::OpenToAll { address: settings.listen });
+    }
+    tracing::warn!(
+        "customer_auth is open: whoever reaches {} may order for anybody and see anybody's orders. Set customer_auth \
+         to jwt before customers can.",
+        settings.listen
+    );
+    Ok(())
+}
+
+/// A Redis that may lose what it confirms is no journal to sell on, unless that is meant.
+fn refuse_unsafe(settings: &Settings, complaints: Vec<String>) -> Result<(), StartError> {
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    if !settings.may_lose_what_redis_loses() {
+        return Err(StartError::UnsafeRedis(complaints));
+    }
+    for complaint in complaints {
+        tracing::warn!("{complaint}");
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Stops: says that it will and goes on serving for the drain's delay; then no new connections, what is in flight is
+    /// finished, the store gets what it does not have yet. The operators' port answers to the end. Whatever
+    /// is not done within `deadline` is left to the next start's recovery; says whether everything was done.
+    pub async fn stop(self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let left = || until.saturating_duration_since(Instant::now());
+        let system = self.system;
+        system.tended.stopping.begin();
+        self.stop.announce();
+        // Nobody needs to know how a rehearsal would have ended.
+        system.api.asked.rehearsals.close();
+        // Balancers see it at /readyz, or hear it from Consul, and move away, while everybody who still comes is served.
+        let deregistered = async {
+            if let Some(registration) = self.registration {
+                registration.end(DEREGISTRATION_MAX.min(deadline / 4)).await;
+            }
+        };
+        tokio::join!(tokio::time::sleep(self.drain_delay.min(deadline / 2)), deregistered);
+        self.stop.begin();
+        // Clients get half of the time; the rest belongs to what was acknowledged.
+        let connections_ended = tokio::time::timeout(left() / 2, self.connections).await.is_ok();
+        // Nobody asks any more, so that these are the last traces, but for what the store is told yet. They leave beside the
+        // rest if that takes its time.
+        let (drained, was_drained) = tokio::sync::oneshot::channel::<()>();
+        let (for_the_store, patience) = (left() / 4, left() / 2);
+        let traces_sent = self.observer.map(|observer| {
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(for_the_store, was_drained).await;
+                tokio::task::spawn_blocking(move || observer.stop(patience)).await
+            })
+        });
+        let engine = system.tended.engine.clone();
+        let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
+        let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
+        // They share the store with it, and need little; what they do not deliver now, the next start does.
+        let patience = left() / 4;
+        let webhooks = system.figures.webhooks.clone();
+        let webhooks = tokio::spawn(async move {
+            let Some(webhooks) = webhooks else { return true };
+            webhooks.stop(patience).await
+        });
+        let rehearsals = system.api.asked.rehearsals.clone();
+        let rehearsals_ended = tokio::task::spawn_blocking(move || rehearsals.wait());
+        let stored = system.tended.write_behind.drain(left()).await;
+        drop(drained);
+        if tokio::time::timeout(left() / 2, rehearsals_ended).await.is_err() {
+            tracing::debug!("a rehearsal did not end in time");
+        }
+        let webhooks_delivered = webhooks.await.unwrap_or(false);
+        if let Some(traces_sent) = traces_sent {
+            let _ = tokio::time::timeout(left(), traces_sent).await;
+        }
+        if tokio::time::timeout(Duration::from_secs(1), system.lists.store.close()).await.is_err() {
+            tracing::debug!("the store's connections did not close in time");
+        }
+        if let Some(ops) = self.ops {
+            let _ = tokio::task::spawn_blocking(move || ops.end()).await;
+        }
+        tracing::info!(connections_ended, engine_stopped, stored, webhooks_delivered, "stopped");
+        connections_ended && engine_stopped && stored
+    }
+}

@@ -1,0 +1,184 @@
+//! What a running server is made of, put together once: the flights, the store, and for each resource what it needs.
+//! Never listens to anybody.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use farerush_engine::actor::Engine;
+use farerush_engine::flight::FlightId;
+use farerush_persistence::journal::RedisJournal;
+use tokio::sync::Semaphore;
+
+use crate::api::admin::import::Imports;
+use crate::api::cockpit::Charts;
+use crate::api::door::Door;
+use crate::api::grab::Grabs;
+use crate::api::live::Streams;
+use crate::api::orders::Orders;
+use crate::api::pages::ShownClock;
+use crate::api::rehearsals::Asked;
+use crate::api::routes::Api;
+use crate::api::waitlist::Waitlists;
+use crate::base::stop::Stop;
+use crate::base::stopping::Stopping;
+use crate::parts::auth::Identity;
+use crate::parts::catching_up::CatchingUp;
+use crate::parts::cockpit::Cockpit;
+use crate::parts::figures::Figures;
+use crate::parts::flights::Flights;
+use crate::parts::health::Health;
+use crate::parts::lists::Lists;
+use crate::parts::live::Live;
+use crate::parts::metrics::Metrics;
+use crate::parts::outside::{Outside, Tended, arrivals};
+use crate::parts::rate;
+use crate::parts::reads::Reads;
+use crate::parts::sales::Sales;
+use crate::parts::webhooks::Webhooks;
+use crate::start::config::Settings;
+use crate::start::owning::Owning;
+use crate::start::recovering::Surroundings;
+use crate::wire::body::BodyLimits;
+
+/// What a start has brought up one by one.
+pub struct Known {
+    /// All flights.
+    pub engine: Arc<Engine>,
+    /// The store, what fills it, and what is known of other servers.
+    pub around: Surroundings,
+    /// Who somebody is.
+    pub identity: Identity,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// What is posted to others, if anything is.
+    pub webhooks: Option<Arc<Webhooks>>,
+    /// The journal, if it is in Redis.
+    pub redis: Option<Arc<RedisJournal>>,
+    /// What the journal is and where, in words.
+    pub journal: String,
+}
+
+/// A server's parts. Everything that goes on by itself holds them weakly: they end with this.
+pub struct System {
+    /// For each resource what it needs.
+    pub api: Api,
+    /// What operators look at.
+    pub figures: Arc<Figures>,
+    /// The flights, as requests ask them.
+    pub flights: Arc<Flights>,
+    /// The store, as requests read it.
+    pub lists: Arc<Lists>,
+    /// Who somebody is.
+    pub identity: Arc<Identity>,
+    /// What is tended while the server runs.
+    pub tended: Arc<Tended>,
+    cockpit: Arc<Cockpit>,
+}
+
+impl System {
+    /// Puts everything together; nothing goes on by itself yet.
+    pub fn new(settings: &Settings, known: Known, stop: Arc<Stop>) -> Self {
+        let Known { engine, around, identity, metrics, webhooks, redis, journal } = known;
+        let (identity, metrics) = (Arc::new(identity), Arc::new(metrics));
+        let (stopping, cockpit) = (Arc::new(Stopping::default()), Arc::new(Cockpit::default()));
+        let ownership = around.outside.ownership().clone();
+        let live = Live::new(&engine, settings.live_readers_max, stop, ownership);
+        let flights = Arc::new(Flights {
+            engine: engine.clone(),
+            outside: around.outside.clone(),
+            request_timeout: settings.request_timeout,
+            durability: settings.durability_kept(),
+        });
+        let lists = Arc::new(Lists {
+            engine: engine.clone(),
+            store: around.store,
+            catching_up: CatchingUp::new(&engine, &around.write_behind),
+            write_behind: around.write_behind.clone(),
+            reads: Reads::default(),
+            has_replica: settings.store_read.is_some(),
+        });
+        let sales = Arc::new(Sales { flights: flights.clone(), lists: lists.clone() });
+        let health = Arc::new(Health {
+            flights: flights.clone(),
+            lists: lists.clone(),
+            journal,
+            redis: redis.clone(),
+            stopping: stopping.clone(),
+        });
+        let figures = Arc::new(Figures {
+            health: health.clone(),
+            metrics: metrics.clone(),
+            live: live.clone(),
+            recoveries: around.recoveries,
+            webhooks,
+            is_registered: Arc::default(),
+            started: Instant::now(),
+        });
+        let body = BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout };
+        let test_payment = settings.test_payment;
+        let api = Api {
+            door: Arc::new(Door { identity: identity.clone(), flights: flights.clone() }),
+            grabs: Arc::new(Grabs {
+                flights: flights.clone(),
+                identity: identity.clone(),
+                metrics: metrics.clone(),
+            }),
+            orders: Arc::new(Orders { sales: sales.clone(), identity: identity.clone(), test_payment }),
+            sales,
+            waitlists: Arc::new(Waitlists { flights: flights.clone(), identity: identity.clone() }),
+            streams: Arc::new(Streams { flights: flights.clone(), live }),
+            imports: Arc::new(Imports {
+                flights: flights.clone(),
+                bytes_max: settings.import_bytes_max,
+                body,
+                turn: Arc::new(Semaphore::new(1)),
+            }),
+            charts: Arc::new(Charts { cockpit: cockpit.clone(), health }),
+            asked: Arc::new(Asked { flights: flights.clone(), rehearsals: Arc::default() }),
+            clock: Arc::new(ShownClock { flights: flights.clone(), test_payment }),
+            figures: figures.clone(),
+            metrics,
+            body,
+        };
+        let tended = Arc::new(Tended {
+            outside: around.outside,
+            engine,
+            write_behind: around.write_behind,
+            redis,
+            stopping,
+        });
+        Self { api, figures, flights, lists, identity, tended, cockpit }
+    }
+
+    /// Starts everything that goes on by itself. `later` are flights that are left to their owners for now.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub fn tend(
+        &self,
+        settings: &Settings,
+        later: Vec<FlightId>,
+        owning: Option<Owning>,
+    ) -> std::io::Result<()> {
+        let tended = || Arc::downgrade(&self.tended);
+        if self.tended.outside.is_shared() {
+            Outside::keep_watch(tended())?;
+            tokio::spawn(Outside::settle_claims(tended()));
+        }
+        tokio::spawn(Outside::watch(tended()));
+        tokio::spawn(Outside::keep_attendance(tended()));
+        if !later.is_empty() {
+            tokio::spawn(arrivals::take_over(tended(), later, settings.take_over_delay));
+        }
+        if let Some(owning) = owning {
+            tokio::spawn(owning.watch(Arc::downgrade(&self.figures.health)));
+        }
+        tokio::spawn(Metrics::upkeep(Arc::downgrade(&self.figures.metrics)));
+        tokio::spawn(self.cockpit.clone().watch(Arc::downgrade(&self.figures)));
+        if !self.identity.rates.are_off() {
+            tokio::spawn(rate::upkeep(Arc::downgrade(&self.identity), |identity| &identity.rates));
+        }
+        Ok(())
+    }
+}
