@@ -74,7 +74,7 @@ impl FlightHandle {
         self.ask(Ask::Command(command), None, stamps)
     }
 
-    /// The same, unless its turn comes only after `deadline`: then the answer is [`Answer::TooLate`].
+    /// The same, unless its turn comes only after `deadline`: then the answer is [`Answer::TooLate`](super::Answer::TooLate).
     pub fn submit_by(
         &self,
         command: Command,

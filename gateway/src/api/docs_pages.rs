@@ -1,10 +1,12 @@
 //! The documentation for people: the OpenAPI document in Swagger UI, and a page for every error code. All of it comes
 //! out of the binary; no page asks another host for anything.
 
-use std::sync::Arc;
+use std::io::Read as _;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
+use flate2::read::DeflateDecoder;
 use pulldown_cmark::{Event, Options, Parser, Tag, html};
-use utoipa_swagger_ui::Config;
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::Response;
 
@@ -22,16 +24,38 @@ pub struct UiFile {
     /// Its name under `/docs/ui/`.
     pub name: &'static str,
     content_type: &'static str,
-    /// What is in it, if it is ours and not Swagger UI's.
-    own: Option<&'static str>,
+    content: fn() -> Bytes,
+}
+
+/// A file of Swagger UI as `build.rs` took it out of its archive.
+macro_rules! of_swagger_ui {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name))
+    };
+}
+
+static CSS: LazyLock<Bytes> = LazyLock::new(|| unpacked(of_swagger_ui!("swagger-ui.css")));
+static BUNDLE: LazyLock<Bytes> = LazyLock::new(|| unpacked(of_swagger_ui!("swagger-ui-bundle.js")));
+const ICON: &[u8] = of_swagger_ui!("favicon-32x32.png");
+
+/// Unpacked when somebody asks for the first time, and kept: 1.7 MB that most servers never need.
+fn unpacked(deflated: &[u8]) -> Bytes {
+    let mut bytes = Vec::new();
+    let read = DeflateDecoder::new(deflated).read_to_end(&mut bytes);
+    debug_assert!(read.is_ok(), "build.rs takes nothing from an archive that is not sound: {read:?}");
+    bytes.into()
 }
 
 /// All of them.
 pub const UI_FILES: &[UiFile] = &[
-    UiFile { name: "swagger-ui.css", content_type: "text/css", own: None },
-    UiFile { name: "swagger-ui-bundle.js", content_type: "text/javascript", own: None },
-    UiFile { name: "favicon-32x32.png", content_type: "image/png", own: None },
-    UiFile { name: "start.js", content_type: "text/javascript", own: Some(START) },
+    UiFile { name: "swagger-ui.css", content_type: "text/css", content: || CSS.clone() },
+    UiFile { name: "swagger-ui-bundle.js", content_type: "text/javascript", content: || BUNDLE.clone() },
+    UiFile { name: "favicon-32x32.png", content_type: "image/png", content: || Bytes::from_static(ICON) },
+    UiFile {
+        name: "start.js",
+        content_type: "text/javascript",
+        content: || Bytes::from_static(START.as_bytes()),
+    },
 ];
 
 /// No badge of a validator, which would ask another host.
@@ -125,21 +149,14 @@ pub fn markdown(code: Code) -> Option<&'static str> {
 /// `GET /docs`
 pub async fn docs(raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(answer(HTML, DOCS.to_owned().into_bytes()))
+    Ok(answer(HTML, DOCS.into()))
 }
 
 /// `GET /docs/ui/{file}`
 pub async fn ui_file(name: String, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let file = UI_FILES.iter().find(|file| file.name == name).ok_or_else(not_here)?;
-    let bytes = match file.own {
-        Some(text) => text.as_bytes().to_vec(),
-        None => match utoipa_swagger_ui::serve(file.name, Arc::new(Config::default())) {
-            Ok(Some(found)) => found.bytes.into_owned(),
-            Ok(None) | Err(_) => return Err(not_here()),
-        },
-    };
-    let mut response = answer(file.content_type, bytes);
+    let mut response = answer(file.content_type, (file.content)());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
     Ok(response)
 }
@@ -158,7 +175,7 @@ pub async fn errors(raw_query: String) -> Result<Response, Problem> {
         ));
     }
     body.push_str("</table>\n");
-    Ok(answer(HTML, page("Error codes", &body).into_bytes()))
+    Ok(answer(HTML, page("Error codes", &body).into()))
 }
 
 /// `GET /docs/errors/{code}`
@@ -166,14 +183,14 @@ pub async fn error(name: String, raw_query: String) -> Result<Response, Problem>
     Query::parse(&raw_query).finish()?;
     let code = Code::ALL.iter().copied().find(|code| code.as_str() == name).ok_or_else(not_here)?;
     let text = markdown(code).ok_or_else(not_here)?;
-    Ok(answer(HTML, page(code.as_str(), &to_html(text)).into_bytes()))
+    Ok(answer(HTML, page(code.as_str(), &to_html(text)).into()))
 }
 
 fn not_here() -> Problem {
     Problem::new(Code::NotFound, "No page is called so. GET /docs/errors lists the pages about errors.")
 }
 
-fn answer(content_type: &'static str, body: Vec<u8>) -> Response {
+fn answer(content_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
