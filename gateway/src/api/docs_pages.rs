@@ -10,8 +10,13 @@ use pulldown_cmark::{Event, Options, Parser, Tag, html};
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::Response;
 
+use crate::api::filters::{answer, query};
+use crate::api::openapi;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 const HTML: &str = "text/html; charset=utf-8";
 /// What a page may load: nothing of anybody else's.
@@ -149,14 +154,14 @@ pub fn markdown(code: Code) -> Option<&'static str> {
 /// `GET /docs`
 pub async fn docs(raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(answer(HTML, DOCS.into()))
+    Ok(file_answer(HTML, DOCS.into()))
 }
 
 /// `GET /docs/ui/{file}`
 pub async fn ui_file(name: String, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let file = UI_FILES.iter().find(|file| file.name == name).ok_or_else(not_here)?;
-    let mut response = answer(file.content_type, (file.content)());
+    let mut response = file_answer(file.content_type, (file.content)());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
     Ok(response)
 }
@@ -175,7 +180,7 @@ pub async fn errors(raw_query: String) -> Result<Response, Problem> {
         ));
     }
     body.push_str("</table>\n");
-    Ok(answer(HTML, page("Error codes", &body).into()))
+    Ok(file_answer(HTML, page("Error codes", &body).into()))
 }
 
 /// `GET /docs/errors/{code}`
@@ -183,14 +188,14 @@ pub async fn error(name: String, raw_query: String) -> Result<Response, Problem>
     Query::parse(&raw_query).finish()?;
     let code = Code::ALL.iter().copied().find(|code| code.as_str() == name).ok_or_else(not_here)?;
     let text = markdown(code).ok_or_else(not_here)?;
-    Ok(answer(HTML, page(code.as_str(), &to_html(text)).into()))
+    Ok(file_answer(HTML, page(code.as_str(), &to_html(text)).into()))
 }
 
 fn not_here() -> Problem {
     Problem::new(Code::NotFound, "No page is called so. GET /docs/errors lists the pages about errors.")
 }
 
-fn answer(content_type: &'static str, body: Bytes) -> Response {
+fn file_answer(content_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -223,6 +228,17 @@ fn to_html(text: &str) -> String {
     let mut body = String::with_capacity(2 * text.len());
     html::push_html(&mut body, events);
     body
+}
+
+/// The routes of the documentation.
+pub fn routes() -> BoxedFilter<(Response,)> {
+    let document = path!("openapi.json").and(warp::get()).and(query()).then(openapi::show);
+    let docs = path!("docs").and(warp::get()).and(query()).then(docs);
+    let file = path!("docs" / "ui" / String).and(warp::get()).and(query()).then(ui_file);
+    let errors = path!("docs" / "errors").and(warp::get()).and(query()).then(errors);
+    let error = path!("docs" / "errors" / String).and(warp::get()).and(query()).then(error);
+    let pages = docs.or(file).unify().or(errors).unify().or(error).unify();
+    document.or(pages).unify().map(answer).boxed()
 }
 
 #[cfg(test)]

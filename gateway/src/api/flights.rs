@@ -8,6 +8,7 @@ use farerush_engine::flight::{FlightDefinition, FlightId, SaleState, Timestamp};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use crate::api::filters::{answer, query, with};
 use crate::base::json::Json;
 use crate::base::time::{self, DAY_MS, Day};
 use crate::base::zones::LocalTime;
@@ -17,6 +18,9 @@ use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::{self, Query};
 use crate::wire::render;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// What flights are wanted.
 #[derive(Debug, Default)]
@@ -122,4 +126,16 @@ pub async fn seats(name: FlightName, sales: Arc<Sales>, raw_query: String) -> Re
     let bytes = json.into_bytes();
     turn.wrote(bytes.len());
     Ok(render::response(StatusCode::OK, bytes))
+}
+
+/// The routes of flights.
+pub fn routes(sales: &Arc<Sales>) -> BoxedFilter<(Response,)> {
+    let list = path!("v1" / "flights").and(warp::get()).and(with(sales)).and(query()).then(list);
+    let one = path!("v1" / "flights" / FlightName).and(warp::get()).and(with(sales)).and(query()).then(one);
+    let seats = path!("v1" / "flights" / FlightName / "seats")
+        .and(warp::get())
+        .and(with(sales))
+        .and(query())
+        .then(seats);
+    list.or(one).unify().or(seats).unify().map(answer).boxed()
 }

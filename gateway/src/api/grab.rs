@@ -2,13 +2,12 @@
 //! decides, the order is rendered. Never logs a request: this is the hot route.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use farerush_engine::actor::{Answer, FlightHandle, FlightView, PendingAnswer};
 use farerush_engine::flight::sale::SEATS_LIMIT_MAX;
 use farerush_engine::flight::{
-    CabinClass, Command, CustomerId, Grab, IdempotencyKey, SaleState, Seat, Seats, Together, Wanted,
+    CabinClass, Command, CustomerId, Grab, SaleState, Seat, Seats, Together, Wanted,
 };
 use serde::Deserialize;
 use warp::http::StatusCode;
@@ -25,6 +24,7 @@ use crate::parts::rate::{KeyPrint, Share};
 use crate::wire::body::Received;
 use crate::wire::deadline::{self, Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text, whole};
+use crate::wire::idempotency::GivenKey;
 use crate::wire::input;
 use crate::wire::names;
 use crate::wire::names::FlightName;
@@ -36,38 +36,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Under which path orders are found.
 const ORDERS: &str = "/v1/orders/";
-
-/// An `Idempotency-Key` as it came: the key, or what is wrong with it.
-pub struct GivenKey(Result<IdempotencyKey, String>);
-
-impl FromStr for GivenKey {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(IdempotencyKey::new(text).map_err(|error| error.to_string())))
-    }
-}
-
-impl From<&[u8]> for GivenKey {
-    fn from(bytes: &[u8]) -> Self {
-        let text = std::str::from_utf8(bytes).map_err(|_| KEY_RULE.to_owned());
-        Self(text.and_then(|text| IdempotencyKey::new(text).map_err(|error| error.to_string())))
-    }
-}
-
-impl GivenKey {
-    /// The key, if one came; a problem that names the header, if it is none.
-    pub fn checked(given: Option<Self>) -> Result<Option<IdempotencyKey>, Problem> {
-        match given {
-            None => Ok(None),
-            Some(Self(Ok(key))) => Ok(Some(key)),
-            Some(Self(Err(message))) => Err(Problem::invalid_field("Idempotency-Key", message)),
-        }
-    }
-}
-
-/// What a key may consist of.
-pub const KEY_RULE: &str = "may only hold visible ASCII characters";
 
 /// What grabs need.
 pub struct Grabs {

@@ -9,11 +9,15 @@ use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use warp::reply::Response;
 
+use crate::api::filters::{answer, query, with};
 use crate::parts::flights::Flights;
 use crate::parts::live::{LastEventId, Live};
 use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// Tells nginx not to gather the events.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -50,4 +54,16 @@ pub async fn stream(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// The route of streams.
+pub fn routes(streams: &Arc<Streams>) -> BoxedFilter<(Response,)> {
+    path!("v1" / "flights" / FlightName / "live")
+        .and(warp::get())
+        .and(with(streams))
+        .and(query())
+        .and(warp::header::optional::<LastEventId>("last-event-id"))
+        .then(stream)
+        .map(answer)
+        .boxed()
 }

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod cockpit;
 pub mod docs_pages;
 pub mod door;
+pub mod filters;
 pub mod flights;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -11,6 +11,7 @@ use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
+use crate::api::filters::{answer, query, with};
 use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::figures::Figures;
@@ -18,6 +19,9 @@ use crate::parts::health::Health;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// `GET /livez`: it answers, so it lives.
 pub async fn livez(raw_query: String) -> Result<Response, Problem> {
@@ -139,4 +143,12 @@ pub async fn metrics(figures: Arc<Figures>, raw_query: String) -> Result<Respons
     let mut response = Response::new(page.into());
     response.headers_mut().insert(CONTENT_TYPE, CONTENT);
     Ok(response)
+}
+
+/// The routes of those who run it.
+pub fn routes(figures: &Arc<Figures>) -> BoxedFilter<(Response,)> {
+    let livez = path!("livez").and(warp::get()).and(query()).then(livez);
+    let readyz = path!("readyz").and(warp::get()).and(with(&figures.health)).and(query()).then(readyz);
+    let page = path!("metrics").and(warp::get()).and(with(figures)).and(query()).then(metrics);
+    livez.or(readyz).unify().or(page).unify().map(answer).boxed()
 }

@@ -14,20 +14,28 @@ use farerush_persistence::store::{Asker, Listed, OrderFilter, OrderPlace, Stored
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::api::grab::{self, GivenKey};
+use crate::api::door::{self, Door};
+use crate::api::filters::{answer, asks_from, key, query, timeout, with};
+use crate::api::grab;
 use crate::base::json::Json;
 use crate::parts::auth::Caller;
+use crate::parts::auth::Deed;
 use crate::parts::auth::Identity;
 use crate::parts::sales::Sales;
 use crate::wire::body::Received;
+use crate::wire::body::{BodyLimits, received};
 use crate::wire::deadline::{Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, text, whole};
+use crate::wire::idempotency::GivenKey;
 use crate::wire::input;
 use crate::wire::names;
 use crate::wire::names::OrderName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{self, Query};
 use crate::wire::render;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// How long a list waits for the store to have what the journal has.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -442,6 +450,62 @@ async fn write_stored(json: &mut Json, sales: &Sales, stored: &StoredOrder, dead
         durability: sales.flights.durability,
     };
     render::write_order(json, &stored.order, &frame);
+}
+
+/// The routes of orders.
+pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
+    let reads = || door::caller(door, Deed::Reads);
+    let changes = || door::caller(door, Deed::Changes);
+    let of_customer =
+        path!("v1" / "orders").and(warp::get()).and(reads()).and(with(orders)).and(query()).then(of_customer);
+    let one = path!("v1" / "orders" / OrderName)
+        .and(warp::get())
+        .and(reads())
+        .and(with(orders))
+        .and(query())
+        .and(timeout())
+        .then(one);
+    let change = path!("v1" / "orders" / OrderName)
+        .and(warp::patch())
+        .and(changes())
+        .and(with(orders))
+        .and(key())
+        .and(asks_from())
+        .and(timeout())
+        .and(received(body))
+        .then(change);
+    let pay = path!("v1" / "orders" / OrderName / "pay")
+        .and(warp::post())
+        .and(changes())
+        .and(with(orders))
+        .and(key())
+        .and(asks_from())
+        .and(timeout())
+        .and(received(body))
+        .then(pay);
+    let confirm = path!("v1" / "orders" / OrderName / "confirm")
+        .and(warp::post())
+        .and(door::payer(door))
+        .and(with(orders))
+        .and(key())
+        .and(asks_from())
+        .and(timeout())
+        .and(received(body))
+        .then(confirm);
+    let by_post = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
+    let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
+    let ending = by_post
+        .or(delete)
+        .unify()
+        .and(changes())
+        .and(with(orders))
+        .and(key())
+        .and(asks_from())
+        .and(timeout())
+        .and(received(body))
+        .then(cancel);
+    let changing = change.or(pay).unify().or(confirm).unify().or(ending).unify();
+    of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
 }
 
 #[cfg(test)]

@@ -18,11 +18,15 @@ use warp::http::header::{
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
+use crate::api::filters::{answer, query, with};
 use crate::base::json::Json;
 use crate::parts::flights::Flights;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// What a page may load and do: nothing of anybody else's, no script or style in the page itself, no text that becomes
 /// markup.
@@ -179,6 +183,20 @@ fn content_type(name: &str) -> &'static str {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     }
+}
+
+/// The routes of the pages, and of the clock that they count down by.
+pub fn routes(clock: &Arc<ShownClock>) -> BoxedFilter<(Response,)> {
+    let shown = |which: Page| move |headers: HeaderMap| async move { page(which, headers).await };
+    let read = || warp::get().and(warp::header::headers_cloned());
+    let departures = warp::path::end().and(read()).then(shown(Page::Departures));
+    let flight = path!("flights" / String).and(read()).then(|_, headers| page(Page::Flight, headers));
+    let orders = path!("orders").and(read()).then(shown(Page::Orders));
+    let admin = path!("admin").and(read()).then(shown(Page::Admin));
+    let asset = path!("assets" / String).and(read()).then(asset);
+    let time = path!("v1" / "time").and(warp::get()).and(with(clock)).and(query()).then(time);
+    let customers = departures.or(flight).unify().or(orders).unify();
+    customers.or(admin).unify().or(asset).unify().or(time).unify().map(answer).boxed()
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
+use crate::api::door::{self, Door};
+use crate::api::filters::{answer, query, with};
 use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::auth::Admin;
+use crate::parts::auth::Role;
 use crate::parts::cockpit::write_quantiles;
 use crate::parts::flights::Flights;
 use crate::parts::rehearsal::{
@@ -18,11 +21,15 @@ use crate::parts::rehearsal::{
     Rehearsals, StartError, StartFrom, State,
 };
 use crate::wire::body::Received;
+use crate::wire::body::{BodyLimits, received};
 use crate::wire::fields::{self, Errors, Fields, one_of, whole};
 use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path;
 
 /// How long stopping one may take before it is answered that it still runs.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -183,4 +190,26 @@ fn number_or_null(json: &mut Json, number: Option<u64>) {
         Some(number) => json.number(number),
         None => json.null(),
     };
+}
+
+/// The routes of rehearsals.
+pub fn routes(asked: &Arc<Asked>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
+    let one = || path!("v1" / "admin" / "rehearsals" / String);
+    let start = path!("v1" / "admin" / "flights" / FlightName / "rehearsals")
+        .and(warp::post())
+        .and(door::admin(door, Role::Operator))
+        .and(with(asked))
+        .and(received(body))
+        .then(start);
+    let reading = || warp::get().and(door::admin(door, Role::Viewer)).and(with(asked)).and(query());
+    let show = one().and(reading()).then(show);
+    let map = path!("v1" / "admin" / "rehearsals" / String / "seats");
+    let map = map.and(reading()).then(seats);
+    let stop = one()
+        .and(warp::delete())
+        .and(door::admin(door, Role::Operator))
+        .and(with(asked))
+        .and(query())
+        .then(stop);
+    start.or(show).unify().or(map).unify().or(stop).unify().map(answer).boxed()
 }

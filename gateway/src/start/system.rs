@@ -10,6 +10,7 @@ use farerush_persistence::journal::RedisJournal;
 use tokio::sync::Semaphore;
 
 use crate::api::admin::import::Imports;
+use crate::api::admin::routes::Admins;
 use crate::api::cockpit::Charts;
 use crate::api::door::Door;
 use crate::api::grab::Grabs;
@@ -116,27 +117,34 @@ impl System {
         });
         let body = BodyLimits { bytes_max: settings.body_bytes_max, timeout: settings.body_timeout };
         let test_payment = settings.test_payment;
+        let door = Arc::new(Door { identity: identity.clone(), flights: flights.clone() });
+        let imports = Imports {
+            flights: flights.clone(),
+            bytes_max: settings.import_bytes_max,
+            body,
+            turn: Arc::new(Semaphore::new(1)),
+        };
+        let admins = Arc::new(Admins {
+            sales: sales.clone(),
+            figures: figures.clone(),
+            charts: Arc::new(Charts { cockpit: cockpit.clone(), health }),
+            imports: Arc::new(imports),
+            door: door.clone(),
+            body,
+        });
         let api = Api {
-            door: Arc::new(Door { identity: identity.clone(), flights: flights.clone() }),
+            admins,
+            door,
             grabs: Arc::new(Grabs {
                 flights: flights.clone(),
                 identity: identity.clone(),
                 metrics: metrics.clone(),
             }),
-            orders: Arc::new(Orders { sales: sales.clone(), identity: identity.clone(), test_payment }),
-            sales,
+            orders: Arc::new(Orders { sales, identity: identity.clone(), test_payment }),
             waitlists: Arc::new(Waitlists { flights: flights.clone(), identity: identity.clone() }),
             streams: Arc::new(Streams { flights: flights.clone(), live }),
-            imports: Arc::new(Imports {
-                flights: flights.clone(),
-                bytes_max: settings.import_bytes_max,
-                body,
-                turn: Arc::new(Semaphore::new(1)),
-            }),
-            charts: Arc::new(Charts { cockpit: cockpit.clone(), health }),
             asked: Arc::new(Asked { flights: flights.clone(), rehearsals: Arc::default() }),
             clock: Arc::new(ShownClock { flights: flights.clone(), test_payment }),
-            figures: figures.clone(),
             metrics,
             body,
         };

@@ -16,7 +16,7 @@ use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
-use crate::api::grab::{self, GivenKey};
+use crate::api::grab;
 use crate::base::json::Json;
 use crate::base::time;
 use crate::base::time::Day;
@@ -26,6 +26,7 @@ use crate::parts::outside::arrivals;
 use crate::parts::sales::Sales;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text};
+use crate::wire::idempotency::GivenKey;
 use crate::wire::input;
 use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};

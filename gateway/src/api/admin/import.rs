@@ -19,12 +19,13 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use self::lines::{Kind, Line, Mistakes};
-use crate::api::grab::{self, GivenKey};
+use crate::api::grab;
 use crate::base::json::Json;
 use crate::base::zones;
 use crate::parts::auth::Admin;
 use crate::parts::flights::Flights;
 use crate::wire::body::{self, BodyLimits};
+use crate::wire::idempotency::GivenKey;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;

@@ -6,5 +6,6 @@ pub mod import;
 pub mod manifest;
 pub mod orders;
 pub mod refunds;
+pub mod routes;
 pub mod seat_plan;
 pub mod status;

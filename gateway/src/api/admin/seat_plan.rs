@@ -11,12 +11,13 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::flights::{cabins, fares, template};
-use crate::api::grab::{self, GivenKey};
+use crate::api::grab;
 use crate::base::json::Json;
 use crate::parts::auth::Admin;
 use crate::parts::flights::Flights;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, Value, boolean};
+use crate::wire::idempotency::GivenKey;
 use crate::wire::input;
 use crate::wire::names::FlightName;
 use crate::wire::problem::Problem;

@@ -6,6 +6,7 @@ pub mod cors;
 pub mod csv_text;
 pub mod deadline;
 pub mod fields;
+pub mod idempotency;
 pub mod input;
 pub mod names;
 pub mod problem;

@@ -1,0 +1,134 @@
+//! The routes of admins: which address leads to which handler.
+//! Never does anything itself.
+
+use std::sync::Arc;
+
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, path};
+
+use crate::api::cockpit::{self, Charts};
+use crate::api::door::{self, Door};
+use crate::api::filters::{accepts, answer, key, query, with};
+use crate::api::{admin, audit};
+use crate::parts::auth::Role;
+use crate::parts::figures::Figures;
+use crate::parts::sales::Sales;
+use crate::wire::body::{BodyLimits, received};
+use crate::wire::names::FlightName;
+
+/// What they need.
+pub struct Admins {
+    /// Flights and lists.
+    pub sales: Arc<Sales>,
+    /// What they look at.
+    pub figures: Arc<Figures>,
+    /// What the charts show.
+    pub charts: Arc<Charts>,
+    /// Files of flights.
+    pub imports: Arc<admin::import::Imports>,
+    /// Who may come in.
+    pub door: Arc<Door>,
+    /// The limits of bodies.
+    pub body: BodyLimits,
+}
+
+/// All of them.
+pub fn routes(admins: &Admins) -> BoxedFilter<(Response,)> {
+    let create = path!("v1" / "admin" / "flights")
+        .and(warp::post())
+        .and(door::admin(&admins.door, Role::Admin))
+        .and(with(&admins.sales))
+        .and(key())
+        .and(received(admins.body))
+        .then(admin::flights::create);
+    let change = path!("v1" / "admin" / "flights" / FlightName)
+        .and(warp::patch())
+        .and(door::admin(&admins.door, Role::Operator))
+        .and(with(&admins.sales))
+        .and(key())
+        .and(received(admins.body))
+        .then(admin::flights::change_policy);
+    let list = path!("v1" / "admin" / "orders")
+        .and(warp::get())
+        .and(door::admin(&admins.door, Role::Viewer))
+        .and(with(&admins.sales))
+        .and(query())
+        .and(accepts())
+        .then(admin::orders::list);
+    let status = path!("v1" / "admin" / "status")
+        .and(warp::get())
+        .and(door::admin(&admins.door, Role::Viewer))
+        .and(with(&admins.figures))
+        .and(query())
+        .then(admin::status::show);
+    let cockpit = path!("v1" / "admin" / "cockpit")
+        .and(warp::get())
+        .and(door::admin(&admins.door, Role::Viewer))
+        .and(with(&admins.charts))
+        .and(query())
+        .then(cockpit::show);
+    let one_flight = create.or(change).unify().or(list).unify().or(status).unify().or(cockpit).unify();
+    one_flight.map(answer).or(actions(admins)).unify().or(reads(admins)).unify().boxed()
+}
+
+/// What is told about one flight, and the way in for many.
+fn reads(admins: &Admins) -> BoxedFilter<(Response,)> {
+    let import = path!("v1" / "admin" / "flights" / "import")
+        .and(warp::post())
+        .and(door::admin(&admins.door, Role::Admin))
+        .and(with(&admins.imports))
+        .and(key())
+        .and(query())
+        .and(admin::import::file(&admins.imports))
+        .then(admin::import::import);
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+    let reading = || {
+        warp::get()
+            .and(door::admin(&admins.door, Role::Viewer))
+            .and(with(&admins.sales))
+            .and(query())
+            .and(accepts())
+    };
+    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show);
+    let audit = flight().and(path!("audit")).and(reading()).then(audit::show);
+    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list);
+    import.or(manifest).unify().or(audit).unify().or(refunds).unify().map(answer).boxed()
+}
+
+/// The addresses under one flight that take a POST.
+fn actions(admins: &Admins) -> BoxedFilter<(Response,)> {
+    use admin::flights::{block, close, open, pause, restart as restart_it, rows, unblock};
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+    let acting = || {
+        warp::post()
+            .and(door::admin(&admins.door, Role::Operator))
+            .and(with(&admins.sales))
+            .and(key())
+            .and(received(admins.body))
+    };
+    let open = flight().and(path!("open")).and(acting()).then(open);
+    let pause = flight().and(path!("pause")).and(acting()).then(pause);
+    let close = flight().and(path!("close")).and(acting()).then(close);
+    let block = flight().and(path!("seats" / "block")).and(acting()).then(block);
+    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
+    let rows = flight().and(path!("rows")).and(acting()).then(rows);
+    let planning = || {
+        let admin = warp::post().and(door::admin(&admins.door, Role::Operator));
+        admin.and(with(&admins.sales.flights)).and(key()).and(query()).and(received(admins.body))
+    };
+    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap);
+    let withdraw = flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw);
+    let plans = swap.or(withdraw).unify();
+    let restart = flight().and(path!("restart"));
+    let restart = restart
+        .and(warp::post())
+        .and(door::admin(&admins.door, Role::Operator))
+        .and(with(&admins.sales))
+        .and(key())
+        .and(received(admins.body))
+        .then(restart_it);
+    let sale = open.or(pause).unify().or(close).unify();
+    let seats = block.or(unblock).unify().or(rows).unify();
+    sale.or(seats).unify().or(plans).unify().or(restart).unify().map(answer).boxed()
+}
