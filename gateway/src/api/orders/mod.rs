@@ -1,29 +1,29 @@
 //! `/v1/orders`: a customer's orders, one order, and what may be done to it. Changes and single orders come from the
 //! flight itself, lists from the store. Never places an order: see `grab`.
 
+mod page;
+mod routes;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use farerush_engine::actor::{Answer, FlightHandle};
 use farerush_engine::flight::{
-    Command, Covers, Currency, CustomerId, EndedLongAgo, FlightId, IdempotencyKey, OrderId, OrderNo,
-    OrderStatus, Payment, Reference, Refusal, Seq, Timestamp,
+    Command, Covers, Currency, CustomerId, EndedLongAgo, FlightId, IdempotencyKey, OrderId, OrderStatus,
+    Payment, Reference, Refusal, Seq,
 };
-use farerush_persistence::store::{Asker, Listed, OrderFilter, OrderPlace, StoredOrder};
+use farerush_persistence::store::{Asker, OrderFilter};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::api::door::{self, Door};
-use crate::api::filters::{answer, asks_from, key, query, timeout, with};
+use page::write_stored;
+pub(crate) use page::{Page, read_place};
+pub use routes::routes;
+
 use crate::api::grab;
-use crate::base::json::Json;
-use crate::parts::auth::Caller;
-use crate::parts::auth::Deed;
-use crate::parts::auth::Identity;
+use crate::parts::auth::{Caller, Identity};
 use crate::parts::sales::Sales;
 use crate::wire::body::Received;
-use crate::wire::body::{BodyLimits, received};
 use crate::wire::deadline::{Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, text, whole};
 use crate::wire::idempotency::GivenKey;
@@ -31,14 +31,8 @@ use crate::wire::input;
 use crate::wire::names;
 use crate::wire::names::OrderName;
 use crate::wire::problem::{Code, Problem};
-use crate::wire::query::{self, Query};
+use crate::wire::query::Query;
 use crate::wire::render;
-use warp::Filter;
-use warp::filters::BoxedFilter;
-use warp::path;
-
-/// How long a list waits for the store to have what the journal has.
-const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// What orders are shown and changed with.
 pub struct Orders {
@@ -80,62 +74,6 @@ async fn list(orders: &Orders, raw_query: &str, caller: &Caller) -> Result<Respo
     // Of one customer, whoever asks.
     let page = Page::read(&orders.sales, &filter, after.as_ref(), limit, Asker::Customer).await?;
     Ok(render::response(StatusCode::OK, page.json(&orders.sales).await))
-}
-
-/// A page of the list of orders.
-pub(crate) struct Page {
-    pub(crate) orders: Vec<StoredOrder>,
-    /// The next page's cursor; none on the last one.
-    pub(crate) next: Option<String>,
-    up_to_date: bool,
-    /// Until when the rest has to be found out.
-    deadline: Deadline,
-}
-
-impl Page {
-    pub(crate) async fn read(
-        sales: &Sales,
-        filter: &OrderFilter,
-        after: Option<&OrderPlace>,
-        limit: usize,
-        asker: Asker,
-    ) -> Result<Self, Problem> {
-        sales.lists.can_be_read()?;
-        let _turn = sales.lists.reads.from_store(asker)?;
-        let deadline = sales.flights.deadline(None)?;
-        let patience = CATCH_UP.min(deadline.left());
-        let up_to_date = sales.lists.caught_up(filter.flight_id.as_ref(), patience).await;
-        // One more than the page shows whether there is a next one.
-        let read = sales.lists.store.list_orders(filter, after, limit + 1, asker, deadline.left());
-        let Listed { mut orders, is_newest } = sales.lists.from_store(deadline, read).await?;
-        let more = orders.len() > limit;
-        orders.truncate(limit);
-        let next = orders.last().filter(|_| more).map(|stored| write_place(&stored.place()));
-        Ok(Self { orders, next, up_to_date: up_to_date && is_newest, deadline })
-    }
-
-    pub(crate) async fn json(&self, sales: &Sales) -> Json {
-        let mut json = Json::with_capacity(640 * (self.orders.len() + 1));
-        json.open().key("orders").open_list();
-        for stored in &self.orders {
-            write_stored(&mut json, sales, stored, self.deadline).await;
-        }
-        json.close_list().key("next_cursor").text_or_null(self.next.as_deref());
-        json.key("up_to_date").boolean(self.up_to_date).close();
-        json
-    }
-}
-
-fn write_place(place: &OrderPlace) -> String {
-    query::cursor(&format!("{}:{}:{}", place.created_at.as_millis(), place.flight_id, place.order.0))
-}
-
-pub(crate) fn read_place(text: &str) -> Option<OrderPlace> {
-    let mut parts = text.split(':');
-    let created_at = Timestamp::from_millis(query::cursor_millis(parts.next()?)?);
-    let flight_id = FlightId::new(parts.next()?).ok()?;
-    let order = OrderNo(query::cursor_number(parts.next()?)?);
-    parts.next().is_none().then_some(OrderPlace { created_at, flight_id, order })
 }
 
 /// `GET /v1/orders/{order_id}`: from its flight; once the flight has forgotten it, from the store.
@@ -433,79 +371,6 @@ async fn find<'n>(orders: &Orders, name: &'n OrderName) -> Result<(&'n OrderId, 
     let id = name.0.as_ref().ok_or_else(Problem::order_not_found)?;
     let flight = orders.sales.flights.locate(&id.flight_id).await?.ok_or_else(Problem::order_not_found)?;
     Ok((id, flight))
-}
-
-async fn write_stored(json: &mut Json, sales: &Sales, stored: &StoredOrder, deadline: Deadline) {
-    // An order is shown without its flight's cabins rather than not at all.
-    let definition =
-        tokio::time::timeout_at(deadline.decide_by.into(), sales.flights.definition_for(stored)).await;
-    let definition = definition.unwrap_or_default();
-    let order_id = stored.order_id.to_string();
-    let frame = render::OrderFrame {
-        order_id: &order_id,
-        record_locator: &stored.record_locator,
-        flight_id: stored.order_id.flight_id.as_str(),
-        currency: stored.currency.as_str(),
-        cabins: definition.as_ref().map_or(&[], |definition| &definition.cabins),
-        durability: sales.flights.durability,
-    };
-    render::write_order(json, &stored.order, &frame);
-}
-
-/// The routes of orders.
-pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
-    let reads = || door::caller(door, Deed::Reads);
-    let changes = || door::caller(door, Deed::Changes);
-    let of_customer =
-        path!("v1" / "orders").and(warp::get()).and(reads()).and(with(orders)).and(query()).then(of_customer);
-    let one = path!("v1" / "orders" / OrderName)
-        .and(warp::get())
-        .and(reads())
-        .and(with(orders))
-        .and(query())
-        .and(timeout())
-        .then(one);
-    let change = path!("v1" / "orders" / OrderName)
-        .and(warp::patch())
-        .and(changes())
-        .and(with(orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(change);
-    let pay = path!("v1" / "orders" / OrderName / "pay")
-        .and(warp::post())
-        .and(changes())
-        .and(with(orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(pay);
-    let confirm = path!("v1" / "orders" / OrderName / "confirm")
-        .and(warp::post())
-        .and(door::payer(door))
-        .and(with(orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(confirm);
-    let by_post = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
-    let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
-    let ending = by_post
-        .or(delete)
-        .unify()
-        .and(changes())
-        .and(with(orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(cancel);
-    let changing = change.or(pay).unify().or(confirm).unify().or(ending).unify();
-    of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
 }
 
 #[cfg(test)]

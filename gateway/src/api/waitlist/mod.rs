@@ -1,6 +1,8 @@
 //! `/v1/waitlist`: parties that wait for seats, as their flight knows them.
 //! Never decides who is served, and never asks the store.
 
+mod routes;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -17,17 +19,14 @@ use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
-use crate::api::door::{self, Door};
-use crate::api::filters::{answer, asks_from, key, query, timeout, with};
+pub use routes::routes;
+
 use crate::api::grab;
 use crate::base::json::Json;
-use crate::parts::auth::Deed;
 use crate::parts::auth::Identity;
-use crate::parts::auth::Role;
 use crate::parts::auth::{Admin, Caller};
 use crate::parts::flights::Flights;
 use crate::wire::body::Received;
-use crate::wire::body::{BodyLimits, received};
 use crate::wire::deadline::{Deadline, GivenTimeout};
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text, whole};
 use crate::wire::idempotency::GivenKey;
@@ -37,9 +36,6 @@ use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{self, Query, percent_decoded};
 use crate::wire::render;
-use warp::Filter;
-use warp::filters::BoxedFilter;
-use warp::path;
 
 /// Bytes that an entry usually takes.
 const ENTRY_BYTES: usize = 512;
@@ -340,42 +336,6 @@ fn write_entry(
     }
     json.key("seq").number(entry.changed_by.0);
     json.key("durability").text(waitlists.flights.durability.as_str()).close();
-}
-
-/// The routes of waitlists.
-pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
-    let join = path!("v1" / "flights" / FlightName / "waitlist")
-        .and(warp::post())
-        .and(door::caller(door, Deed::Changes))
-        .and(with(waitlists))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(join);
-    let one = path!("v1" / "waitlist" / WaitlistName)
-        .and(warp::get())
-        .and(door::caller(door, Deed::Reads))
-        .and(with(waitlists))
-        .and(query())
-        .and(timeout())
-        .then(one);
-    let leave = path!("v1" / "waitlist" / WaitlistName)
-        .and(warp::delete())
-        .and(door::caller(door, Deed::Changes))
-        .and(with(waitlists))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(body))
-        .then(leave);
-    let list = path!("v1" / "admin" / "flights" / FlightName / "waitlist")
-        .and(warp::get())
-        .and(door::admin(door, Role::Viewer))
-        .and(with(waitlists))
-        .and(query())
-        .then(list);
-    join.or(one).unify().or(leave).unify().or(list).unify().map(answer).boxed()
 }
 
 #[cfg(test)]
