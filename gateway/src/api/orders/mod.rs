@@ -372,19 +372,3 @@ async fn find<'n>(orders: &Orders, name: &'n OrderName) -> Result<(&'n OrderId, 
     let flight = orders.sales.flights.locate(&id.flight_id).await?.ok_or_else(Problem::order_not_found)?;
     Ok((id, flight))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_in_the_list_reads_back() {
-        let place = OrderPlace {
-            created_at: Timestamp::from_millis(17),
-            flight_id: FlightId::new("FR101-20261224").unwrap(),
-            order: OrderNo(9),
-        };
-        let mut query = Query::parse(&format!("cursor={}", write_place(&place)));
-        assert_eq!(query.cursor(read_place), Some(place));
-    }
-}

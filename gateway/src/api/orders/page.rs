@@ -88,3 +88,20 @@ pub(super) async fn write_stored(json: &mut Json, sales: &Sales, stored: &Stored
     };
     render::write_order(json, &stored.order, &frame);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::query::Query;
+
+    #[test]
+    fn a_place_in_the_list_reads_back() {
+        let place = OrderPlace {
+            created_at: Timestamp::from_millis(17),
+            flight_id: FlightId::new("FR101-20261224").unwrap(),
+            order: OrderNo(9),
+        };
+        let mut query = Query::parse(&format!("cursor={}", write_place(&place)));
+        assert_eq!(query.cursor(read_place), Some(place));
+    }
+}
