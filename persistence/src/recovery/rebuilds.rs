@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use farerush_engine::flight::FlightId;
 use tokio::task::{Id, JoinSet};
 
-use super::{Recovered, RecoveryError};
+use super::outcome::{Recovered, RecoveryError};
 
 type Rebuilt = Result<Recovered, RecoveryError>;
 
