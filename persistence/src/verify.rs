@@ -59,7 +59,7 @@ async fn next_verified(
 }
 
 /// All that is known of a flight, read while it stood still.
-struct Known {
+struct FlightFacts {
     flight_id: FlightId,
     extent: Option<Extent>,
     cursor: Option<Cursor>,
@@ -94,7 +94,7 @@ async fn read(
     journal: &Arc<dyn Journal>,
     store: &Store,
     flight_id: &FlightId,
-) -> Result<Known, RecoveryError> {
+) -> Result<FlightFacts, RecoveryError> {
     let mut tries = 0;
     loop {
         let snapshot = store.snapshot(flight_id).await?;
@@ -110,11 +110,11 @@ async fn read(
         let extent = blocking(journal, move |journal| journal.extent(&id)).await?;
         let cursor = store.cursor(flight_id).await?;
         let snapshot = snapshot.map(|(snapshot, _)| snapshot);
-        return Ok(Known { flight_id: flight_id.clone(), extent, cursor, snapshot, tables });
+        return Ok(FlightFacts { flight_id: flight_id.clone(), extent, cursor, snapshot, tables });
     }
 }
 
-fn compare(journal: &dyn Journal, known: Known, secrets: Option<&Arc<IdSecrets>>) -> VerifiedFlight {
+fn compare(journal: &dyn Journal, known: FlightFacts, secrets: Option<&Arc<IdSecrets>>) -> VerifiedFlight {
     let mut line = VerifiedFlight::unknown(known.flight_id.clone());
     let last = known.extent.as_ref().map_or(Seq(0), |extent| extent.last);
     let first = known.extent.as_ref().map_or(Seq(0), |extent| extent.first);
@@ -137,12 +137,12 @@ fn compare(journal: &dyn Journal, known: Known, secrets: Option<&Arc<IdSecrets>>
 /// Whether the journal reaches back to the first event; or what is wrong.
 fn find_differences(
     journal: &dyn Journal,
-    known: Known,
+    known: FlightFacts,
     secrets: Option<&Arc<IdSecrets>>,
     (first, last): (Seq, Seq),
     line: &mut VerifiedFlight,
 ) -> Result<bool, String> {
-    let Known { flight_id, snapshot, tables, .. } = known;
+    let FlightFacts { flight_id, snapshot, tables, .. } = known;
     let stored = line.stored_seq;
     let from_store = snapshot.map(Flight::restore).transpose();
     let mut from_store = from_store.map_err(|error| format!("the store's flight, at {stored}: {error}"))?;

@@ -41,7 +41,7 @@ impl RecordKind {
 pub struct RecordHead {
     /// What kind of record it is.
     pub kind: RecordKind,
-    /// Whose.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// Under which ownership it was written.
     pub epoch: Epoch,
@@ -68,7 +68,7 @@ impl RecordHead {
 pub enum Record {
     /// Events of one flight, by rising seq, without a hole, at least one.
     Events {
-        /// Whose.
+        /// The flight concerned.
         flight_id: FlightId,
         /// Under which ownership.
         epoch: Epoch,
@@ -77,7 +77,7 @@ pub enum Record {
     },
     /// A flight has been taken over.
     Fence {
-        /// Which.
+        /// The flight concerned.
         flight_id: FlightId,
         /// Under which ownership from now on.
         epoch: Epoch,
@@ -107,7 +107,7 @@ pub enum CodecError {
     /// Bytes follow the record.
     #[error("{extra} bytes too many after the record")]
     Trailing {
-        /// How many.
+        /// Bytes behind the record's end.
         extra: usize,
     },
     /// Not a record of a version this program knows.

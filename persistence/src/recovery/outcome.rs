@@ -66,13 +66,13 @@ pub enum RecoveryError {
     /// Neither journal nor store knows an event of it.
     #[error("{flight_id} is not known")]
     NotFound {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
     },
     /// The journal does not reach back to where the store (or its own snapshot) ends.
     #[error("{flight_id}: events up to {stored} are known, but the journal begins at {first}")]
     Hole {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The last event of what there is beside the journal.
         stored: Seq,
@@ -87,7 +87,7 @@ pub enum RecoveryError {
          farerush:{{{flight_id}}}:journal), then restart the flight"
     )]
     JournalBehind {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The journal's last event.
         last: Seq,
@@ -97,7 +97,7 @@ pub enum RecoveryError {
     /// Its history cannot have happened.
     #[error("{flight_id}, at event {seq}")]
     Broken {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The last event that went in.
         seq: Seq,
@@ -108,7 +108,7 @@ pub enum RecoveryError {
     /// Others claim the flight at the same time, again and again.
     #[error("{flight_id} is claimed by somebody else, under epoch {epoch}")]
     Contended {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The other's epoch.
         epoch: Epoch,
@@ -122,7 +122,7 @@ pub enum RecoveryError {
     /// The rebuilding itself failed.
     #[error("rebuilding {flight_id} panicked")]
     Panicked {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
     },
 }

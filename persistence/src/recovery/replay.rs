@@ -18,7 +18,7 @@ pub(super) fn beside_rows(
     cursor: &Cursor,
     first: Seq,
     last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
+) -> Result<Option<RebuiltFlight>, RecoveryError> {
     let flight_id = &cursor.flight_id;
     let tried = match from_start(journal, cursor, first, last) {
         Ok(Some(rebuilt)) => {
@@ -41,7 +41,7 @@ fn from_start(
     cursor: &Cursor,
     first: Seq,
     last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
+) -> Result<Option<RebuiltFlight>, RecoveryError> {
     let flight_id = &cursor.flight_id;
     let start = match first {
         Seq(0) => return Ok(None),
@@ -75,7 +75,7 @@ pub(super) fn from_rows(
     rows: Option<FlightSnapshot>,
     has_events: bool,
     last: Seq,
-) -> Result<Rebuilt, RecoveryError> {
+) -> Result<RebuiltFlight, RecoveryError> {
     let stored = rows.as_ref().map_or(Seq(0), |rows| rows.seq);
     let restored =
         rows.map(Flight::restore).transpose().map_err(|source| broken(flight_id, stored, source))?;
@@ -90,14 +90,14 @@ pub(super) fn from_rows(
     Ok((flight, replayed, basis))
 }
 
-pub(super) type Rebuilt = (Flight, u64, Basis);
+pub(super) type RebuiltFlight = (Flight, u64, Basis);
 
 /// From the journal alone.
 pub(super) fn from_journal(
     journal: &dyn Journal,
     flight_id: &FlightId,
     last: Seq,
-) -> Result<Rebuilt, RecoveryError> {
+) -> Result<RebuiltFlight, RecoveryError> {
     let rebuilt = from_journal_unchecked(journal, flight_id, last)?;
     rebuilt.0.check().map_err(|source| broken(flight_id, last, source))?;
     Ok(rebuilt)
@@ -108,7 +108,7 @@ fn from_journal_unchecked(
     journal: &dyn Journal,
     flight_id: &FlightId,
     last: Seq,
-) -> Result<Rebuilt, RecoveryError> {
+) -> Result<RebuiltFlight, RecoveryError> {
     match from_snapshot(journal, flight_id, last) {
         Ok(Some(rebuilt)) => return Ok(rebuilt),
         Ok(None) => {}
@@ -124,7 +124,7 @@ fn from_snapshot(
     journal: &dyn Journal,
     flight_id: &FlightId,
     last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
+) -> Result<Option<RebuiltFlight>, RecoveryError> {
     let Some(snapshot) = journal.snapshot(flight_id)? else { return Ok(None) };
     let seq = snapshot.seq;
     if seq > last {

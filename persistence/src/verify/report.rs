@@ -20,7 +20,7 @@ pub enum Verdict {
 /// What was found out about one flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedFlight {
-    /// Which.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// Seats it has.
     pub seats: usize,

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, DurableRound, Release};
 
-use self::lane::{Halt, Lane};
+use self::lane::{HaltReason, Lane};
 use crate::store::{Flushed, bytes_held, rows_written};
 
 /// Places for events that an empty queue keeps.
@@ -37,7 +37,7 @@ pub(super) struct Backlog {
 /// What goes with a batch that was taken out of the backlog, until its outcome is booked.
 #[derive(Debug)]
 pub(super) struct Taken {
-    /// Whose.
+    /// The flight concerned.
     pub(super) flight_id: FlightId,
     /// If the batch is empty, its events are to be read from the journal: those after this one,
     pub(super) after: Seq,
@@ -130,7 +130,7 @@ impl Backlog {
         let Some(lane) = self.lanes.get_mut(&batch.flight_id) else { return };
         if batch.epoch > lane.epoch {
             lane.epoch = batch.epoch;
-            if lane.halt == Some(Halt::Fenced) {
+            if lane.halt == Some(HaltReason::Fenced) {
                 lane.halt = None; // the flight came back under a new epoch
                 self.events += lane.handed.0 - lane.stored.0;
             }
@@ -222,7 +222,7 @@ impl Backlog {
     /// Nothing more of this flight can be stored.
     pub(super) fn halt_stuck(&mut self, taken: &Taken, why: String) -> Step {
         self.bytes -= taken.bytes;
-        self.halt(taken, Halt::Stuck(why.clone()));
+        self.halt(taken, HaltReason::Stuck(why.clone()));
         Step::Stuck(taken.flight_id.clone(), why)
     }
 
@@ -248,7 +248,7 @@ impl Backlog {
             Flushed::Misfit { what, .. } => self.halt_stuck(taken, what),
             Flushed::Fenced { .. } => {
                 self.bytes -= taken.bytes;
-                self.halt(taken, Halt::Fenced);
+                self.halt(taken, HaltReason::Fenced);
                 Step::Fenced(flight_id.clone(), batch.epoch)
             }
         }
@@ -285,7 +285,7 @@ impl Backlog {
         Step::Stored(flight_id.clone(), seq)
     }
 
-    fn halt(&mut self, taken: &Taken, halt: Halt) {
+    fn halt(&mut self, taken: &Taken, halt: HaltReason) {
         let flight_id = &taken.flight_id;
         let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation)
         else {
@@ -375,7 +375,7 @@ impl Backlog {
     /// Flights of which nothing more can be stored until somebody has looked, with the reason.
     pub(super) fn stuck(&self) -> Vec<(FlightId, String)> {
         let stuck = |(id, lane): (&FlightId, &Lane)| match &lane.halt {
-            Some(Halt::Stuck(why)) => Some((id.clone(), why.clone())),
+            Some(HaltReason::Stuck(why)) => Some((id.clone(), why.clone())),
             _ => None,
         };
         self.lanes.iter().filter_map(stuck).collect()

@@ -130,14 +130,14 @@ struct Shared {
     /// Counts flushes and whatever else may end somebody's waiting.
     turns: watch::Sender<u64>,
     stage: watch::Sender<Stage>,
-    down: Mutex<Down>,
+    down: Mutex<Outage>,
     reread_events: AtomicU64,
     failed_flushes: AtomicU64,
     followed: Mutex<FollowedRequests>,
 }
 
 #[derive(Default)]
-struct Down {
+struct Outage {
     since: Option<Instant>,
     last_error: Option<String>,
 }

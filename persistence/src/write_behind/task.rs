@@ -37,7 +37,7 @@ const ROWS_FACTOR_BEHIND: usize = 8;
 
 /// What one flush carries.
 #[derive(Default)]
-struct Turn {
+struct FlushLoad {
     taken: Vec<Taken>,
     /// Their batches, in the same order.
     batches: Vec<Batch>,
@@ -46,7 +46,7 @@ struct Turn {
 }
 
 /// What reading a hole from the journal gave.
-enum Fill {
+enum RereadEvents {
     Events(Vec<Recorded>),
     NotNow,
     Never,
@@ -139,17 +139,17 @@ impl Task {
     }
 
     /// Takes work out of the backlog until there is enough for a flush; reads holes from the journal.
-    async fn gather(&self) -> Turn {
-        let mut turn = Turn::default();
+    async fn gather(&self) -> FlushLoad {
+        let mut turn = FlushLoad::default();
         let rows_max = self.flush_size.limit(self.rows_max());
         while turn.rows < rows_max {
             let left = rows_max - turn.rows;
             let Some((taken, mut batch)) = self.shared.backlog.lock().take(left) else { break };
             if batch.events.is_empty() {
                 match self.fill(&taken).await {
-                    Fill::Events(events) => batch.events = events,
-                    Fill::NotNow => break,
-                    Fill::Never => continue,
+                    RereadEvents::Events(events) => batch.events = events,
+                    RereadEvents::NotNow => break,
+                    RereadEvents::Never => continue,
                 }
             }
             turn.rows += batch.events.iter().map(|event| rows_written(&event.event)).sum::<usize>();
@@ -168,7 +168,7 @@ impl Task {
     }
 
     /// Reads what is missing from the journal.
-    async fn fill(&self, taken: &Taken) -> Fill {
+    async fn fill(&self, taken: &Taken) -> RereadEvents {
         let (journal, flight_id) = (Arc::clone(&self.journal), taken.flight_id.clone());
         let (after, events_max) = (taken.after, self.options.rows_max);
         let read = tokio::task::spawn_blocking(move || journal.read(&flight_id, after, events_max)).await;
@@ -177,7 +177,7 @@ impl Task {
                 events.retain(|event| taken.before.is_none_or(|before| event.seq < before));
                 if events.first().is_some_and(|event| event.seq == after.next()) {
                     self.shared.count_reread(events.len());
-                    return Fill::Events(events);
+                    return RereadEvents::Events(events);
                 }
                 format!("the journal has no event {}", after.next())
             }
@@ -185,7 +185,7 @@ impl Task {
                 tracing::debug!(error = in_full(&error), "the journal cannot be read just now");
                 self.shared.backlog.lock().put_back(taken);
                 self.shared.pause(BACKOFF_MAX).await;
-                return Fill::NotNow;
+                return RereadEvents::NotNow;
             }
             Ok(Err(error)) => in_full(&error),
             Err(error) => format!("reading the journal panicked: {error}"),
@@ -193,11 +193,11 @@ impl Task {
         let step = self.shared.backlog.lock().halt_stuck(taken, why);
         self.tell(step);
         self.settle();
-        Fill::Never
+        RereadEvents::Never
     }
 
     /// Flushes a turn, however long it takes; `false` if it was abandoned.
-    async fn flush(&mut self, turn: Turn) -> bool {
+    async fn flush(&mut self, turn: FlushLoad) -> bool {
         let began = Instant::now();
         let Some(outcomes) = self.flush_seen(&turn.batches).await else { return false };
         self.flush_size.flushed(turn.rows, began.elapsed());

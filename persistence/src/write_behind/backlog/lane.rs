@@ -22,7 +22,7 @@ pub(super) struct Lane {
     /// Whether something of it is being read or flushed.
     pub(super) is_taken: bool,
     /// Why nothing more can be stored, if so.
-    pub(super) halt: Option<Halt>,
+    pub(super) halt: Option<HaltReason>,
     /// Up to where the journal has a snapshot, as far as known; `None`: it needs one as soon as it can be.
     pub(super) snapshot: Option<Seq>,
     /// Told apart from lanes that the same flight had before it was registered again.
@@ -30,7 +30,7 @@ pub(super) struct Lane {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Halt {
+pub(super) enum HaltReason {
     /// The store belongs to a later epoch.
     Fenced,
     /// Somebody must look.
