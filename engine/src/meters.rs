@@ -23,7 +23,7 @@ pub enum Scale {
     Work,
     /// Seconds, from 50 microseconds on: whatever waits for others or for a disk.
     Wait,
-    /// How many.
+    /// A number of things, without a unit.
     Count,
 }
 

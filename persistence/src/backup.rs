@@ -8,7 +8,7 @@ use std::sync::Arc;
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, Claim, Extent, Journal, JournalError};
 
-use crate::journal::embedded::{Copied, Held};
+use crate::journal::embedded::{Copied, HeldSegments};
 use crate::recovery::blocking;
 use crate::store::{Cursor, Flushed, Store, StoreError, WebhookCursor, copy_sqlite};
 
@@ -31,7 +31,7 @@ pub enum BackupError {
          an older backup reaches further back"
     )]
     TooEarly {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The store's last event of it.
         stored: Seq,
@@ -41,7 +41,7 @@ pub enum BackupError {
     /// The store did not take events that the journal has.
     #[error("the store takes no events of {flight_id} from {seq} on: {what}")]
     NotTaken {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The first of them.
         seq: Seq,
@@ -57,7 +57,7 @@ pub async fn copy(
     (to_journal, to_store): (&Path, &Path),
 ) -> Result<Copied, BackupError> {
     // Held from before the store's moment: what is removed since stays readable.
-    let held = tokio::task::block_in_place(|| Held::of(journal))?;
+    let held = tokio::task::block_in_place(|| HeldSegments::of(journal))?;
     copy_sqlite(store, to_store).await?;
     Ok(tokio::task::block_in_place(|| held.copy_into(to_journal))?)
 }

@@ -43,7 +43,7 @@ pub async fn check_receipts(
     for receipt in receipts {
         wanted.entry(receipt.order_id.flight_id.clone()).or_default().insert(receipt.seq);
     }
-    let mut known: BTreeMap<FlightId, Known> = BTreeMap::new();
+    let mut known: BTreeMap<FlightId, KnownHistory> = BTreeMap::new();
     for (flight_id, seqs) in wanted {
         let found = heads_of(journal, store, &flight_id, seqs).await?;
         known.insert(flight_id, found);
@@ -57,13 +57,13 @@ pub async fn check_receipts(
 
 /// What is known of a flight's history.
 #[derive(Default)]
-struct Known {
+struct KnownHistory {
     last: Seq,
     heads: BTreeMap<Seq, Head>,
     trouble: Option<String>,
 }
 
-impl Known {
+impl KnownHistory {
     fn verdict(&self, receipt: &Receipt) -> ReceiptVerdict {
         match self.heads.get(&receipt.seq) {
             Some(head) if *head == receipt.proof => ReceiptVerdict::Kept,
@@ -91,14 +91,14 @@ async fn heads_of(
     store: &Store,
     flight_id: &FlightId,
     seqs: BTreeSet<Seq>,
-) -> Result<Known, RecoveryError> {
+) -> Result<KnownHistory, RecoveryError> {
     let snapshot = store.snapshot(flight_id).await?.map(|(snapshot, _)| snapshot);
     let stored = snapshot.as_ref().map_or(Seq(0), |snapshot| snapshot.seq);
     let id = flight_id.clone();
     // After the store, which never runs ahead of the journal.
     let extent = blocking(journal, move |journal| journal.extent(&id)).await?;
     let (first, last) = extent.map_or((Seq(0), Seq(0)), |extent| (extent.first, extent.last));
-    let mut known = Known { last: last.max(stored), ..Known::default() };
+    let mut known = KnownHistory { last: last.max(stored), ..KnownHistory::default() };
     let start = if first == Seq(1) {
         None // the journal has all of it
     } else {

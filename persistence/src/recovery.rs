@@ -1,144 +1,29 @@
 //! Recovery: what store and journal hold becomes a running flight, owned under a new epoch; of the two, either will do.
 //! Never guesses: a flight whose history has a hole, or cannot have happened, does not come up; the others do.
 
+mod outcome;
 mod rebuilds;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use farerush_engine::flight::{BrokenInvariant, Epoch, Flight, FlightId, FlightSnapshot, Seq};
+use farerush_engine::flight::{Epoch, Flight, FlightId, Seq};
 use farerush_engine::journal::{Claim, Extent, Journal, JournalError};
 use tokio::task::spawn_blocking;
 
 use self::rebuilds::Rebuilds;
-use crate::store::{Cursor, FLIGHTS_PER_CALL_MAX, Store, StoreError};
+use self::replay::{beside_rows, from_journal, from_rows};
+use crate::store::{Cursor, FLIGHTS_PER_CALL_MAX, Store};
 
-/// Events read from the journal at a time.
-const PAGE_EVENTS: usize = 4_096;
+pub use self::outcome::{AllRecovered, Basis, Recovered, RecoveryError};
+pub(crate) use self::replay::replay;
+
 /// Flights rebuilt at the same time.
 const REBUILDS_MAX: usize = 4;
 /// How often a claim that came too late is made again, with a larger epoch.
 const CLAIM_TRIES_MAX: usize = 8;
-
-/// What a flight came up from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// The store's rows and the journal's tail.
-    StoreAndJournal,
-    /// The store's rows alone: the journal knew no event of it.
-    Store,
-    /// The journal's events from the first one on; of the store, if it was there, no more than the cursor was read.
-    Journal,
-    /// The journal's snapshot and what follows it; likewise.
-    JournalSnapshot,
-}
-
-impl Basis {
-    /// All of them.
-    pub const ALL: &[Self] = &[Self::StoreAndJournal, Self::Store, Self::Journal, Self::JournalSnapshot];
-
-    /// Its name on status pages and in logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::StoreAndJournal => "store and journal",
-            Self::Store => "store",
-            Self::Journal => "journal",
-            Self::JournalSnapshot => "journal's snapshot",
-        }
-    }
-}
-
-/// A flight that came up.
-#[derive(Debug)]
-pub struct Recovered {
-    /// The flight, after the last durable event; its invariants hold.
-    pub flight: Flight,
-    /// The epoch it is owned under from now on.
-    pub epoch: Epoch,
-    /// What it came up from.
-    pub basis: Basis,
-    /// How far the store has it; 0 if the store was not asked.
-    pub stored: Seq,
-    /// Whether the store was asked: the epoch is claimed there, and its cursor fits the journal.
-    pub met_store: bool,
-    /// The store lacks events that the journal has let go of: nothing more of the flight can be stored.
-    pub store_has_hole: bool,
-    /// Events replayed from the journal.
-    pub replayed: u64,
-    /// The journal knew no event of the flight, though the store does: the flight came up at the store's cursor.
-    /// Events acknowledged after that one, if there were any, are lost.
-    pub journal_was_empty: bool,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// Why a flight did not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveryError {
-    /// Neither journal nor store knows an event of it.
-    #[error("{flight_id} is not known")]
-    NotFound {
-        /// Which flight.
-        flight_id: FlightId,
-    },
-    /// The journal does not reach back to where the store (or its own snapshot) ends.
-    #[error("{flight_id}: events up to {stored} are known, but the journal begins at {first}")]
-    Hole {
-        /// Which flight.
-        flight_id: FlightId,
-        /// The last event of what there is beside the journal.
-        stored: Seq,
-        /// The first event the journal has after it.
-        first: Seq,
-    },
-    /// The journal ends before the store does, as after a journal was put back from an old copy. New events would
-    /// not follow what it holds, so that it refuses them; an empty journal would do.
-    #[error(
-        "{flight_id}: the journal ends at event {last}, but the store has {stored}, so the journal is an old copy. To \
-         go on from what the store has, remove the flight's events from the journal (in Redis: DEL \
-         farerush:{{{flight_id}}}:journal), then restart the flight"
-    )]
-    JournalBehind {
-        /// Which flight.
-        flight_id: FlightId,
-        /// The journal's last event.
-        last: Seq,
-        /// The store's cursor.
-        stored: Seq,
-    },
-    /// Its history cannot have happened.
-    #[error("{flight_id}, at event {seq}")]
-    Broken {
-        /// Which flight.
-        flight_id: FlightId,
-        /// The last event that went in.
-        seq: Seq,
-        /// What is wrong.
-        #[source]
-        source: BrokenInvariant,
-    },
-    /// Others claim the flight at the same time, again and again.
-    #[error("{flight_id} is claimed by somebody else, under epoch {epoch}")]
-    Contended {
-        /// Which flight.
-        flight_id: FlightId,
-        /// The other's epoch.
-        epoch: Epoch,
-    },
-    /// The journal failed.
-    #[error("journal")]
-    Journal(#[from] JournalError),
-    /// The store failed.
-    #[error("store")]
-    Store(#[from] StoreError),
-    /// The rebuilding itself failed.
-    #[error("rebuilding {flight_id} panicked")]
-    Panicked {
-        /// Which flight.
-        flight_id: FlightId,
-    },
-}
 
 /// Takes over one flight and brings it up: claims the next epoch in the store, fences the journal, replays it (from the
 /// first event or its snapshot on if it reaches back that far, else from what the store's rows say), checks every
@@ -168,9 +53,6 @@ pub async fn recover_from_journal(
     let epoch = fence_past(journal, flight_id, extent.epoch).await?;
     rebuild(Arc::clone(journal), None, flight_id.clone(), epoch, started).await
 }
-
-/// What became of each flight, by id.
-pub type AllRecovered = Vec<(FlightId, Result<Recovered, RecoveryError>)>;
 
 /// Takes over every flight that journal or store knows. A flight that does not come up is an error of its own;
 /// the call as a whole fails only if journal or store do.
@@ -413,177 +295,6 @@ async fn rebuild_with<T: Send + 'static>(
     let (journal, id) = (Arc::clone(journal), flight_id.clone());
     let rebuilt = spawn_blocking(move || rebuild(&*journal, &id)).await;
     rebuilt.map_err(|_| RecoveryError::Panicked { flight_id: flight_id.clone() })?
-}
-
-/// From the journal, with the store's rows left unread: replaying is many times faster. `None` where the journal does
-/// not reach back far enough, where its history is not the one that the store's cursor is from, or where it does not
-/// make a sound flight: then the rows are asked, and whatever is wrong comes out there.
-fn beside_rows(
-    journal: &dyn Journal,
-    cursor: &Cursor,
-    first: Seq,
-    last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
-    let flight_id = &cursor.flight_id;
-    let tried = match from_start(journal, cursor, first, last) {
-        Ok(Some(rebuilt)) => {
-            rebuilt.0.check().map_err(|source| broken(flight_id, last, source)).map(|()| Some(rebuilt))
-        }
-        tried => tried,
-    };
-    match tried {
-        Err(error @ RecoveryError::Journal(JournalError::Unavailable { .. })) => Err(error),
-        Err(error) if cursor.seq > Seq(0) => {
-            tracing::warn!(%flight_id, %error, "the journal alone does not bring the flight up; trying the store's rows");
-            Ok(None)
-        }
-        tried => tried,
-    }
-}
-
-fn from_start(
-    journal: &dyn Journal,
-    cursor: &Cursor,
-    first: Seq,
-    last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
-    let flight_id = &cursor.flight_id;
-    let start = match first {
-        Seq(0) => return Ok(None),
-        Seq(1) => None,
-        // A snapshot beyond the cursor says that the store lost something: not to be passed over.
-        _ => match journal.snapshot(flight_id)?.filter(|snapshot| snapshot.seq <= cursor.seq) {
-            None => return Ok(None),
-            Some(snapshot) => {
-                let seq = snapshot.seq;
-                Some(Flight::restore(snapshot).map_err(|source| broken(flight_id, seq, source))?)
-            }
-        },
-    };
-    let basis = if start.is_some() { Basis::JournalSnapshot } else { Basis::Journal };
-    let at_cursor = |flight: &Flight| (flight.seq() == cursor.seq).then(|| (flight.last_at(), flight.head()));
-    let mut cursor_at = start.as_ref().and_then(at_cursor);
-    let (flight, replayed) = replay(journal, flight_id, start, last, |flight| {
-        cursor_at = cursor_at.or_else(|| at_cursor(flight));
-    })?;
-    if cursor.seq > Seq(0) && cursor_at != Some((cursor.last_at, cursor.head)) {
-        tracing::warn!(%flight_id, stored_seq = cursor.seq.0, "the store's cursor is not from the journal's history");
-        return Ok(None);
-    }
-    Ok(Some((flight, replayed, basis)))
-}
-
-/// From the store's rows and what the journal has after them.
-fn from_rows(
-    journal: &dyn Journal,
-    flight_id: &FlightId,
-    rows: Option<FlightSnapshot>,
-    has_events: bool,
-    last: Seq,
-) -> Result<Rebuilt, RecoveryError> {
-    let stored = rows.as_ref().map_or(Seq(0), |rows| rows.seq);
-    let restored =
-        rows.map(Flight::restore).transpose().map_err(|source| broken(flight_id, stored, source))?;
-    let basis = if has_events { Basis::StoreAndJournal } else { Basis::Store };
-    let (flight, replayed, basis) = match replay(journal, flight_id, restored, last, |_| ()) {
-        Ok((flight, replayed)) => (flight, replayed, basis),
-        // A store that lost what the journal has let go of; the journal's snapshot may bridge that.
-        Err(hole @ RecoveryError::Hole { .. }) => from_snapshot(journal, flight_id, last)?.ok_or(hole)?,
-        Err(error) => return Err(error),
-    };
-    flight.check().map_err(|source| broken(flight_id, flight.seq(), source))?;
-    Ok((flight, replayed, basis))
-}
-
-type Rebuilt = (Flight, u64, Basis);
-
-/// From the journal alone.
-fn from_journal(journal: &dyn Journal, flight_id: &FlightId, last: Seq) -> Result<Rebuilt, RecoveryError> {
-    let rebuilt = from_journal_unchecked(journal, flight_id, last)?;
-    rebuilt.0.check().map_err(|source| broken(flight_id, last, source))?;
-    Ok(rebuilt)
-}
-
-/// Its snapshot is the shorter way, its first event the longer one.
-fn from_journal_unchecked(
-    journal: &dyn Journal,
-    flight_id: &FlightId,
-    last: Seq,
-) -> Result<Rebuilt, RecoveryError> {
-    match from_snapshot(journal, flight_id, last) {
-        Ok(Some(rebuilt)) => return Ok(rebuilt),
-        Ok(None) => {}
-        Err(error @ RecoveryError::Journal(JournalError::Unavailable { .. })) => return Err(error),
-        Err(error) => tracing::warn!(%flight_id, %error, "the journal's snapshot is of no use"),
-    }
-    let (flight, replayed) = replay(journal, flight_id, None, last, |_| ())?;
-    Ok((flight, replayed, Basis::Journal))
-}
-
-/// From the journal's snapshot, if there is one, and what follows it.
-fn from_snapshot(
-    journal: &dyn Journal,
-    flight_id: &FlightId,
-    last: Seq,
-) -> Result<Option<Rebuilt>, RecoveryError> {
-    let Some(snapshot) = journal.snapshot(flight_id)? else { return Ok(None) };
-    let seq = snapshot.seq;
-    if seq > last {
-        return Ok(None);
-    }
-    let flight = Flight::restore(snapshot).map_err(|source| broken(flight_id, seq, source))?;
-    let (flight, replayed) = replay(journal, flight_id, Some(flight), last, |_| ())?;
-    Ok(Some((flight, replayed, Basis::JournalSnapshot)))
-}
-
-/// Brings a flight (none: from its creation on) up to event `until` by what the journal has; says also how many
-/// events that took. `watch` sees the flight after each event.
-pub(crate) fn replay(
-    journal: &dyn Journal,
-    flight_id: &FlightId,
-    mut flight: Option<Flight>,
-    until: Seq,
-    mut watch: impl FnMut(&Flight),
-) -> Result<(Flight, u64), RecoveryError> {
-    let mut replayed = 0;
-    loop {
-        let after = flight.as_ref().map_or(Seq(0), Flight::seq);
-        if let Some(flight) = flight.take_if(|flight| flight.seq() >= until) {
-            return Ok((flight, replayed));
-        }
-        let page = match journal.read(flight_id, after, PAGE_EVENTS) {
-            Ok(page) => page,
-            Err(JournalError::Trimmed { first, .. }) => {
-                return Err(RecoveryError::Hole { flight_id: flight_id.clone(), stored: after, first });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let first = page.first().map_or(Seq(0), |event| event.seq);
-        if first != after.next() {
-            return Err(RecoveryError::Hole { flight_id: flight_id.clone(), stored: after, first });
-        }
-        for recorded in page.iter().filter(|recorded| recorded.seq <= until) {
-            let flight = match &mut flight {
-                Some(flight) => {
-                    flight.apply(recorded);
-                    flight
-                }
-                None => {
-                    let created = Flight::create(recorded);
-                    flight.insert(created.map_err(|source| broken(flight_id, recorded.seq, source))?)
-                }
-            };
-            if let Some(source) = flight.broken() {
-                return Err(broken(flight_id, recorded.seq, source.clone()));
-            }
-            replayed += 1;
-            watch(flight);
-        }
-    }
-}
-
-fn broken(flight_id: &FlightId, seq: Seq, source: BrokenInvariant) -> RecoveryError {
-    RecoveryError::Broken { flight_id: flight_id.clone(), seq, source }
 }
 
 async fn extent(journal: &Arc<dyn Journal>, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {

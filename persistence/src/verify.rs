@@ -1,80 +1,26 @@
 //! Verify: rebuilds every flight from the journal and from the store, and compares everything with everything.
 //! Never writes and never claims: it may run beside a server, or on a copy.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+mod report;
+mod tables;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use farerush_engine::flight::{
-    Epoch, Flight, FlightId, FlightSnapshot, IdSecrets, Order, OrderId, OrderStatus, Seat, Seq, Timestamp,
-    WaitlistId, WaitlistStatus,
-};
+use farerush_engine::flight::{Flight, FlightId, FlightSnapshot, IdSecrets, Order, Seq, Timestamp};
 use farerush_engine::journal::{Extent, Journal};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use self::tables::check_tables;
 use crate::recovery::{RecoveryError, blocking, replay};
-use crate::store::{Cursor, Store, StoreError, StoredFlight, Ticket, TicketStatus};
+use crate::store::{Cursor, Store, StoreError, StoredFlight};
+
+pub use self::report::{Verdict, VerifiedFlight, VerifyReport};
 
 /// How often a flight is read again because a server moved it on while it was being read.
 const TRIES_MAX: usize = 5;
 /// Flights that are checked at the same time.
 const FLIGHTS_AT_A_TIME: usize = 4;
-
-/// What became of a flight's check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Journal, store and invariants agree.
-    Ok,
-    /// Likewise, but the journal no longer reaches back to the first event: it was compared from the store's cursor
-    /// on only.
-    OkFromCursor,
-    /// They do not.
-    Difference(String),
-}
-
-/// What was found out about one flight.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedFlight {
-    /// Which.
-    pub flight_id: FlightId,
-    /// Seats it has.
-    pub seats: usize,
-    /// Seats in confirmed orders.
-    pub sold: usize,
-    /// Seats in held orders.
-    pub held: usize,
-    /// Live orders.
-    pub orders: usize,
-    /// The journal's last event; 0 if it has none.
-    pub journal_seq: Seq,
-    /// The store's cursor.
-    pub stored_seq: Seq,
-    /// The largest epoch that journal or store know.
-    pub epoch: Epoch,
-    /// Whether somebody new would get a seat; `None` where the flight is not on sale or has no free seat.
-    pub sells: Option<bool>,
-    /// Whether all agree.
-    pub verdict: Verdict,
-}
-
-/// What was found out about all flights.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// One line a flight, by id.
-    pub flights: Vec<VerifiedFlight>,
-}
-
-impl VerifyReport {
-    /// Whether there is no difference anywhere.
-    pub fn is_ok(&self) -> bool {
-        self.differences() == 0
-    }
-
-    /// Number of flights with a difference.
-    pub fn differences(&self) -> usize {
-        self.flights.iter().filter(|flight| matches!(flight.verdict, Verdict::Difference(_))).count()
-    }
-}
 
 /// Checks every flight that journal or store knows. Fails only if those cannot be read as a whole; whatever is wrong
 /// with a flight stands in its line.
@@ -113,7 +59,7 @@ async fn next_verified(
 }
 
 /// All that is known of a flight, read while it stood still.
-struct Known {
+struct FlightFacts {
     flight_id: FlightId,
     extent: Option<Extent>,
     cursor: Option<Cursor>,
@@ -148,7 +94,7 @@ async fn read(
     journal: &Arc<dyn Journal>,
     store: &Store,
     flight_id: &FlightId,
-) -> Result<Known, RecoveryError> {
+) -> Result<FlightFacts, RecoveryError> {
     let mut tries = 0;
     loop {
         let snapshot = store.snapshot(flight_id).await?;
@@ -164,11 +110,11 @@ async fn read(
         let extent = blocking(journal, move |journal| journal.extent(&id)).await?;
         let cursor = store.cursor(flight_id).await?;
         let snapshot = snapshot.map(|(snapshot, _)| snapshot);
-        return Ok(Known { flight_id: flight_id.clone(), extent, cursor, snapshot, tables });
+        return Ok(FlightFacts { flight_id: flight_id.clone(), extent, cursor, snapshot, tables });
     }
 }
 
-fn compare(journal: &dyn Journal, known: Known, secrets: Option<&Arc<IdSecrets>>) -> VerifiedFlight {
+fn compare(journal: &dyn Journal, known: FlightFacts, secrets: Option<&Arc<IdSecrets>>) -> VerifiedFlight {
     let mut line = VerifiedFlight::unknown(known.flight_id.clone());
     let last = known.extent.as_ref().map_or(Seq(0), |extent| extent.last);
     let first = known.extent.as_ref().map_or(Seq(0), |extent| extent.first);
@@ -191,12 +137,12 @@ fn compare(journal: &dyn Journal, known: Known, secrets: Option<&Arc<IdSecrets>>
 /// Whether the journal reaches back to the first event; or what is wrong.
 fn find_differences(
     journal: &dyn Journal,
-    known: Known,
+    known: FlightFacts,
     secrets: Option<&Arc<IdSecrets>>,
     (first, last): (Seq, Seq),
     line: &mut VerifiedFlight,
 ) -> Result<bool, String> {
-    let Known { flight_id, snapshot, tables, .. } = known;
+    let FlightFacts { flight_id, snapshot, tables, .. } = known;
     let stored = line.stored_seq;
     let from_store = snapshot.map(Flight::restore).transpose();
     let mut from_store = from_store.map_err(|error| format!("the store's flight, at {stored}: {error}"))?;
@@ -295,194 +241,4 @@ fn same(journal: &Flight, store: &Flight, when: &str) -> Result<(), String> {
         }
     };
     Err(format!("journal and store differ {when}: {what}"))
-}
-
-/// Checks that the rows agree with each other and with the flight at the cursor.
-fn check_tables(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
-    let definition = flight.definition();
-    let mut owners: BTreeMap<Seat, &Order> = BTreeMap::new();
-    for stored in &tables.orders {
-        let order = &stored.order;
-        let no = order.no;
-        let ids = &definition.ids;
-        if ids.is_unlocked()
-            && (stored.order_id != OrderId::of(&definition.flight_id, ids, no)
-                || stored.record_locator != ids.record_locator(no).as_str())
-        {
-            return Err(format!("orders: id or locator of order {} is not the one it must have", no.0));
-        }
-        if order.status.is_live() {
-            for &seat in &order.seats {
-                if let Some(other) = owners.insert(seat, order) {
-                    return Err(format!("orders: {seat} is in order {} and in order {}", other.no.0, no.0));
-                }
-            }
-        }
-        if flight.order(no).is_some_and(|known| known != order) {
-            return Err(format!("orders: order {} is not as it is in the flight", no.0));
-        }
-    }
-    let stored: HashMap<_, _> = tables.orders.iter().map(|stored| (stored.order.no, ())).collect();
-    if let Some(order) = flight.orders().find(|order| !stored.contains_key(&order.no)) {
-        return Err(format!("orders: there is no row of order {}", order.no.0));
-    }
-    check_waitlist(flight, tables)?;
-    check_tickets(flight, tables, &owners)
-}
-
-fn check_waitlist(flight: &Flight, tables: &StoredFlight) -> Result<(), String> {
-    let definition = flight.definition();
-    let mut known: HashMap<_, _> = flight.waitlist().map(|entry| (entry.no, entry)).collect();
-    for stored in &tables.waitlist {
-        let no = stored.entry.no;
-        let ids = &definition.ids;
-        if ids.is_unlocked() && stored.id != WaitlistId::of(&definition.flight_id, ids, no) {
-            return Err(format!("waitlist: the id of entry {} is not the one it must have", no.0));
-        }
-        match known.remove(&no) {
-            Some(entry) if *entry != stored.entry => {
-                return Err(format!("waitlist: entry {} is not as it is in the flight", no.0));
-            }
-            None if stored.entry.status == WaitlistStatus::Waiting => {
-                return Err(format!("waitlist: entry {} waits, but not in the flight", no.0));
-            }
-            _ => {}
-        }
-    }
-    match known.keys().next() {
-        Some(no) => Err(format!("waitlist: there is no row of entry {}", no.0)),
-        None => Ok(()),
-    }
-}
-
-fn check_tickets(
-    flight: &Flight,
-    tables: &StoredFlight,
-    owners: &BTreeMap<Seat, &Order>,
-) -> Result<(), String> {
-    let blocked = flight.snapshot().blocked;
-    let mut tickets: BTreeMap<Seat, &Ticket> =
-        tables.tickets.iter().map(|ticket| (ticket.seat, ticket)).collect();
-    for cabin in &flight.definition().cabins {
-        for seat in cabin.all_seats() {
-            let Some(ticket) = tickets.remove(&seat) else {
-                return Err(format!("tickets: there is no row of seat {seat}"));
-            };
-            let owner = owners.get(&seat).copied();
-            let status = match owner.map(|order| order.status) {
-                Some(OrderStatus::Held) => TicketStatus::Held,
-                Some(_) => TicketStatus::Sold,
-                None if blocked.contains(&seat) => TicketStatus::Blocked,
-                None => TicketStatus::Free,
-            };
-            let expected = Ticket {
-                seat,
-                cabin_class: cabin.cabin_class,
-                fare: cabin.fare.amount,
-                status,
-                order: owner.map(|order| order.no),
-                passenger: owner.and_then(|order| order.passenger_on(seat)).cloned(),
-            };
-            if *ticket != expected {
-                return Err(format!("tickets: {seat} is {}", difference(ticket, &expected)));
-            }
-        }
-    }
-    match tickets.keys().next() {
-        Some(seat) => Err(format!("tickets: the flight has no seat {seat}")),
-        None => Ok(()),
-    }
-}
-
-fn difference(found: &Ticket, expected: &Ticket) -> String {
-    let say = |ticket: &Ticket| match ticket.order {
-        Some(no) => format!("{} (order {})", ticket.status.as_str(), no.0),
-        None => ticket.status.as_str().to_owned(),
-    };
-    let (is, must) = (say(found), say(expected));
-    if is == must {
-        format!("{is}, but its cabin, fare or passenger is wrong")
-    } else {
-        format!("{is}, not {must}")
-    }
-}
-
-impl VerifiedFlight {
-    fn unknown(flight_id: FlightId) -> Self {
-        Self {
-            flight_id,
-            seats: 0,
-            sold: 0,
-            held: 0,
-            orders: 0,
-            journal_seq: Seq(0),
-            stored_seq: Seq(0),
-            epoch: Epoch(0),
-            sells: None,
-            verdict: Verdict::Ok,
-        }
-    }
-
-    fn count(&mut self, flight: &Flight) {
-        let seats_in = |status| {
-            flight
-                .orders()
-                .filter(|order| order.status == status)
-                .map(|order| order.seats.len())
-                .sum::<usize>()
-        };
-        self.seats = flight.definition().cabins.iter().map(|cabin| cabin.capacity() as usize).sum();
-        self.sold = seats_in(OrderStatus::Confirmed);
-        self.held = seats_in(OrderStatus::Held);
-        self.orders = flight.orders().filter(|order| order.status.is_live()).count();
-    }
-
-    fn cells(&self) -> [String; 10] {
-        [
-            self.flight_id.to_string(),
-            self.seats.to_string(),
-            self.sold.to_string(),
-            self.held.to_string(),
-            self.orders.to_string(),
-            self.journal_seq.to_string(),
-            self.stored_seq.to_string(),
-            self.epoch.to_string(),
-            match self.sells {
-                Some(true) => "yes".to_owned(),
-                Some(false) => "NO".to_owned(),
-                None => "-".to_owned(),
-            },
-            match &self.verdict {
-                Verdict::Ok => "ok".to_owned(),
-                Verdict::OkFromCursor => "ok (from the store's cursor on)".to_owned(),
-                Verdict::Difference(what) => format!("DIFFERENCE: {what}"),
-            },
-        ]
-    }
-}
-
-/// The report as a table: names to the left, numbers to the right.
-impl fmt::Display for VerifyReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head =
-            ["flight", "seats", "sold", "held", "orders", "journal", "stored", "epoch", "sells", "verdict"]
-                .map(str::to_owned);
-        let lines: Vec<[String; 10]> =
-            std::iter::once(head).chain(self.flights.iter().map(VerifiedFlight::cells)).collect();
-        let mut widths = [0; 10];
-        for line in &lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for line in &lines {
-            write!(f, "{:<width$}", line[0], width = widths[0])?;
-            for (cell, width) in line[1..9].iter().zip(&widths[1..9]) {
-                write!(f, "  {cell:>width$}")?;
-            }
-            writeln!(f, "  {}", line[9])?;
-        }
-        let (flights, differences) = (self.flights.len(), self.differences());
-        writeln!(f, "{flights} flights, {differences} with a difference")
-    }
 }

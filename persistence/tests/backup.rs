@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use farerush_engine::flight::{Seq, Timestamp};
 use farerush_engine::journal::{Journal, JournalError};
 use farerush_persistence::backup::{self, BackupError};
-use farerush_persistence::journal::embedded::Held;
+use farerush_persistence::journal::embedded::HeldSegments;
 use farerush_persistence::journal::{EmbeddedJournal, EmbeddedOptions, MemoryJournal};
 use farerush_persistence::recovery::recover;
 use farerush_persistence::verify::verify;
@@ -49,7 +49,7 @@ fn a_copy_that_is_made_while_rounds_are_written_opens_and_has_all_that_was_durab
             std::thread::yield_now();
         }
         for number in 0..COPIES {
-            let held = Held::of(&dir).unwrap();
+            let held = HeldSegments::of(&dir).unwrap();
             let before = durable.load(Ordering::SeqCst);
             let to = folder.path().join(format!("copy-{number}"));
             match held.copy_into(&to) {
@@ -91,7 +91,7 @@ fn damage_is_not_taken_for_a_write_that_is_under_way() {
     let mut bytes = std::fs::read(&names[0]).unwrap();
     bytes[2_000] ^= 1;
     std::fs::write(&names[0], bytes).unwrap();
-    let copied = Held::of(&dir).unwrap().copy_into(&folder.path().join("copy"));
+    let copied = HeldSegments::of(&dir).unwrap().copy_into(&folder.path().join("copy"));
     assert!(matches!(copied, Err(JournalError::Damaged { .. })), "{copied:?}");
 }
 

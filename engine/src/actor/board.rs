@@ -27,7 +27,7 @@ pub struct Sought {
 }
 
 /// Where a flight stands in a list: when it leaves, in milliseconds, and its id; without one, before all of that moment.
-type Line = (i64, Option<FlightId>);
+type ListPosition = (i64, Option<FlightId>);
 
 /// Under what a flight is listed.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +60,8 @@ impl Listed {
     }
 }
 
-struct Entered {
+/// A flight on the board.
+struct BoardEntry {
     flight: Arc<FlightShared>,
     /// `None` while it is not shown.
     listed: Option<Listed>,
@@ -70,8 +71,8 @@ struct Entered {
 
 #[derive(Default)]
 struct Lists {
-    flights: HashMap<FlightId, Entered>,
-    lists: HashMap<Sought, BTreeSet<Line>>,
+    flights: HashMap<FlightId, BoardEntry>,
+    lists: HashMap<Sought, BTreeSet<ListPosition>>,
     /// When which sale changes by itself.
     changes: BTreeSet<(i64, FlightId)>,
     /// Flights that another process has by now.
@@ -111,7 +112,7 @@ impl Board {
     pub(crate) fn enter(&self, flight: &Arc<FlightShared>) {
         let mut lists = self.lists.write();
         lists.take_off(&flight.flight_id);
-        let entered = Entered { flight: flight.clone(), listed: None, changes_at: None };
+        let entered = BoardEntry { flight: flight.clone(), listed: None, changes_at: None };
         lists.flights.insert(flight.flight_id.clone(), entered);
         self.look_at(&mut lists, &flight.flight_id);
     }
@@ -119,7 +120,7 @@ impl Board {
     /// A flight was removed from the registry, unless another one is there by now.
     pub(crate) fn remove(&self, flight: &FlightShared) {
         let mut lists = self.lists.write();
-        let is_it = |entered: &Entered| std::ptr::eq(&raw const *entered.flight, flight);
+        let is_it = |entered: &BoardEntry| std::ptr::eq(&raw const *entered.flight, flight);
         if lists.flights.get(&flight.flight_id).is_some_and(is_it) {
             lists.take_off(&flight.flight_id);
             lists.flights.remove(&flight.flight_id);
@@ -130,7 +131,7 @@ impl Board {
     /// Something about a flight may have changed that lists show it by.
     pub(crate) fn note(&self, flight: &FlightShared) {
         let mut lists = self.lists.write();
-        let is_it = |entered: &Entered| std::ptr::eq(&raw const *entered.flight, flight);
+        let is_it = |entered: &BoardEntry| std::ptr::eq(&raw const *entered.flight, flight);
         if lists.flights.get(&flight.flight_id).is_some_and(is_it) {
             self.look_at(&mut lists, &flight.flight_id);
         }

@@ -50,7 +50,7 @@ pub enum CreateAllError {
     Flight {
         /// Which, counted from 0.
         place: usize,
-        /// Why.
+        /// What went wrong.
         #[source]
         source: CreateError,
     },

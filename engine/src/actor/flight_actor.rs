@@ -52,7 +52,7 @@ pub(crate) struct FlightActor {
 
 /// What one turn brought forth.
 #[derive(Default)]
-struct Turn {
+struct TurnOutput {
     events: Vec<Recorded>,
     replies: Vec<PendingReply>,
     /// Answers to those whose time had run out; they say nothing of the flight and wait for nothing.
@@ -88,7 +88,7 @@ impl FlightActor {
         let (began, woken_at) = (Instant::now(), self.shared.actor.take_woken_at());
         let now = self.parts.clock.now().max(self.decided_at);
         self.decided_at = now;
-        let mut turn = Turn::default();
+        let mut turn = TurnOutput::default();
         let outcome = self.fill(&mut turn, now, began);
         if outcome.is_ok() {
             let requests = turn.replies.len();
@@ -102,7 +102,7 @@ impl FlightActor {
     }
 
     /// `began` is looked at for all deadlines: a turn is short against any of them.
-    fn fill(&mut self, turn: &mut Turn, now: Timestamp, began: Instant) -> Result<(), BrokenInvariant> {
+    fn fill(&mut self, turn: &mut TurnOutput, now: Timestamp, began: Instant) -> Result<(), BrokenInvariant> {
         for _ in 0..EXPIRIES_PER_TURN_MAX {
             let Some(event) = self.flight.decide_expiry(now) else { break };
             self.record(turn, event, None, now)?;
@@ -128,7 +128,7 @@ impl FlightActor {
             let answer = match ask {
                 Ask::Command(command) => {
                     let decision = self.flight.decide(&command, now);
-                    self.told(turn, &command, decision, None, now)?
+                    self.carry_out_and_answer(turn, &command, decision, None, now)?
                 }
                 Ask::CommandAs(asked) => self.decide_as(turn, *asked, now)?,
                 Ask::WasCreatedUnder(key, fingerprint) => self.created_under(&key, fingerprint, now),
@@ -162,7 +162,7 @@ impl FlightActor {
 
     fn decide_as(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut TurnOutput,
         asked: AskedAs,
         now: Timestamp,
     ) -> Result<Answer, BrokenInvariant> {
@@ -184,13 +184,13 @@ impl FlightActor {
         }
         let cause = Cause { by, idempotency };
         let cause = (cause != Cause::default()).then(|| Box::new(cause));
-        self.told(turn, &command, decision, cause, now)
+        self.carry_out_and_answer(turn, &command, decision, cause, now)
     }
 
     /// Carries out what was decided, and tells what came of it.
-    fn told(
+    fn carry_out_and_answer(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut TurnOutput,
         command: &Command,
         decision: Result<Decision, Refusal>,
         cause: Option<Box<Cause>>,
@@ -213,7 +213,7 @@ impl FlightActor {
 
     /// Whoever fits into seats that came free gets them before anything else is decided. There are no more such events
     /// than free seats.
-    fn serve_waitlist(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
+    fn serve_waitlist(&mut self, turn: &mut TurnOutput, now: Timestamp) -> Result<(), BrokenInvariant> {
         while let Some(event) = self.flight.decide_waitlist(&mut self.looked, now) {
             self.record(turn, event, None, now)?;
         }
@@ -222,7 +222,7 @@ impl FlightActor {
 
     fn carry_out(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut TurnOutput,
         decision: Result<Decision, Refusal>,
         cause: Option<Box<Cause>>,
         now: Timestamp,
@@ -256,7 +256,7 @@ impl FlightActor {
 
     fn record(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut TurnOutput,
         event: Event,
         cause: Option<Box<Cause>>,
         now: Timestamp,
@@ -266,7 +266,7 @@ impl FlightActor {
     }
 
     /// The first event under an epoch says whose it is from then on, and what ids are made of.
-    fn own(&mut self, turn: &mut Turn, now: Timestamp) -> Result<(), BrokenInvariant> {
+    fn own(&mut self, turn: &mut TurnOutput, now: Timestamp) -> Result<(), BrokenInvariant> {
         let epoch = self.epoch;
         if self.flight.definition().ids.newest().is_some_and(|newest| newest.epoch == epoch) {
             return Ok(());
@@ -279,7 +279,7 @@ impl FlightActor {
 
     fn push(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut TurnOutput,
         event: Event,
         cause: Option<Box<Cause>>,
         now: Timestamp,
@@ -292,8 +292,8 @@ impl FlightActor {
         Ok(())
     }
 
-    fn hand_on(&mut self, turn: Turn) {
-        let Turn { mut events, replies, too_late, traced } = turn;
+    fn hand_on(&mut self, turn: TurnOutput) {
+        let TurnOutput { mut events, replies, too_late, traced } = turn;
         if let Some(last) = events.last_mut() {
             last.head = self.flight.head();
         }

@@ -28,33 +28,33 @@ pub struct Restarted {
 }
 
 /// Restarts under keys, oldest first.
-type Kept = VecDeque<(IdempotencyKey, Restarted)>;
+type RestartsUnderKeys = VecDeque<(IdempotencyKey, Restarted)>;
 
 /// The flights of which a recovery is under way or remembered. Those that nobody recovers and nobody gave a key for do
 /// not stand here.
 #[derive(Default)]
 pub(crate) struct Recoveries {
-    flights: Mutex<HashMap<FlightId, Arc<tokio::sync::Mutex<Kept>>, RandomState>>,
+    flights: Mutex<HashMap<FlightId, Arc<tokio::sync::Mutex<RestartsUnderKeys>>, RandomState>>,
 }
 
 /// The right to recover one flight. Whoever replaces a flight's actor shows it.
-pub(crate) struct Turn<'a> {
+pub(crate) struct RecoveryRight<'a> {
     recoveries: &'a Recoveries,
     flight_id: FlightId,
     /// `None` only while it is dropped.
-    kept: Option<OwnedMutexGuard<Kept>>,
+    kept: Option<OwnedMutexGuard<RestartsUnderKeys>>,
 }
 
 impl Recoveries {
     /// Waits until nobody else recovers the flight.
-    pub(crate) async fn turn(&self, flight_id: &FlightId) -> Turn<'_> {
+    pub(crate) async fn turn(&self, flight_id: &FlightId) -> RecoveryRight<'_> {
         let flight = self.flights.lock().entry(flight_id.clone()).or_default().clone();
         let kept = flight.lock_owned().await;
-        Turn { recoveries: self, flight_id: flight_id.clone(), kept: Some(kept) }
+        RecoveryRight { recoveries: self, flight_id: flight_id.clone(), kept: Some(kept) }
     }
 }
 
-impl Turn<'_> {
+impl RecoveryRight<'_> {
     /// What a restart under this key came to, if there was one.
     pub(crate) fn recall(&self, key: &IdempotencyKey) -> Option<Restarted> {
         let kept = self.kept.as_ref()?;
@@ -71,7 +71,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for RecoveryRight<'_> {
     fn drop(&mut self) {
         // Under the lock of the map nobody can come to wait for it meanwhile.
         let mut flights = self.recoveries.flights.lock();

@@ -20,21 +20,22 @@ pub enum Located {
     There,
     /// By nobody, until its operator sees to it.
     Quarantined {
-        /// Why.
+        /// Why it is so, as it is shown to its operator.
         reason: String,
     },
     /// There is no such flight.
     Nobody,
 }
 
-enum Entered {
+/// A flight of this process.
+enum RegisteredFlight {
     Flight(Arc<FlightShared>),
     /// Could not be recovered at start.
     Lost(String),
 }
 
 pub(crate) struct Registry {
-    flights: DashMap<FlightId, Entered, RandomState>,
+    flights: DashMap<FlightId, RegisteredFlight, RandomState>,
     board: Arc<Board>,
 }
 
@@ -60,7 +61,7 @@ impl Registry {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
                 self.put_on_board(&flight);
-                place.insert(Entered::Flight(flight));
+                place.insert(RegisteredFlight::Flight(flight));
                 true
             }
         }
@@ -75,20 +76,20 @@ impl Registry {
     ) -> Result<Option<Arc<FlightShared>>, Arc<FlightShared>> {
         match self.flights.entry(flight.flight_id.clone()) {
             Entry::Occupied(mut place) => {
-                if let Entered::Flight(present) = place.get()
+                if let RegisteredFlight::Flight(present) = place.get()
                     && present.epoch() >= flight.epoch()
                 {
                     return Err(present.clone());
                 }
                 self.put_on_board(flight);
-                match place.insert(Entered::Flight(flight.clone())) {
-                    Entered::Flight(older) => Ok(Some(older)),
-                    Entered::Lost(_) => Ok(None),
+                match place.insert(RegisteredFlight::Flight(flight.clone())) {
+                    RegisteredFlight::Flight(older) => Ok(Some(older)),
+                    RegisteredFlight::Lost(_) => Ok(None),
                 }
             }
             Entry::Vacant(place) => {
                 self.put_on_board(flight);
-                place.insert(Entered::Flight(flight.clone()));
+                place.insert(RegisteredFlight::Flight(flight.clone()));
                 Ok(None)
             }
         }
@@ -96,13 +97,12 @@ impl Registry {
 
     /// Notes a flight that could not be recovered.
     pub(crate) fn enter_lost(&self, flight_id: FlightId, reason: String) {
-        self.flights.insert(flight_id, Entered::Lost(reason));
+        self.flights.insert(flight_id, RegisteredFlight::Lost(reason));
     }
 
     /// Removes a flight, unless another one has taken its place.
     pub(crate) fn remove(&self, flight: &Arc<FlightShared>) {
-        let is_it =
-            |entered: &Entered| matches!(entered, Entered::Flight(there) if Arc::ptr_eq(there, flight));
+        let is_it = |entered: &RegisteredFlight| matches!(entered, RegisteredFlight::Flight(there) if Arc::ptr_eq(there, flight));
         self.flights.remove_if(&flight.flight_id, |_, entered| {
             let is_it = is_it(entered);
             if is_it {
@@ -114,16 +114,16 @@ impl Registry {
 
     pub(crate) fn shared(&self, flight_id: &FlightId) -> Option<Arc<FlightShared>> {
         match self.flights.get(flight_id)?.value() {
-            Entered::Flight(flight) => Some(flight.clone()),
-            Entered::Lost(_) => None,
+            RegisteredFlight::Flight(flight) => Some(flight.clone()),
+            RegisteredFlight::Lost(_) => None,
         }
     }
 
     pub(crate) fn find(&self, flight_id: &FlightId) -> Located {
         let Some(entered) = self.flights.get(flight_id) else { return Located::Nobody };
         let flight = match entered.value() {
-            Entered::Flight(flight) => flight,
-            Entered::Lost(reason) => return Located::Quarantined { reason: reason.clone() },
+            RegisteredFlight::Flight(flight) => flight,
+            RegisteredFlight::Lost(reason) => return Located::Quarantined { reason: reason.clone() },
         };
         match flight.standing() {
             Standing::Serving => Located::Here(FlightHandle(flight.clone())),
@@ -135,8 +135,8 @@ impl Registry {
     /// Whether a flight is anything but another process's.
     pub(crate) fn has(&self, flight_id: &FlightId) -> bool {
         self.flights.get(flight_id).is_some_and(|entered| match entered.value() {
-            Entered::Flight(flight) => flight.standing() != Standing::Fenced,
-            Entered::Lost(_) => true,
+            RegisteredFlight::Flight(flight) => flight.standing() != Standing::Fenced,
+            RegisteredFlight::Lost(_) => true,
         })
     }
 
@@ -146,7 +146,7 @@ impl Registry {
         self.flights
             .iter()
             .filter_map(|entered| match entered.value() {
-                Entered::Flight(flight) if shown(flight) => Some(FlightHandle(flight.clone())),
+                RegisteredFlight::Flight(flight) if shown(flight) => Some(FlightHandle(flight.clone())),
                 _ => None,
             })
             .collect()
@@ -156,8 +156,8 @@ impl Registry {
     pub(crate) fn each(&self, mut look: impl FnMut(Option<&FlightShared>)) {
         for entered in &self.flights {
             match entered.value() {
-                Entered::Flight(flight) => look(Some(flight)),
-                Entered::Lost(_) => look(None),
+                RegisteredFlight::Flight(flight) => look(Some(flight)),
+                RegisteredFlight::Lost(_) => look(None),
             }
         }
     }
@@ -167,7 +167,7 @@ impl Registry {
         self.flights
             .iter()
             .filter_map(|entered| match entered.value() {
-                Entered::Flight(flight) if flight.is_refused() => Some(FlightHandle(flight.clone())),
+                RegisteredFlight::Flight(flight) if flight.is_refused() => Some(FlightHandle(flight.clone())),
                 _ => None,
             })
             .collect()
@@ -178,11 +178,11 @@ impl Registry {
         self.flights
             .iter()
             .filter_map(|entered| match entered.value() {
-                Entered::Lost(reason) => Some((entered.key().clone(), reason.clone())),
-                Entered::Flight(flight) if flight.standing() == Standing::Quarantined => {
+                RegisteredFlight::Lost(reason) => Some((entered.key().clone(), reason.clone())),
+                RegisteredFlight::Flight(flight) if flight.standing() == Standing::Quarantined => {
                     Some((entered.key().clone(), flight.quarantine_reason.read().clone()))
                 }
-                Entered::Flight(_) => None,
+                RegisteredFlight::Flight(_) => None,
             })
             .collect()
     }

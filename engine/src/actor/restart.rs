@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::engine::Engine;
-use super::recoveries::{Restarted, Turn};
+use super::recoveries::{RecoveryRight, Restarted};
 use super::shared::Standing;
 use crate::flight::{Epoch, FlightId, IdempotencyKey, Seq};
 
@@ -67,7 +67,11 @@ impl Engine {
         Ok(restarted)
     }
 
-    async fn take_over(&self, flight_id: &FlightId, _turn: &Turn<'_>) -> Result<(Seq, Epoch), RestartError> {
+    async fn take_over(
+        &self,
+        flight_id: &FlightId,
+        _turn: &RecoveryRight<'_>,
+    ) -> Result<(Seq, Epoch), RestartError> {
         let recovered = (self.supervisor.recover)(flight_id.clone()).await.map_err(RestartError::Failed)?;
         let recovered = recovered.ok_or(RestartError::NotFound)?;
         let (seq, epoch) = (recovered.flight.seq(), recovered.epoch);

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::clock::Clock;
 use super::flight_actor::{ActorParts, FlightActor};
 use super::message::Signal;
-use super::recoveries::{Recoveries, Turn};
+use super::recoveries::{Recoveries, RecoveryRight};
 use super::shared::{FlightShared, Standing};
 use super::view::FlightView;
 use super::writer::Writer;
@@ -98,7 +98,7 @@ impl Supervisor {
     pub(crate) async fn recover(
         self: &Arc<Self>,
         shared: &Arc<FlightShared>,
-        _turn: &Turn<'_>,
+        _turn: &RecoveryRight<'_>,
     ) -> Result<(Seq, Epoch), String> {
         shared.set_standing(Standing::Recovering);
         // Whatever still wakes the old actor, it decides nothing more.

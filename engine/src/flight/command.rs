@@ -43,7 +43,7 @@ impl Together {
 pub enum Wanted {
     /// So many seats, at least 1; the flight chooses.
     Quantity {
-        /// How many.
+        /// Seats that are wanted, at least 1.
         quantity: u16,
         /// How they should stand to one another.
         together: Together,
@@ -248,7 +248,7 @@ pub enum Command {
     },
     /// The flight gets another seat plan: everybody keeps their seats or gets others of the same class and fare.
     ChangeSeatPlan {
-        /// Which.
+        /// The seat plan that it shall have.
         plan: SeatPlan,
         /// Whether orders without a place in it are cancelled; else the change is refused where there are any.
         cancel_stranded: bool,

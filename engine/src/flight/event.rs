@@ -45,7 +45,7 @@ pub struct FlightDefinition {
 /// An order was placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderPlaced {
-    /// For whom.
+    /// The customer who ordered.
     pub customer: CustomerId,
     /// On which seats.
     pub seats: Seats,
@@ -99,7 +99,7 @@ pub enum Event {
     },
     /// Somebody opened, paused or closed the sale.
     SaleSwitched {
-        /// To what.
+        /// What the switch was set to.
         switch: SaleSwitch,
         /// The rules from now on (opening a sale before `opens_at` or after `closes_at` changes these).
         policy: SalePolicy,
@@ -111,12 +111,12 @@ pub enum Event {
     },
     /// Free seats were taken off sale.
     SeatsBlocked {
-        /// Which.
+        /// The seats concerned, each once.
         seats: Seats,
     },
     /// Blocked seats came back on sale.
     SeatsUnblocked {
-        /// Which.
+        /// The seats concerned, each once.
         seats: Seats,
     },
     /// Rows were added.
@@ -128,7 +128,7 @@ pub enum Event {
     OrderPlaced(Box<OrderPlaced>),
     /// A held order was paid.
     OrderConfirmed {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// By which payment.
         payment_reference: Option<Reference>,
@@ -137,21 +137,21 @@ pub enum Event {
     },
     /// An order was given up; its seats are free again.
     OrderCancelled {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// The seats that are free again.
         freed: Seats,
     },
     /// An order ran past its deadline; its seats are free again.
     OrderExpired {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// The seats that are free again.
         freed: Seats,
     },
     /// An order's seats or passengers changed.
     OrderChanged {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// Its seats from now on (the same ones, if only passengers changed).
         seats: Seats,
@@ -166,14 +166,14 @@ pub enum Event {
     },
     /// The payment of a held order began.
     PaymentBegun {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// Until when it is held from now on; never sooner than before.
         hold_expires_at: Timestamp,
     },
     /// An expired order was paid after all, and its very seats were still free.
     OrderRevived {
-        /// Which.
+        /// Number of the order.
         order: OrderNo,
         /// The seats that are sold now.
         seats: Seats,
@@ -201,7 +201,7 @@ pub enum Event {
     WaitlistLeft {
         /// Its entry.
         entry: WaitlistNo,
-        /// Why.
+        /// Why it came about.
         reason: LeftBecause,
     },
     /// A party that waited got seats; the event's seq is the number of its order, as with `OrderPlaced`.

@@ -123,7 +123,7 @@ pub enum Refusal {
     /// A new seat plan has no place for some orders.
     #[error("{orders} orders would lose their seats")]
     OrdersWithoutSeats {
-        /// How many.
+        /// Orders that would lose them.
         orders: usize,
     },
     /// Whoever asks has caused as much of what is kept as anybody may: ended orders, keys, parties that wait no longer.

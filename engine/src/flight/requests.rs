@@ -22,7 +22,7 @@ pub enum Outcome {
     Shown,
     /// The sale was closed for good, and so many orders were cancelled.
     Closed {
-        /// How many.
+        /// Orders that were cancelled.
         cancelled: u32,
     },
     /// Everybody was seated anew.

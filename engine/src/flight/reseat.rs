@@ -7,7 +7,7 @@ use super::ids::OrderNo;
 /// An order that gets other seats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Moved {
-    /// Which.
+    /// Number of the order.
     pub order: OrderNo,
     /// The seats it had.
     pub from: Seats,

@@ -117,9 +117,13 @@ pub struct SeatMap {
     capacity: u32,
 }
 
-struct Place {
+/// Where a seat is in the map.
+struct SeatPosition {
+    /// Its cabin, counted from 0 in the order of the definition.
     cabin: usize,
+    /// Its row within the cabin, counted from 0.
     slot: usize,
+    /// The one bit that stands for it in masks of the row.
     bit: u16,
 }
 
@@ -247,7 +251,7 @@ impl SeatMap {
         seats
     }
 
-    fn place(&self, seat: Seat) -> Option<Place> {
+    fn place(&self, seat: Seat) -> Option<SeatPosition> {
         let row = seat.row();
         let behind =
             self.by_row.partition_point(|&place| self.cabins[usize::from(place)].cabin.first_row <= row);
@@ -257,6 +261,6 @@ impl SeatMap {
             return None;
         }
         let position = found.layout.position(seat.letter())?;
-        Some(Place { cabin, slot: usize::from(row - found.first_row), bit: 1 << position })
+        Some(SeatPosition { cabin, slot: usize::from(row - found.first_row), bit: 1 << position })
     }
 }

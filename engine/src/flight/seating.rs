@@ -10,7 +10,7 @@ use super::run_index::{RunIndex, find_run, run_lengths};
 use super::seat_map::{CabinSeats, SeatMap};
 
 /// Some seats of one row of a cabin.
-struct Piece {
+struct SeatsOfRow {
     slot: usize,
     mask: u16,
 }
@@ -109,17 +109,17 @@ fn best_length(index: &RunIndex, length: u32) -> Option<u32> {
 }
 
 /// `length` neighbours between aisles, in the best row nearest to `near`.
-fn best_run(cabin: &CabinSeats, length: u32, near: usize) -> Option<Piece> {
+fn best_run(cabin: &CabinSeats, length: u32, near: usize) -> Option<SeatsOfRow> {
     let run = best_length(&cabin.within, length)?;
     let slot = cabin.within.nearest(run, near)?;
     let found = find_run(cabin.rows[slot].free, cabin.cabin.layout.groups(), run)?;
     // A maximal run begins at an aisle, a wall or a taken seat: from there nothing is left on that side.
     let first = found.trailing_zeros();
-    Some(Piece { slot, mask: mask(length, first) })
+    Some(SeatsOfRow { slot, mask: mask(length, first) })
 }
 
 /// `length` neighbours with aisles between them, where as few single seats as possible are left.
-fn best_across(cabin: &CabinSeats, length: u32) -> Option<Piece> {
+fn best_across(cabin: &CabinSeats, length: u32) -> Option<SeatsOfRow> {
     let run = best_length(&cabin.across, length)?;
     let slot = cabin.across.nearest(run, 0)?;
     let free = cabin.rows[slot].free;
@@ -131,7 +131,7 @@ fn best_across(cabin: &CabinSeats, length: u32) -> Option<Piece> {
             let aisles = groups.iter().filter(|group| *group & mask != 0).count();
             (aisles, singles(free & !mask, groups))
         })
-        .map(|mask| Piece { slot, mask })
+        .map(|mask| SeatsOfRow { slot, mask })
 }
 
 fn mask(length: u32, first: u32) -> u16 {
@@ -172,7 +172,7 @@ fn spread(cabins: &[&CabinSeats], quantity: u16, together: Together) -> Seats {
     seats
 }
 
-fn next_piece(cabin: &CabinSeats, left: u32, near: usize, together: Together) -> Option<Piece> {
+fn next_piece(cabin: &CabinSeats, left: u32, near: usize, together: Together) -> Option<SeatsOfRow> {
     let present = cabin.within.present();
     if present == 0 {
         return None;
@@ -185,7 +185,7 @@ fn next_piece(cabin: &CabinSeats, left: u32, near: usize, together: Together) ->
     best_run(cabin, length, near)
 }
 
-fn seats_of<'a>(cabin: &'a CabinSeats, piece: &Piece) -> impl Iterator<Item = super::cabin::Seat> + 'a {
+fn seats_of<'a>(cabin: &'a CabinSeats, piece: &SeatsOfRow) -> impl Iterator<Item = super::cabin::Seat> + 'a {
     let (slot, mask) = (piece.slot, piece.mask);
     (0..16).filter(move |position| mask & (1 << position) != 0).filter_map(move |p| cabin.seat(slot, p))
 }

@@ -9,7 +9,7 @@ use crate::flight::{Epoch, FlightId, FlightSnapshot, Recorded, Seq};
 /// Some events of one flight that follow one another without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Whose events.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// Under which ownership they were decided.
     pub epoch: Epoch,
@@ -41,7 +41,7 @@ pub enum Appended {
 /// Ownership of a flight under an epoch, as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Which flight.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// The new owner's epoch.
     pub epoch: Epoch,
@@ -50,7 +50,7 @@ pub struct Claim {
 /// What a journal has of one flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extent {
-    /// Which flight.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// The largest epoch that wrote or fenced.
     pub epoch: Epoch,
@@ -107,7 +107,7 @@ pub enum JournalError {
     /// Events that were asked for are no longer there.
     #[error("events of {flight_id} up to {first} are no longer in the journal")]
     Trimmed {
-        /// Whose.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The first that is still there.
         first: Seq,
@@ -115,7 +115,7 @@ pub enum JournalError {
     /// The claim came too late: a later (or the same) epoch is already known.
     #[error("{flight_id} is owned under epoch {epoch}")]
     Fenced {
-        /// Which flight.
+        /// The flight concerned.
         flight_id: FlightId,
         /// The epoch that owns it.
         epoch: Epoch,
@@ -225,7 +225,7 @@ pub struct DurableRound {
 /// What one flight shows and answers once the store has it up to an event. Of one flight they come by rising seq, and leave
 /// in that order.
 pub struct Release {
-    /// Which flight.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// The event that the store must have.
     pub seq: Seq,

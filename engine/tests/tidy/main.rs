@@ -236,7 +236,9 @@ fn long_files_are_named_and_only_get_shorter() {
                 None if lines > LINES_TYPICAL_MAX => {
                     wrong.push(format!("{name} has {lines} lines: two jobs"));
                 }
-                Some(before) if lines > before => wrong.push(format!("{name} has grown to {lines} lines")),
+                Some(before) if lines > before => {
+                    wrong.push(format!("{name} has grown to {lines} lines"));
+                }
                 Some(before) if lines < before => {
                     wrong.push(format!(
                         "{name} has {lines} lines now: say so, or leave it out below {LINES_TYPICAL_MAX}"

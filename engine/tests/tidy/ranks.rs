@@ -88,14 +88,7 @@ const PERSISTENCE: House = House {
         &["recovery", "write_behind"],
         &["backup", "receipts", "verify"],
     ],
-    long: &[
-        ("persistence/src/codec.rs", 459),
-        ("persistence/src/codec/records.rs", 698),
-        ("persistence/src/recovery.rs", 607),
-        ("persistence/src/verify.rs", 488),
-        ("persistence/src/write_behind/backlog.rs", 480),
-        ("persistence/src/write_behind/task.rs", 470),
-    ],
+    long: &[],
 };
 
 const WIRE: House = House {

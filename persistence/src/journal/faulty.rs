@@ -31,12 +31,12 @@ pub enum Fault {
 /// Passes everything on to the journal behind it, except for what it was told to spoil or hold up.
 pub struct FaultyJournal {
     inner: Arc<dyn Journal>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Plan {
+struct FaultPlan {
     faults: VecDeque<Option<Fault>>,
     stopped: bool,
     held: bool,

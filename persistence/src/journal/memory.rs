@@ -18,12 +18,12 @@ pub struct MemoryJournal {
 
 #[derive(Default)]
 struct Inner {
-    flights: HashMap<FlightId, Kept>,
+    flights: HashMap<FlightId, KeptFlight>,
     /// Counts calls of `append`, to notice two batches of a flight in one.
     round: u64,
 }
 
-struct Kept {
+struct KeptFlight {
     standing: Standing,
     /// The newest events, up to `standing.last`.
     events: VecDeque<Recorded>,
@@ -31,7 +31,7 @@ struct Kept {
     seen_in: u64,
 }
 
-impl Kept {
+impl KeptFlight {
     fn new(standing: Standing) -> Self {
         Self { standing, events: VecDeque::new(), seen_in: 0 }
     }
@@ -79,7 +79,9 @@ impl Journal for MemoryJournal {
             let (first, last) = (batch.first_seq(), batch.last_seq());
             let kept = match inner.flights.entry(batch.flight_id.clone()) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(Kept::new(Standing::begun(batch.epoch, first, last))),
+                Entry::Vacant(entry) => {
+                    entry.insert(KeptFlight::new(Standing::begun(batch.epoch, first, last)))
+                }
             };
             kept.standing.note_written(batch.epoch, first, last);
             kept.events.extend(batch.events.iter().cloned());
@@ -92,7 +94,7 @@ impl Journal for MemoryJournal {
         admit(claims, |flight_id| inner.flights.get(flight_id).map(|kept| kept.standing))?;
         for claim in claims {
             let kept = inner.flights.entry(claim.flight_id.clone());
-            kept.or_insert_with(|| Kept::new(Standing::fenced(claim.epoch, Seq(0))))
+            kept.or_insert_with(|| KeptFlight::new(Standing::fenced(claim.epoch, Seq(0))))
                 .standing
                 .note_fenced(claim.epoch);
         }
@@ -141,7 +143,7 @@ impl Journal for MemoryJournal {
     }
 }
 
-fn extent_of(flight_id: &FlightId, kept: &Kept) -> Extent {
+fn extent_of(flight_id: &FlightId, kept: &KeptFlight) -> Extent {
     Extent {
         flight_id: flight_id.clone(),
         epoch: kept.standing.epoch,

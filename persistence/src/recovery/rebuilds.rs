@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use farerush_engine::flight::FlightId;
 use tokio::task::{Id, JoinSet};
 
-use super::{Recovered, RecoveryError};
+use super::outcome::{Recovered, RecoveryError};
 
-type Rebuilt = Result<Recovered, RecoveryError>;
+type RebuildResult = Result<Recovered, RecoveryError>;
 
 /// The tasks that are on their way.
 #[derive(Default)]
 pub(super) struct Rebuilds {
-    tasks: JoinSet<Rebuilt>,
+    tasks: JoinSet<RebuildResult>,
     /// A task that panicked says so by its id alone, and its flight must not be missing for that.
     flights: HashMap<Id, FlightId>,
 }
@@ -28,14 +28,14 @@ impl Rebuilds {
     pub(super) fn start(
         &mut self,
         flight_id: FlightId,
-        rebuild: impl Future<Output = Rebuilt> + Send + 'static,
+        rebuild: impl Future<Output = RebuildResult> + Send + 'static,
     ) {
         let task = self.tasks.spawn(rebuild);
         self.flights.insert(task.id(), flight_id);
     }
 
     /// What became of the next one that ends; `None` if there is none.
-    pub(super) async fn next(&mut self) -> Option<(FlightId, Rebuilt)> {
+    pub(super) async fn next(&mut self) -> Option<(FlightId, RebuildResult)> {
         let (task, result) = match self.tasks.join_next_with_id().await? {
             Ok((task, result)) => (task, Some(result)),
             Err(error) => (error.id(), None),

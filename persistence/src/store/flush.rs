@@ -137,7 +137,7 @@ impl Store {
 }
 
 /// What one flight's batches of a flush come to.
-struct Work<'a> {
+struct FlightWork<'a> {
     /// Where the flight's cursor is.
     from: Cursor,
     /// Where it will be.
@@ -186,16 +186,16 @@ async fn lock_cursors(
 fn sort_out<'a>(
     batches: &'a [Batch],
     cursors: &mut HashMap<FlightId, Cursor>,
-) -> (Vec<Flushed>, Vec<Work<'a>>) {
+) -> (Vec<Flushed>, Vec<FlightWork<'a>>) {
     let mut outcomes = Vec::with_capacity(batches.len());
-    let mut works: Vec<Work<'a>> = Vec::new();
+    let mut works: Vec<FlightWork<'a>> = Vec::new();
     let mut places: HashMap<&FlightId, usize> = HashMap::new();
     for (index, batch) in batches.iter().enumerate() {
         let place = *places.entry(&batch.flight_id).or_insert_with(|| {
             let known = cursors.remove(&batch.flight_id);
             let is_known = known.is_some();
             let from = known.unwrap_or_else(|| Cursor::new(&batch.flight_id));
-            works.push(Work {
+            works.push(FlightWork {
                 to: from.clone(),
                 from,
                 is_known,
@@ -211,7 +211,7 @@ fn sort_out<'a>(
     (outcomes, works)
 }
 
-impl<'a> Work<'a> {
+impl<'a> FlightWork<'a> {
     fn take(&mut self, index: usize, batch: &'a Batch) -> Flushed {
         if batch.epoch < self.to.epoch {
             return Flushed::Fenced { owner: self.to.epoch };
@@ -248,7 +248,7 @@ impl<'a> Work<'a> {
 async fn plan(
     transaction: &mut Transaction,
     secrets: Option<&Arc<IdSecrets>>,
-    works: &mut [Work<'_>],
+    works: &mut [FlightWork<'_>],
     rows: &mut FlushRows,
 ) -> Result<(), StoreError> {
     let mut misfits: HashMap<String, String> = HashMap::new();
@@ -306,7 +306,7 @@ async fn plan(
 }
 
 fn plan_flight(
-    work: &mut Work<'_>,
+    work: &mut FlightWork<'_>,
     secrets: Option<&Arc<IdSecrets>>,
     flight: Option<FlightRow>,
     orders: Vec<Order>,
@@ -356,8 +356,8 @@ async fn write(transaction: &mut Transaction, rows: FlushRows) -> Result<(), Sto
 
 /// The guard of the whole store: the cursor moves only from where it was read, and only under an epoch that is
 /// not older. If it does not move, nothing of the transaction stays.
-async fn move_cursor(transaction: &mut Transaction, work: &Work<'_>) -> Result<(), StoreError> {
-    let Work { from, to, is_known, .. } = work;
+async fn move_cursor(transaction: &mut Transaction, work: &FlightWork<'_>) -> Result<(), StoreError> {
+    let FlightWork { from, to, is_known, .. } = work;
     let statement = if *is_known {
         let sql = "UPDATE flight_cursor SET epoch = ?, seq = ?, last_at = ?, head = ? \
                    WHERE flight_id = ? AND seq = ? AND epoch <= ?";

@@ -18,7 +18,7 @@ use super::value::{Reader, Row, Unreadable, Value};
 const REISSUED_AT_ONCE: u64 = 500;
 
 /// What the store says of the secrets.
-enum Noted {
+enum SecretsState {
     /// Ids were made with another one.
     Unknown(SecretId),
     /// All rows have ids.
@@ -40,9 +40,9 @@ impl Store {
             }
         };
         match noted {
-            Noted::Unknown(secret) => return Ok(Some(secret)),
-            Noted::Settled => return Ok(None),
-            Noted::Unsettled => {}
+            SecretsState::Unknown(secret) => return Ok(Some(secret)),
+            SecretsState::Settled => return Ok(None),
+            SecretsState::Unsettled => {}
         }
         let mut reissued = 0;
         for (table, number) in [("orders", "order_no"), ("waitlist", "entry_no"), ("refunds", "order_no")] {
@@ -62,7 +62,7 @@ impl Store {
         Ok(None)
     }
 
-    async fn note_secrets(&self, secrets: &IdSecrets) -> Result<Noted, StoreError> {
+    async fn note_secrets(&self, secrets: &IdSecrets) -> Result<SecretsState, StoreError> {
         let what = "noting the name of a secret";
         let mut transaction = self.begin_write().await?;
         let lock = transaction.lock();
@@ -71,7 +71,7 @@ impl Store {
         let noted = decoded("id_secrets", None, rows, decode_secret)?;
         let known: BTreeSet<SecretId> = secrets.known().collect();
         if let Some((unknown, _)) = noted.iter().find(|(secret, _)| !known.contains(secret)) {
-            return Ok(Noted::Unknown(*unknown));
+            return Ok(SecretsState::Unknown(*unknown));
         }
         let settled = noted.iter().any(|(_, settled)| *settled);
         if !noted.iter().any(|(secret, _)| *secret == secrets.current()) {
@@ -85,7 +85,7 @@ impl Store {
             }
             transaction.commit(what).await?;
         }
-        Ok(if settled { Noted::Settled } else { Noted::Unsettled })
+        Ok(if settled { SecretsState::Settled } else { SecretsState::Unsettled })
     }
 
     async fn reissue_all(

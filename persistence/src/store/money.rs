@@ -67,7 +67,7 @@ pub struct Refund {
     pub payment_reference: Option<Reference>,
     /// When that was.
     pub at: Timestamp,
-    /// Why.
+    /// Why it came about.
     pub reason: RefundReason,
 }
 

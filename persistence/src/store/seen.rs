@@ -57,14 +57,14 @@ pub fn seeing<T>(statements: Option<&Arc<Statements>>, work: impl FnOnce() -> T)
 }
 
 /// A statement that somebody wants to see, from its beginning to its end.
-pub(super) struct Mark {
+pub(super) struct StatementMark {
     statements: Arc<Statements>,
     place: usize,
     began: Instant,
 }
 
 /// A statement begins; `None` if nobody wants to see it.
-pub(super) fn begin(what: &'static str, system: &'static str, sql: &str) -> Option<Mark> {
+pub(super) fn begin(what: &'static str, system: &'static str, sql: &str) -> Option<StatementMark> {
     let statements = SEEN.try_with(Arc::clone).ok()?;
     let began = Instant::now();
     let place = {
@@ -77,16 +77,16 @@ pub(super) fn begin(what: &'static str, system: &'static str, sql: &str) -> Opti
         seen.push(SeenStatement { system, what, operation, table, began, took, rows, error });
         seen.len() - 1
     };
-    Some(Mark { statements, place, began })
+    Some(StatementMark { statements, place, began })
 }
 
 /// It has ended. `rows` counts what it gave or changed, if that can be counted.
 pub(super) fn end<T>(
-    mark: Option<Mark>,
+    mark: Option<StatementMark>,
     done: Result<T, StoreError>,
     rows: impl FnOnce(&T) -> Option<u64>,
 ) -> Result<T, StoreError> {
-    let Some(Mark { statements, place, began }) = mark else { return done };
+    let Some(StatementMark { statements, place, began }) = mark else { return done };
     // It may have been taken meanwhile, by whoever did not wait any longer.
     if let Some(seen) = statements.0.lock().get_mut(place).filter(|seen| seen.began == began) {
         seen.took = Some(began.elapsed());

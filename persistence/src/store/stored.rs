@@ -11,7 +11,7 @@ use super::waitlist::StoredWaitlistEntry;
 /// How far a flight's rows have come, and who may write them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which flight.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// The owner's epoch.
     pub epoch: Epoch,

@@ -17,7 +17,7 @@ const CONFIGURED: &str = "";
 /// How far webhooks of a flight were delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookCursor {
-    /// Which flight.
+    /// The flight concerned.
     pub flight_id: FlightId,
     /// The last event of which everything was delivered; 0 if there is none.
     pub seq: Seq,

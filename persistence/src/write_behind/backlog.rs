@@ -2,11 +2,15 @@
 //! and which replies wait for it.
 //! Never waits, reads a clock or does IO.
 
+mod lane;
+mod moved;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq, Timestamp};
 use farerush_engine::journal::{Batch, DurableRound, Release};
 
+use self::lane::{HaltReason, Lane};
 use crate::store::{Flushed, bytes_held, rows_written};
 
 /// Places for events that an empty queue keeps.
@@ -30,42 +34,10 @@ pub(super) struct Backlog {
     generations: u64,
 }
 
-/// One flight on its way into the store.
-struct Lane {
-    epoch: Epoch,
-    /// Where the store's cursor is, as far as known.
-    stored: Seq,
-    /// The last event known to be durable.
-    handed: Seq,
-    /// When the first event after `stored` happened, or a moment at or before that; `None` if it is not behind, or
-    /// that event has not been seen yet.
-    oldest_at: Option<Timestamp>,
-    /// Events in memory, without a hole among them; what lies between `stored` and the first is in the journal.
-    queue: VecDeque<Recorded>,
-    /// Whether it stands in `ready`.
-    is_ready: bool,
-    /// Whether something of it is being read or flushed.
-    is_taken: bool,
-    /// Why nothing more can be stored, if so.
-    halt: Option<Halt>,
-    /// Up to where the journal has a snapshot, as far as known; `None`: it needs one as soon as it can be.
-    snapshot: Option<Seq>,
-    /// Told apart from lanes that the same flight had before it was registered again.
-    generation: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Halt {
-    /// The store belongs to a later epoch.
-    Fenced,
-    /// Somebody must look.
-    Stuck(String),
-}
-
 /// What goes with a batch that was taken out of the backlog, until its outcome is booked.
 #[derive(Debug)]
 pub(super) struct Taken {
-    /// Whose.
+    /// The flight concerned.
     pub(super) flight_id: FlightId,
     /// If the batch is empty, its events are to be read from the journal: those after this one,
     pub(super) after: Seq,
@@ -86,12 +58,6 @@ pub(super) enum Step {
     Stuck(FlightId, String),
     /// Nothing to tell.
     Nothing,
-}
-
-impl Lane {
-    fn is_behind(&self) -> bool {
-        self.halt.is_none() && self.handed > self.stored
-    }
 }
 
 impl Backlog {
@@ -164,7 +130,7 @@ impl Backlog {
         let Some(lane) = self.lanes.get_mut(&batch.flight_id) else { return };
         if batch.epoch > lane.epoch {
             lane.epoch = batch.epoch;
-            if lane.halt == Some(Halt::Fenced) {
+            if lane.halt == Some(HaltReason::Fenced) {
                 lane.halt = None; // the flight came back under a new epoch
                 self.events += lane.handed.0 - lane.stored.0;
             }
@@ -256,7 +222,7 @@ impl Backlog {
     /// Nothing more of this flight can be stored.
     pub(super) fn halt_stuck(&mut self, taken: &Taken, why: String) -> Step {
         self.bytes -= taken.bytes;
-        self.halt(taken, Halt::Stuck(why.clone()));
+        self.halt(taken, HaltReason::Stuck(why.clone()));
         Step::Stuck(taken.flight_id.clone(), why)
     }
 
@@ -282,7 +248,7 @@ impl Backlog {
             Flushed::Misfit { what, .. } => self.halt_stuck(taken, what),
             Flushed::Fenced { .. } => {
                 self.bytes -= taken.bytes;
-                self.halt(taken, Halt::Fenced);
+                self.halt(taken, HaltReason::Fenced);
                 Step::Fenced(flight_id.clone(), batch.epoch)
             }
         }
@@ -319,7 +285,7 @@ impl Backlog {
         Step::Stored(flight_id.clone(), seq)
     }
 
-    fn halt(&mut self, taken: &Taken, halt: Halt) {
+    fn halt(&mut self, taken: &Taken, halt: HaltReason) {
         let flight_id = &taken.flight_id;
         let Some(lane) = self.lanes.get_mut(flight_id).filter(|lane| lane.generation == taken.generation)
         else {
@@ -409,7 +375,7 @@ impl Backlog {
     /// Flights of which nothing more can be stored until somebody has looked, with the reason.
     pub(super) fn stuck(&self) -> Vec<(FlightId, String)> {
         let stuck = |(id, lane): (&FlightId, &Lane)| match &lane.halt {
-            Some(Halt::Stuck(why)) => Some((id.clone(), why.clone())),
+            Some(HaltReason::Stuck(why)) => Some((id.clone(), why.clone())),
             _ => None,
         };
         self.lanes.iter().filter_map(stuck).collect()
@@ -421,58 +387,6 @@ impl Backlog {
         if self.stored(flight_id).is_some_and(|stored| stored > Seq(0)) {
             self.moved.insert(flight_id.clone());
         }
-    }
-
-    /// Whether the journal has to be told of any.
-    pub(super) fn has_moved(&self) -> bool {
-        !self.moved.is_empty()
-    }
-
-    /// Flights of which the journal has not been told how far they are stored, with their cursors.
-    pub(super) fn moved(&self) -> Vec<(FlightId, Seq)> {
-        self.moved.iter().filter_map(|id| self.stored(id).map(|seq| (id.clone(), seq))).collect()
-    }
-
-    /// The same, and begins anew.
-    pub(super) fn take_moved(&mut self) -> Vec<(FlightId, Seq)> {
-        let moved = self.moved();
-        self.moved.clear();
-        moved
-    }
-
-    /// The journal does not have the flight's first events: without a snapshot it could not bring it up.
-    pub(super) fn want_snapshot(&mut self, flight_id: &FlightId) {
-        if let Some(lane) = self.lanes.get_mut(flight_id) {
-            lane.snapshot = None;
-        }
-    }
-
-    /// Those of these flights whose last snapshot is so many events old, with the epochs they are owned under.
-    pub(super) fn snapshots_due(&self, moved: &[(FlightId, Seq)], every: u64) -> Vec<(FlightId, Epoch)> {
-        let due = |(id, stored): &(FlightId, Seq)| {
-            let lane = self.lanes.get(id).filter(|lane| lane.halt.is_none())?;
-            let is_due = lane.snapshot.is_none_or(|seq| stored.0.saturating_sub(seq.0) >= every.max(1));
-            is_due.then(|| (id.clone(), lane.epoch))
-        };
-        moved.iter().filter_map(due).collect()
-    }
-
-    /// Notes that the journal has a snapshot up to here.
-    pub(super) fn note_snapshot(&mut self, flight_id: &FlightId, seq: Seq) {
-        if let Some(lane) = self.lanes.get_mut(flight_id) {
-            lane.snapshot = Some(seq.max(lane.snapshot.unwrap_or_default()));
-        }
-    }
-
-    /// What this flight is to reach, if it is behind.
-    pub(super) fn goal(&self, flight_id: &FlightId) -> Option<(FlightId, Seq)> {
-        let lane = self.lanes.get(flight_id).filter(|lane| lane.is_behind())?;
-        Some((flight_id.clone(), lane.handed))
-    }
-
-    /// Says that these could not be trimmed after all.
-    pub(super) fn put_back_moved(&mut self, moved: Vec<(FlightId, Seq)>) {
-        self.moved.extend(moved.into_iter().map(|(id, _)| id));
     }
 }
 

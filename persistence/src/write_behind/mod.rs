@@ -2,9 +2,11 @@
 //! Never holds up a sale: with the store away events wait, in memory up to a bound, and beyond it in the journal.
 
 mod backlog;
+mod flush_size;
 mod meters;
 mod seen;
 mod task;
+mod trimming;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,14 +130,14 @@ struct Shared {
     /// Counts flushes and whatever else may end somebody's waiting.
     turns: watch::Sender<u64>,
     stage: watch::Sender<Stage>,
-    down: Mutex<Down>,
+    down: Mutex<Outage>,
     reread_events: AtomicU64,
     failed_flushes: AtomicU64,
     followed: Mutex<FollowedRequests>,
 }
 
 #[derive(Default)]
-struct Down {
+struct Outage {
     since: Option<Instant>,
     last_error: Option<String>,
 }
@@ -172,7 +174,7 @@ impl WriteBehind {
             last_trim: Instant::now(),
             stored_since_trim: 0,
             meters: meters::Meters::new(),
-            pace: task::Pace::unknown(),
+            flush_size: flush_size::FlushSize::unknown(),
         };
         tokio::spawn(task.run());
         Self { shared }

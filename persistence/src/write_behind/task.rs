@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
+use farerush_engine::flight::{Recorded, Seq};
 use farerush_engine::journal::{Batch, Journal, JournalError};
 use tokio::time::Instant;
 
 use super::backlog::{Step, Taken};
+use super::flush_size::FlushSize;
 use super::meters::Meters;
 use super::seen::{OnSeenFlush, SeenFlush};
 use super::{Hooks, Shared, WriteBehindOptions};
@@ -33,35 +34,10 @@ const LOOK_EVERY_SLICES: u32 = 10;
 /// So many times more rows make a flush full while that many wait and nobody waits for them: pages that many rows fall
 /// on are then written once for all of them.
 const ROWS_FACTOR_BEHIND: usize = 8;
-/// How long one flush may take, about. Whoever takes a flight over, or restarts it, waits for the one that is going on.
-const FLUSH_TIME_MAX: Duration = Duration::from_millis(250);
-/// A flush carries at least so many rows, however slow the store is.
-const ROWS_MIN: usize = 128;
-
-/// How many rows the store writes within [`FLUSH_TIME_MAX`], by the flush before.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace(usize);
-
-impl Pace {
-    /// Nothing is known of the store yet.
-    pub(super) const fn unknown() -> Self {
-        Self(usize::MAX)
-    }
-
-    fn limit(self, rows: usize) -> usize {
-        rows.min(self.0.max(ROWS_MIN))
-    }
-
-    /// A flush of so many rows took so long. A small one tells too little of larger ones, and the next tells more.
-    fn flushed(&mut self, rows: usize, took: Duration) {
-        let within = rows as u128 * FLUSH_TIME_MAX.as_nanos() / took.as_nanos().max(1);
-        self.0 = usize::try_from(within).unwrap_or(usize::MAX);
-    }
-}
 
 /// What one flush carries.
 #[derive(Default)]
-struct Turn {
+struct FlushLoad {
     taken: Vec<Taken>,
     /// Their batches, in the same order.
     batches: Vec<Batch>,
@@ -70,7 +46,7 @@ struct Turn {
 }
 
 /// What reading a hole from the journal gave.
-enum Fill {
+enum RereadEvents {
     Events(Vec<Recorded>),
     NotNow,
     Never,
@@ -86,7 +62,7 @@ pub(super) struct Task {
     pub(super) last_trim: Instant,
     pub(super) stored_since_trim: u64,
     pub(super) meters: Meters,
-    pub(super) pace: Pace,
+    pub(super) flush_size: FlushSize,
 }
 
 impl Task {
@@ -163,17 +139,17 @@ impl Task {
     }
 
     /// Takes work out of the backlog until there is enough for a flush; reads holes from the journal.
-    async fn gather(&self) -> Turn {
-        let mut turn = Turn::default();
-        let rows_max = self.pace.limit(self.rows_max());
+    async fn gather(&self) -> FlushLoad {
+        let mut turn = FlushLoad::default();
+        let rows_max = self.flush_size.limit(self.rows_max());
         while turn.rows < rows_max {
             let left = rows_max - turn.rows;
             let Some((taken, mut batch)) = self.shared.backlog.lock().take(left) else { break };
             if batch.events.is_empty() {
                 match self.fill(&taken).await {
-                    Fill::Events(events) => batch.events = events,
-                    Fill::NotNow => break,
-                    Fill::Never => continue,
+                    RereadEvents::Events(events) => batch.events = events,
+                    RereadEvents::NotNow => break,
+                    RereadEvents::Never => continue,
                 }
             }
             turn.rows += batch.events.iter().map(|event| rows_written(&event.event)).sum::<usize>();
@@ -192,7 +168,7 @@ impl Task {
     }
 
     /// Reads what is missing from the journal.
-    async fn fill(&self, taken: &Taken) -> Fill {
+    async fn fill(&self, taken: &Taken) -> RereadEvents {
         let (journal, flight_id) = (Arc::clone(&self.journal), taken.flight_id.clone());
         let (after, events_max) = (taken.after, self.options.rows_max);
         let read = tokio::task::spawn_blocking(move || journal.read(&flight_id, after, events_max)).await;
@@ -201,7 +177,7 @@ impl Task {
                 events.retain(|event| taken.before.is_none_or(|before| event.seq < before));
                 if events.first().is_some_and(|event| event.seq == after.next()) {
                     self.shared.count_reread(events.len());
-                    return Fill::Events(events);
+                    return RereadEvents::Events(events);
                 }
                 format!("the journal has no event {}", after.next())
             }
@@ -209,7 +185,7 @@ impl Task {
                 tracing::debug!(error = in_full(&error), "the journal cannot be read just now");
                 self.shared.backlog.lock().put_back(taken);
                 self.shared.pause(BACKOFF_MAX).await;
-                return Fill::NotNow;
+                return RereadEvents::NotNow;
             }
             Ok(Err(error)) => in_full(&error),
             Err(error) => format!("reading the journal panicked: {error}"),
@@ -217,14 +193,14 @@ impl Task {
         let step = self.shared.backlog.lock().halt_stuck(taken, why);
         self.tell(step);
         self.settle();
-        Fill::Never
+        RereadEvents::Never
     }
 
     /// Flushes a turn, however long it takes; `false` if it was abandoned.
-    async fn flush(&mut self, turn: Turn) -> bool {
+    async fn flush(&mut self, turn: FlushLoad) -> bool {
         let began = Instant::now();
         let Some(outcomes) = self.flush_seen(&turn.batches).await else { return false };
-        self.pace.flushed(turn.rows, began.elapsed());
+        self.flush_size.flushed(turn.rows, began.elapsed());
         for ((taken, batch), outcome) in turn.taken.iter().zip(&turn.batches).zip(outcomes) {
             if outcome == Flushed::Stored {
                 self.stored_since_trim += batch.events.len() as u64;
@@ -349,81 +325,6 @@ impl Task {
         }
         self.shared.turns.send_modify(|turns| *turns += 1);
     }
-
-    fn is_trim_due(&self) -> bool {
-        // Also with nothing stored since: after a restart the journal knows of no flight how far the store has it.
-        self.stored_since_trim >= self.options.trim_events
-            || (self.last_trim.elapsed() >= self.options.trim_interval
-                && self.shared.backlog.lock().has_moved())
-    }
-
-    /// Gives the journal snapshots of flights that have come far since their last ones, so that it can let go of what
-    /// they cover and still bring the flights up alone.
-    async fn keep_snapshots(&self) {
-        if !self.journal.keeps_snapshots() {
-            return;
-        }
-        let due = {
-            let backlog = self.shared.backlog.lock();
-            backlog.snapshots_due(&backlog.moved(), self.options.snapshot_events)
-        };
-        for (flight_id, epoch) in due {
-            if self.shared.is_stopping() {
-                return;
-            }
-            match self.keep_snapshot(&flight_id, epoch).await {
-                Ok(seq) => self.shared.backlog.lock().note_snapshot(&flight_id, seq),
-                Err(error) => {
-                    tracing::warn!(%flight_id, error, "no snapshot for the journal; trying again later");
-                }
-            }
-        }
-    }
-
-    async fn keep_snapshot(&self, flight_id: &FlightId, epoch: Epoch) -> Result<Seq, String> {
-        let found = self.store.snapshot(flight_id).await.map_err(|error| in_full(&error))?;
-        // Under a later epoch it is the new owner's concern.
-        let Some((snapshot, cursor)) = found.filter(|(_, cursor)| cursor.epoch <= epoch) else {
-            return Ok(Seq(0));
-        };
-        let journal = Arc::clone(&self.journal);
-        let put = tokio::task::spawn_blocking(move || journal.put_snapshot(epoch, &snapshot)).await;
-        match put {
-            Ok(Ok(()) | Err(JournalError::Fenced { .. })) => Ok(cursor.seq),
-            Ok(Err(error)) => Err(in_full(&error)),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// Tells the journal what it need not keep: only what the store would still have after a power failure.
-    async fn trim(&mut self) {
-        self.last_trim = Instant::now();
-        let moved = self.shared.backlog.lock().take_moved();
-        if moved.is_empty() {
-            self.stored_since_trim = 0;
-            return;
-        }
-        match self.store.sync().await {
-            Ok(true) => {}
-            Ok(false) => return self.shared.backlog.lock().put_back_moved(moved),
-            Err(error) => {
-                tracing::debug!(error = in_full(&error), "the journal is not trimmed for now");
-                return self.shared.backlog.lock().put_back_moved(moved);
-            }
-        }
-        self.stored_since_trim = 0;
-        let journal = Arc::clone(&self.journal);
-        let trimmed =
-            tokio::task::spawn_blocking(move || journal.trim(&moved).map_err(|error| (error, moved)));
-        match trimmed.await {
-            Ok(Ok(())) => {}
-            Ok(Err((error, moved))) => {
-                tracing::warn!(error = in_full(&error), "the journal could not be trimmed");
-                self.shared.backlog.lock().put_back_moved(moved);
-            }
-            Err(error) => tracing::error!(%error, "trimming the journal panicked"),
-        }
-    }
 }
 
 /// Why a batch is not in the store after its flush, if so.
@@ -448,23 +349,4 @@ pub(super) fn in_full(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slow_store_is_given_flushes_that_end_soon_and_a_fast_one_whole_ones() {
-        let mut pace = Pace::unknown();
-        assert_eq!(pace.limit(16_384), 16_384);
-        pace.flushed(16_384, Duration::from_secs(16));
-        assert_eq!(pace.limit(16_384), 256, "a claim waits a quarter of a second for it, not sixteen");
-        pace.flushed(1, Duration::from_millis(50));
-        assert_eq!(pace.limit(16_384), ROWS_MIN, "one row does not say what many take");
-        pace.flushed(ROWS_MIN, Duration::from_micros(800));
-        assert_eq!(pace.limit(16_384), 16_384);
-        pace.flushed(0, Duration::ZERO);
-        assert_eq!(pace.limit(16_384), ROWS_MIN);
-    }
 }

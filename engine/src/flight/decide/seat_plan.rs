@@ -20,7 +20,7 @@ use crate::flight::seat_map::{SeatMap, SeatStatus};
 use crate::flight::seating;
 
 /// Seats that may stand for one another: of one class, at one fare in minor units. So a moved order costs what it did.
-type Group = (CabinClass, i64);
+type ClassAndFare = (CabinClass, i64);
 
 /// What a new seat plan means for those who have seats.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Flight {
     /// Who has a place in the new map, counted by class and fare: confirmed orders before held ones, earlier before
     /// later ones.
     fn who_stays(&self, map: &SeatMap) -> (Vec<&Order>, Vec<Order>) {
-        let mut room: BTreeMap<Group, usize> = BTreeMap::new();
+        let mut room: BTreeMap<ClassAndFare, usize> = BTreeMap::new();
         for seat in map.seats_with(SeatStatus::Free) {
             if let Some(group) = group_of(map, seat) {
                 *room.entry(group).or_default() += 1;
@@ -226,7 +226,7 @@ impl Flight {
         (staying, stranded)
     }
 
-    fn needs_of(&self, order: &Order) -> BTreeMap<Group, usize> {
+    fn needs_of(&self, order: &Order) -> BTreeMap<ClassAndFare, usize> {
         let mut needs = BTreeMap::new();
         for group in order.seats.iter().filter_map(|&seat| group_of(&self.map, seat)) {
             *needs.entry(group).or_default() += 1;
@@ -240,7 +240,7 @@ impl Flight {
 
     /// Seats of the same classes and fares for all of an order's, by place.
     fn other_seats(&self, map: &SeatMap, order: &Order) -> Option<Seats> {
-        let mut chosen: BTreeMap<Group, <Seats as IntoIterator>::IntoIter> = BTreeMap::new();
+        let mut chosen: BTreeMap<ClassAndFare, <Seats as IntoIterator>::IntoIter> = BTreeMap::new();
         for ((class, fare), quantity) in self.needs_of(order) {
             let quantity = u16::try_from(quantity).ok()?;
             let seats = seating::choose_at_fare(map, quantity, Together::Preferred, class, fare)?;
@@ -259,6 +259,6 @@ const fn fare_field(class: CabinClass) -> &'static str {
     }
 }
 
-fn group_of(map: &SeatMap, seat: Seat) -> Option<Group> {
+fn group_of(map: &SeatMap, seat: Seat) -> Option<ClassAndFare> {
     map.cabin_of(seat).map(|cabin| (cabin.cabin_class, cabin.fare.amount))
 }

@@ -33,12 +33,12 @@ pub struct Copied {
 
 /// The segments of a journal, held open: those that its owner removes meanwhile can still be read.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldSegments {
     dir: PathBuf,
     segments: BTreeMap<u64, fs::File>,
 }
 
-impl Held {
+impl HeldSegments {
     /// Holds all that is in the folder `dir` now. What the store has at this moment or later is in them or behind them.
     pub fn of(dir: &Path) -> Result<Self, JournalError> {
         let mut held = Self { dir: dir.to_owned(), segments: BTreeMap::new() };
@@ -111,7 +111,7 @@ impl Held {
         file: &fs::File,
         expected: Option<u64>,
         is_final: bool,
-    ) -> Result<Whole, JournalError> {
+    ) -> Result<WholeRounds, JournalError> {
         let failed = |error| unavailable("read a segment of the journal", error);
         let (mut bytes, mut before) = (Vec::new(), None);
         for tried in 1.. {
@@ -150,7 +150,7 @@ impl Held {
                 }
             };
             bytes.truncate(end.max(DATA_START.min(length)));
-            return Ok(Whole { rounds: bytes, length: length as u64, next_round });
+            return Ok(WholeRounds { rounds: bytes, length: length as u64, next_round });
         }
         unreachable!("the last try returns")
     }
@@ -162,7 +162,7 @@ impl Held {
 }
 
 /// A segment as far as its rounds are whole.
-struct Whole {
+struct WholeRounds {
     /// Its header and its rounds.
     rounds: Vec<u8>,
     /// How long it is with the zeros behind them.
@@ -186,7 +186,7 @@ fn read(file: &fs::File, bytes: &mut Vec<u8>) -> io::Result<()> {
     file.read_exact_at(bytes, 0)
 }
 
-fn write(path: &Path, whole: &Whole) -> io::Result<()> {
+fn write(path: &Path, whole: &WholeRounds) -> io::Result<()> {
     let mut file = files::open_private(path)?;
     file.write_all(&whole.rounds)?;
     file.set_len(whole.length)?;

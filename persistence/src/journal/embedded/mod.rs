@@ -21,7 +21,7 @@ use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::{AppendCost, Appended, Batch, Claim, Extent, Journal, JournalError};
 use parking_lot::Mutex;
 
-pub use self::copy::{Copied, Held};
+pub use self::copy::{Copied, HeldSegments};
 use self::disk::{Disk, Folder};
 use self::index::{Index, SegmentEntry, extent_of};
 use self::writer::Writer;

@@ -29,12 +29,12 @@ struct Opened<'a> {
     /// Number of the next round; `None` as long as no segment has said.
     next_round: Option<u64>,
     /// The segment to go on with.
-    active: Option<Active>,
+    active: Option<ActiveSegment>,
     /// Segments behind it, without rounds.
-    unused: Vec<Unused>,
+    unused: Vec<UnusedSegment>,
 }
 
-struct Active {
+struct ActiveSegment {
     number: u64,
     file: Arc<dyn File>,
     bytes: u64,
@@ -44,7 +44,7 @@ struct Active {
     last_round: (u64, Vec<u8>),
 }
 
-struct Unused {
+struct UnusedSegment {
     number: u64,
     file: Arc<dyn File>,
     /// Whether it is whole, so that rounds may be written to it.
@@ -97,7 +97,7 @@ impl Opened<'_> {
             Opening::Damaged => return Err(damaged(self.disk, number, "its header is damaged")),
             Opening::Unfinished | Opening::Whole if is_empty => {
                 let ready_bytes = (opening == Opening::Whole).then_some(length);
-                self.unused.push(Unused { number, file, ready_bytes });
+                self.unused.push(UnusedSegment { number, file, ready_bytes });
                 return Ok(());
             }
             _ => {}
@@ -117,7 +117,7 @@ impl Opened<'_> {
     fn read_rounds(&mut self, number: u64, file: Arc<dyn File>, bytes: &[u8]) -> Result<(), JournalError> {
         let index = &mut self.index;
         let flights_before = index.flights.len();
-        let mut carry = Carry { goes_on: true, known: 0 };
+        let mut carry = CarriedOwners { goes_on: true, known: 0 };
         let mut last = (0, 0);
         let mut visit = |start: usize, round: &Round<'_>| {
             last = (start, round.end);
@@ -138,7 +138,8 @@ impl Opened<'_> {
         self.index.push_segment(SegmentEntry::new(number, Arc::clone(&file), length, carries_owners));
         let tail = scanned.end as u64;
         let last_round = (last.0 as u64, whole_round(&bytes[last.0..last.1]));
-        self.active = Some(Active { number, file, bytes: length, tail, ending: scanned.ending, last_round });
+        self.active =
+            Some(ActiveSegment { number, file, bytes: length, tail, ending: scanned.ending, last_round });
         Ok(())
     }
 
@@ -180,12 +181,12 @@ impl Opened<'_> {
             Some(file) => preparer.supply(next, file),
             None => preparer.want(next),
         }
-        let Active { number, file, bytes, tail, .. } = active;
+        let ActiveSegment { number, file, bytes, tail, .. } = active;
         Ok((self.index, Writer::new(preparer, number, file, tail, bytes, next_round)))
     }
 
     /// The first segment of a log without rounds.
-    fn first_segment(&mut self, options: &EmbeddedOptions) -> Result<Active, JournalError> {
+    fn first_segment(&mut self, options: &EmbeddedOptions) -> Result<ActiveSegment, JournalError> {
         let failed = |error| unavailable("make the journal's first segment", error);
         let found = self.unused.iter().position(|unused| unused.number == 1);
         let found = found.map(|place| self.unused.remove(place));
@@ -200,7 +201,14 @@ impl Opened<'_> {
         };
         self.index.push_segment(SegmentEntry::new(1, Arc::clone(&file), bytes, false));
         let tail = DATA_START as u64;
-        Ok(Active { number: 1, file, bytes, tail, ending: Ending::Clean, last_round: (tail, Vec::new()) })
+        Ok(ActiveSegment {
+            number: 1,
+            file,
+            bytes,
+            tail,
+            ending: Ending::Clean,
+            last_round: (tail, Vec::new()),
+        })
     }
 
     fn report(&self, segment: u64, found: &Damage) -> JournalError {
@@ -210,12 +218,12 @@ impl Opened<'_> {
 }
 
 /// Counts the owners that a segment begins with.
-struct Carry {
+struct CarriedOwners {
     goes_on: bool,
     known: usize,
 }
 
-impl Carry {
+impl CarriedOwners {
     fn note(&mut self, index: &Index, head: &crate::codec::RecordHead) {
         let known = index.flights.get(&head.flight_id).map(|flight| flight.standing.epoch);
         // An owner that is carried over has the epoch that is known; a claim has a larger one.
@@ -239,7 +247,7 @@ fn whole_round(found: &[u8]) -> Vec<u8> {
 /// and no later sync brings them to the disk. So whatever the last sync may have missed is written once more before it
 /// is built upon: the header, the last round, and the zeros behind it, under which there may be a torn round that an
 /// earlier opening has cut.
-fn repair(active: &Active) -> std::io::Result<()> {
+fn repair(active: &ActiveSegment) -> std::io::Result<()> {
     let (segment, offset, file) = (active.number, active.tail, &active.file);
     match &active.ending {
         Ending::Clean => {}

@@ -19,7 +19,7 @@ const GAP_BYTES_MAX: u64 = 8 << 10;
 const READ_BYTES: u64 = 1 << 20;
 
 /// Records of one segment that are read at once.
-struct Stretch {
+struct RecordStretch {
     segment: u64,
     /// `None`: it has to be opened.
     file: Option<Arc<dyn File>>,
@@ -36,7 +36,7 @@ impl EmbeddedJournal {
         after: Seq,
         events_max: usize,
     ) -> Result<Vec<Recorded>, JournalError> {
-        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut stretches: Vec<RecordStretch> = Vec::new();
         let last = {
             let index = self.index.lock();
             let Some(flight) = index.flights.get(flight_id) else { return Ok(Vec::new()) };
@@ -52,7 +52,7 @@ impl EmbeddedJournal {
                 if stretches.last_mut().is_none_or(|stretch| !stretch.takes(record)) {
                     let (segment, file) = (record.segment, index.file(record.segment));
                     let (start, end) = (record.offset, record.offset + record.bytes);
-                    stretches.push(Stretch { segment, file, start, end, records: vec![record] });
+                    stretches.push(RecordStretch { segment, file, start, end, records: vec![record] });
                 }
             }
             last
@@ -91,7 +91,7 @@ impl EmbeddedJournal {
     fn read_stretch(
         &self,
         flight_id: &FlightId,
-        stretch: &Stretch,
+        stretch: &RecordStretch,
         after: Seq,
         events: &mut Vec<Recorded>,
     ) -> Result<(), JournalError> {
@@ -122,7 +122,7 @@ impl EmbeddedJournal {
     }
 }
 
-impl Stretch {
+impl RecordStretch {
     /// Adds the record, if it is near enough.
     fn takes(&mut self, record: Wanted) -> bool {
         let is_near = self.records.last().is_some_and(|last| last.segment == record.segment)

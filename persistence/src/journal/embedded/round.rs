@@ -71,7 +71,7 @@ pub(super) struct Round<'a> {
 
 /// What is wrong where a round was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum BrokenRound {
     /// There is no whole head.
     Head,
     /// The bytes end before the round does.
@@ -84,24 +84,24 @@ pub(super) enum Broken {
 
 impl<'a> Round<'a> {
     /// The round at `at`.
-    pub(super) fn parse(segment: &'a [u8], at: usize) -> Result<Self, Broken> {
+    pub(super) fn parse(segment: &'a [u8], at: usize) -> Result<Self, BrokenRound> {
         let round = Self::parse_content(segment, at)?;
         if segment[trailer_of(round.end)] != TRAILER {
-            return Err(Broken::Trailer(round.head));
+            return Err(BrokenRound::Trailer(round.head));
         }
         Ok(round)
     }
 
     /// The round at `at`, whatever its trailer is.
-    pub(super) fn parse_content(segment: &'a [u8], at: usize) -> Result<Self, Broken> {
-        let head = segment.get(at..).and_then(RoundHead::parse).ok_or(Broken::Head)?;
+    pub(super) fn parse_content(segment: &'a [u8], at: usize) -> Result<Self, BrokenRound> {
+        let head = segment.get(at..).and_then(RoundHead::parse).ok_or(BrokenRound::Head)?;
         let end = at + head.total_bytes();
         if end > segment.len() {
-            return Err(Broken::Short(head));
+            return Err(BrokenRound::Short(head));
         }
         let content = &segment[at + HEAD_BYTES..end - TRAILER.len()];
         if crc32fast::hash(content) != head.content_crc {
-            return Err(Broken::Content(head));
+            return Err(BrokenRound::Content(head));
         }
         Ok(Self { head, records: &content[..head.records_bytes as usize], end })
     }

@@ -1,7 +1,7 @@
 //! Reads a segment from its start and tells where its rounds end: cleanly, in a torn write, or in damage.
 //! Never changes a byte.
 
-use super::round::{ALIGN_BYTES, Broken, HEAD_BYTES, Round, RoundHead, SECTOR_BYTES};
+use super::round::{ALIGN_BYTES, BrokenRound, HEAD_BYTES, Round, RoundHead, SECTOR_BYTES};
 use super::round::{is_zero, looks_torn, trailer_is_cut};
 
 /// How the rounds of a segment end.
@@ -70,7 +70,7 @@ pub(super) fn scan(
 }
 
 /// Whether what stands at `at` can be the end of the log.
-fn explain(segment: &[u8], at: usize, expected: Option<u64>, broken: &Broken) -> Result<Ending, Damage> {
+fn explain(segment: &[u8], at: usize, expected: Option<u64>, broken: &BrokenRound) -> Result<Ending, Damage> {
     let rest = segment.get(at..).unwrap_or_default();
     if is_zero(rest) {
         return Ok(Ending::Clean);
@@ -83,17 +83,19 @@ fn explain(segment: &[u8], at: usize, expected: Option<u64>, broken: &Broken) ->
     let whole = |head: &RoundHead| at + head.total_bytes();
     let followed = |head: &RoundHead| !is_zero(&segment[whole(head)..]);
     match broken {
-        Broken::Head => explain_head(rest, at).map_err(|what| damage(at, expected, what.into())),
-        Broken::Short(_) => Ok(Ending::Torn("the file ends before the round does")),
-        Broken::Content(head) | Broken::Trailer(head) if followed(head) => {
+        BrokenRound::Head => explain_head(rest, at).map_err(|what| damage(at, expected, what.into())),
+        BrokenRound::Short(_) => Ok(Ending::Torn("the file ends before the round does")),
+        BrokenRound::Content(head) | BrokenRound::Trailer(head) if followed(head) => {
             Err(damage(at, expected, format!("it is broken, yet something follows at byte {}", whole(head))))
         }
-        Broken::Content(head) if looks_torn(segment, at, head) => {
+        BrokenRound::Content(head) if looks_torn(segment, at, head) => {
             Ok(Ending::Torn("parts of the round never reached the disk"))
         }
-        Broken::Trailer(head) if trailer_is_cut(segment, whole(head)) => Ok(Ending::TrailerCut),
-        Broken::Content(_) => Err(damage(at, expected, "its content does not match its checksum".into())),
-        Broken::Trailer(_) => Err(damage(at, expected, "its trailer is wrong".into())),
+        BrokenRound::Trailer(head) if trailer_is_cut(segment, whole(head)) => Ok(Ending::TrailerCut),
+        BrokenRound::Content(_) => {
+            Err(damage(at, expected, "its content does not match its checksum".into()))
+        }
+        BrokenRound::Trailer(_) => Err(damage(at, expected, "its trailer is wrong".into())),
     }
 }
 

@@ -113,13 +113,13 @@ pub(super) struct Preparer {
 
 #[derive(Default)]
 struct Shared {
-    next: Mutex<Next>,
+    next: Mutex<NextSegment>,
     changed: Condvar,
     stop: AtomicBool,
 }
 
 #[derive(Default)]
-enum Next {
+enum NextSegment {
     #[default]
     Nothing,
     Wanted(u64),
@@ -143,23 +143,23 @@ impl Preparer {
     /// Asks for segment `number` to be made ready.
     pub(super) fn want(&self, number: u64) {
         if self.thread.is_some() {
-            *self.shared.next.lock() = Next::Wanted(number);
+            *self.shared.next.lock() = NextSegment::Wanted(number);
             self.shared.changed.notify_all();
         }
     }
 
     /// Hands in segment `number`, found ready when the journal was opened.
     pub(super) fn supply(&self, number: u64, file: Arc<dyn File>) {
-        *self.shared.next.lock() = Next::Ready(number, file);
+        *self.shared.next.lock() = NextSegment::Ready(number, file);
     }
 
     /// Segment `number`, made here and now unless it is ready or in work.
     pub(super) fn take(&self, number: u64) -> io::Result<Arc<dyn File>> {
         let mut next = self.shared.next.lock();
-        while matches!(*next, Next::Wanted(_) | Next::InWork) {
+        while matches!(*next, NextSegment::Wanted(_) | NextSegment::InWork) {
             self.shared.changed.wait(&mut next);
         }
-        if let Next::Ready(ready, file) = mem::take(&mut *next)
+        if let NextSegment::Ready(ready, file) = mem::take(&mut *next)
             && ready == number
         {
             return Ok(file);
@@ -186,23 +186,23 @@ impl Drop for Preparer {
 fn run(disk: &dyn Disk, segment_bytes: u64, shared: &Shared) {
     let mut next = shared.next.lock();
     while !shared.stop.load(Ordering::Relaxed) {
-        let Next::Wanted(number) = *next else {
+        let NextSegment::Wanted(number) = *next else {
             shared.changed.wait(&mut next);
             continue;
         };
-        *next = Next::InWork;
+        *next = NextSegment::InWork;
         drop(next);
         let made = create(disk, number, segment_bytes, &shared.stop);
         next = shared.next.lock();
         *next = match made {
-            Ok(file) => Next::Ready(number, file),
+            Ok(file) => NextSegment::Ready(number, file),
             Err(error) if lacks_descriptors(&error) => {
                 // Whoever needs it by now tries for itself; else there is time.
-                *next = Next::Nothing;
+                *next = NextSegment::Nothing;
                 shared.changed.notify_all();
                 shared.changed.wait_for(&mut next, DESCRIPTOR_PAUSE);
-                if matches!(*next, Next::Nothing) && !shared.stop.load(Ordering::Relaxed) {
-                    *next = Next::Wanted(number);
+                if matches!(*next, NextSegment::Nothing) && !shared.stop.load(Ordering::Relaxed) {
+                    *next = NextSegment::Wanted(number);
                 }
                 continue;
             }
@@ -211,7 +211,7 @@ fn run(disk: &dyn Disk, segment_bytes: u64, shared: &Shared) {
                 if !shared.stop.load(Ordering::Relaxed) {
                     tracing::warn!(segment = number, %error, "the next journal segment could not be made ready");
                 }
-                Next::Nothing
+                NextSegment::Nothing
             }
         };
         shared.changed.notify_all();

@@ -13,7 +13,7 @@ use super::{round, unavailable};
 
 /// Where a round stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RoundPosition {
     pub(super) segment: u64,
     pub(super) start: u64,
     pub(super) end: u64,
@@ -98,7 +98,11 @@ impl Writer {
     }
 
     /// Completes the round in `buffer` (begun, and filled with `records` records), writes it and syncs.
-    pub(super) fn write(&mut self, buffer: &mut Vec<u8>, records: usize) -> Result<Place, JournalError> {
+    pub(super) fn write(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        records: usize,
+    ) -> Result<RoundPosition, JournalError> {
         let (segment, start, number) = (self.segment, self.tail, self.next_round);
         if round::seal(buffer, start, number, records).is_none() {
             return Err(self.stop(format!("round {number} is too large"), io::ErrorKind::FileTooLarge.into()));
@@ -113,7 +117,7 @@ impl Writer {
         synced.map_err(|error| self.stop(format!("round {number} could not be synced"), error))?;
         self.tail = end;
         self.next_round += 1;
-        Ok(Place { segment, start, end })
+        Ok(RoundPosition { segment, start, end })
     }
 
     /// Stops writing for good.

@@ -10,7 +10,7 @@ use farerush_engine::journal::{Appended, Batch, JournalError};
 
 use super::RedisJournal;
 use super::link::{Link, Pipeline, or_error, unavailable};
-use super::standings::{Known, load, lost};
+use super::standings::{KnownStanding, load, lost};
 use super::stream::{EntryId, RECORD_FIELD, damaged, is_id_refused, refusal, with_cause};
 use crate::codec;
 use crate::journal::standing::{Standing, Verdict, judge, twice_in_a_round};
@@ -18,7 +18,7 @@ use crate::journal::standing::{Standing, Verdict, judge, twice_in_a_round};
 const APPEND: &str = "append a round to Redis";
 
 /// What became of one XADD.
-enum Written {
+enum AddOutcome {
     Yes,
     /// Something with an ID that is not smaller is there already.
     Refused,
@@ -95,7 +95,7 @@ impl RedisJournal {
             return Ok(Vec::new());
         }
         let flights: Vec<FlightId> = places.iter().map(|place| round[*place].flight_id.clone()).collect();
-        let before: Vec<Option<Known>> = {
+        let before: Vec<Option<KnownStanding>> = {
             let known = self.known.lock();
             flights.iter().map(|flight_id| known.get(flight_id).copied()).collect()
         };
@@ -113,7 +113,7 @@ impl RedisJournal {
                 Some(known) if known.standing.epoch > standing.epoch => {}
                 Some(known) => (known.standing, known.learnt_on) = (*standing, learnt_on),
                 None => {
-                    let new = Known { standing: *standing, learnt_on, promised: Seq(0) };
+                    let new = KnownStanding { standing: *standing, learnt_on, promised: Seq(0) };
                     known.insert(batch.flight_id.clone(), new);
                 }
             }
@@ -174,11 +174,11 @@ impl RedisJournal {
             for (place, reply) in in_pipeline.drain(..).zip(replies) {
                 let batch = &round[place];
                 match written(batch, reply) {
-                    Written::Yes => self.note_written(batch, generation),
-                    Written::Refused => refused.push(place),
+                    AddOutcome::Yes => self.note_written(batch, generation),
+                    AddOutcome::Refused => refused.push(place),
                     // What says that a flight is damaged goes before what can be tried again.
-                    Written::Lost => failed = Some(lost(&batch.flight_id)),
-                    Written::Failed(error) => failed = failed.or(Some(error)),
+                    AddOutcome::Lost => failed = Some(lost(&batch.flight_id)),
+                    AddOutcome::Failed(error) => failed = failed.or(Some(error)),
                 }
             }
             if failed.is_some() {
@@ -292,7 +292,7 @@ impl RedisJournal {
             Some(known) => known.standing.note_written(batch.epoch, first, last),
             None => {
                 let standing = Standing::begun(batch.epoch, first, last);
-                let new = Known { standing, learnt_on: generation, promised: Seq(0) };
+                let new = KnownStanding { standing, learnt_on: generation, promised: Seq(0) };
                 known.insert(batch.flight_id.clone(), new);
             }
         }
@@ -308,12 +308,12 @@ impl RedisJournal {
     }
 }
 
-fn written(batch: &Batch, reply: Value) -> Written {
+fn written(batch: &Batch, reply: Value) -> AddOutcome {
     match reply {
-        Value::BulkString(_) | Value::SimpleString(_) => Written::Yes,
-        Value::Nil => Written::Lost,
-        Value::ServerError(error) if is_id_refused(&error) => Written::Refused,
-        Value::ServerError(error) => Written::Failed(refusal(&batch.flight_id, APPEND, &error)),
-        other => Written::Failed(unavailable(APPEND, format!("an answer of an unknown kind: {other:?}"))),
+        Value::BulkString(_) | Value::SimpleString(_) => AddOutcome::Yes,
+        Value::Nil => AddOutcome::Lost,
+        Value::ServerError(error) if is_id_refused(&error) => AddOutcome::Refused,
+        Value::ServerError(error) => AddOutcome::Failed(refusal(&batch.flight_id, APPEND, &error)),
+        other => AddOutcome::Failed(unavailable(APPEND, format!("an answer of an unknown kind: {other:?}"))),
     }
 }

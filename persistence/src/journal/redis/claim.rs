@@ -9,7 +9,7 @@ use farerush_engine::journal::{Claim, JournalError};
 
 use super::RedisJournal;
 use super::link::{Link, Pipeline};
-use super::standings::{FLIGHTS_A_LOOK, Known, load, newest_entries};
+use super::standings::{FLIGHTS_A_LOOK, KnownStanding, load, newest_entries};
 use super::stream::{
     BY_FIELD, Entry, EntryId, RECORD_FIELD, damaged, entries, is_id_refused, refusal, with_cause,
 };
@@ -141,7 +141,7 @@ impl RedisJournal {
         let mut known = self.known.lock();
         for (flight_id, standing) in flights.into_iter().zip(standings) {
             let Some(standing) = standing else { continue };
-            known.insert(flight_id, Known { standing, learnt_on: 0, promised: standing.last });
+            known.insert(flight_id, KnownStanding { standing, learnt_on: 0, promised: standing.last });
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 
 use self::link::{Link, or_error};
 use self::safety::Safety;
-use self::standings::Known;
+use self::standings::KnownStanding;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
 pub use attendance::THERE_FOR;
@@ -52,7 +52,7 @@ pub struct RedisJournal {
     query_link: Mutex<Link>,
     watch_link: Mutex<Link>,
     /// One small entry for each flight this process has written to or claimed. Never held during IO.
-    known: Mutex<HashMap<FlightId, Known>>,
+    known: Mutex<HashMap<FlightId, KnownStanding>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
     unsure: Mutex<HashMap<FlightId, Epoch>>,
     /// Bytes of records that the last round sent.

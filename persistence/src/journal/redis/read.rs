@@ -17,7 +17,7 @@ const ENTRIES_A_READ_MAX: usize = 1024;
 
 /// Where in a stream the events after some seq are.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct StreamPosition {
     /// No batch in front of this ID has any of them; `None` if there are none.
     pub(super) start: Option<EntryId>,
     /// The newest batch.
@@ -192,8 +192,8 @@ impl RedisJournal {
         link: &mut Link,
         flight_id: &FlightId,
         after: Seq,
-    ) -> Result<Place, JournalError> {
-        let mut place = Place::default();
+    ) -> Result<StreamPosition, JournalError> {
+        let mut place = StreamPosition::default();
         let mut end = "+".to_owned();
         loop {
             let answer =

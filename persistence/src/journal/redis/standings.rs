@@ -16,7 +16,7 @@ const FENCES_A_LOOK: usize = 100;
 
 /// What is known of a flight here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownStanding {
     pub(super) standing: Standing,
     /// On which connection that was learnt (0: must be asked again). On the same one nobody but this process can
     /// have changed it, except under a larger epoch, which Redis itself then holds against us.
@@ -25,7 +25,7 @@ pub(super) struct Known {
     pub(super) promised: Seq,
 }
 
-impl Known {
+impl KnownStanding {
     /// Whether `now` lacks events that were promised. Under a larger epoch that is the new owner's concern.
     pub(super) fn check_kept(
         &self,

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 
 /// What connections have found behind a name; shared by the pools that lead there.
 #[derive(Debug, Default)]
-pub(super) struct Behind(Mutex<Found>);
+pub(super) struct Behind(Mutex<ServerFound>);
 
 #[derive(Debug, Default)]
-struct Found {
+struct ServerFound {
     /// What the newest connection that writes was told; empty if the server does not say.
     server: Option<String>,
     /// Connections made before this are given up.

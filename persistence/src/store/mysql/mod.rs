@@ -23,9 +23,9 @@ use self::behind::Behind;
 use self::error::{classify, is_lost, number};
 pub(super) use self::link::Transaction;
 use self::link::{BEGIN_READ, BEGIN_WRITE, Link, Links, within};
-use self::replica::{Replica, Served};
+use self::replica::{Replica, ReplicaAnswer};
 use self::session::Role;
-use self::url::Place;
+use self::url::ServerAddress;
 use super::error::StoreError;
 use super::table::{Hints, Statement, Table};
 use super::value::{Row, Value};
@@ -54,7 +54,7 @@ const ACCESS_DENIED: u16 = 1227;
 
 /// A store in a MySQL or MariaDB database; optionally with a replica for lists.
 pub struct MySqlStore {
-    place: Place,
+    place: ServerAddress,
     /// Claims and flushes.
     writers: Links,
     /// Reads that must see all that was committed.
@@ -78,12 +78,12 @@ impl MySqlStore {
         read_url: Option<&str>,
         options: &StoreOptions,
     ) -> Result<Self, StoreError> {
-        let place = Place::parse(url)?;
-        let read_place = read_url.map(Place::parse).transpose()?;
+        let place = ServerAddress::parse(url)?;
+        let read_place = read_url.map(ServerAddress::parse).transpose()?;
         if options.must_answer {
             session::check(&place, options.timeout).await.map_err(|error| classify("connecting", error))?;
         }
-        let links = |place: &Place, role, behind: &Arc<Behind>| Links {
+        let links = |place: &ServerAddress, role, behind: &Arc<Behind>| Links {
             pool: session::pool(place, role, options, behind),
             limit: options.statement_timeout,
             behind: Arc::clone(behind),
@@ -170,7 +170,7 @@ impl MySqlStore {
     ) -> Result<(Vec<Row>, bool), StoreError> {
         if let Some(replica) = &self.replica {
             let served = replica.serve(statement.clone(), of, must_be_newest, patience / 2).await;
-            if let Served::Rows(rows, is_newest) = served {
+            if let ReplicaAnswer::Rows(rows, is_newest) = served {
                 return Ok((rows, is_newest));
             }
         }
@@ -272,7 +272,7 @@ async fn lock_migrations(link: &mut Link) -> Result<(), StoreError> {
 }
 
 /// A pool that found no connection in time does not say why: one more attempt of its own does.
-async fn diagnosed(place: &Place, error: sqlx::Error) -> sqlx::Error {
+async fn diagnosed(place: &ServerAddress, error: sqlx::Error) -> sqlx::Error {
     if !matches!(error, sqlx::Error::PoolTimedOut) {
         return error;
     }

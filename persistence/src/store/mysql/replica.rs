@@ -16,7 +16,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::mysql::MySqlPool;
 
 use super::link::{Link, Links, within};
-use super::url::Place;
+use super::url::ServerAddress;
 use crate::store::options::{ReplicaState, ReplicaStatus};
 use crate::store::table::{CURSORS, NO_LOCK, Statement};
 use crate::store::value::{Row, Value};
@@ -44,7 +44,7 @@ const SUM: &str = "SELECT CAST(COALESCE(SUM(seq), 0) AS SIGNED) FROM flight_curs
 
 /// What is known of a replica.
 pub(super) struct Replica {
-    place: Place,
+    place: ServerAddress,
     links: Links,
     /// The watch's own, so that lists which take long do not look like a replica that is away.
     watch_links: Links,
@@ -54,7 +54,7 @@ pub(super) struct Replica {
 }
 
 /// Rows of the replica's, or none, if it cannot serve.
-pub(super) enum Served {
+pub(super) enum ReplicaAnswer {
     /// These; whether they show all that was stored.
     Rows(Vec<Row>, bool),
     /// The primary has to.
@@ -76,14 +76,14 @@ struct State {
 
 impl Replica {
     /// At this place; nothing is known of it yet.
-    pub(super) fn new(place: Place, links: Links, watch_links: Links, lag_max: Duration) -> Self {
+    pub(super) fn new(place: ServerAddress, links: Links, watch_links: Links, lag_max: Duration) -> Self {
         let began = Instant::now();
         let (behind, marks) = (HashMap::new(), VecDeque::new());
         let state = State { behind, marks, had_all: None, away: None, began, is_lagging: false };
         Self { place, links, watch_links, lag_max, state: Mutex::new(state), fallbacks: AtomicU64::new(0) }
     }
 
-    pub(super) const fn place(&self) -> &Place {
+    pub(super) const fn place(&self) -> &ServerAddress {
         &self.place
     }
 
@@ -126,15 +126,15 @@ impl Replica {
         of: Option<&FlightId>,
         must_be_newest: bool,
         limit: Duration,
-    ) -> Served {
+    ) -> ReplicaAnswer {
         if self.serves() {
             let read = tokio::time::timeout(limit, self.read(statement, of, must_be_newest)).await;
             if let Ok(Some((rows, is_newest))) = read {
-                return Served::Rows(rows, is_newest);
+                return ReplicaAnswer::Rows(rows, is_newest);
             }
         }
         self.fallbacks.fetch_add(1, Ordering::Relaxed);
-        Served::Not
+        ReplicaAnswer::Not
     }
 
     async fn read(

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 use super::behind::Behind;
 use super::link::within;
 use super::nodelay;
-use super::url::Place;
+use super::url::ServerAddress;
 use crate::store::options::StoreOptions;
 
 /// Most connections that write. One flush runs at a time; the others are for claims, and for when one has hung.
@@ -42,7 +42,12 @@ pub(super) enum Role {
 }
 
 /// A pool of connections to this place; none is made yet.
-pub(super) fn pool(place: &Place, role: Role, options: &StoreOptions, behind: &Arc<Behind>) -> MySqlPool {
+pub(super) fn pool(
+    place: &ServerAddress,
+    role: Role,
+    options: &StoreOptions,
+    behind: &Arc<Behind>,
+) -> MySqlPool {
     let session = Session { role, timeout: options.timeout };
     let ping_limit = PING_LIMIT.min(options.timeout);
     let connect = place
@@ -139,7 +144,7 @@ async fn name_of_server(connection: &mut MySqlConnection) -> Result<String, sqlx
 }
 
 /// Connects once, says what is wrong, and warns of settings that weaken what the store promises.
-pub(super) async fn check(place: &Place, timeout: Duration) -> Result<(), sqlx::Error> {
+pub(super) async fn check(place: &ServerAddress, timeout: Duration) -> Result<(), sqlx::Error> {
     let mut connection = within(timeout, place.connect.connect()).await?;
     let looked = async {
         Session { role: Role::Writer, timeout }.prepare(&mut connection).await?;

@@ -12,12 +12,12 @@ const KEYS: [&str; 6] = ["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket", 
 
 /// A server and a database on it.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct ServerAddress {
     pub(super) connect: MySqlConnectOptions,
     shown: String,
 }
 
-impl Place {
+impl ServerAddress {
     /// Reads `mysql://user:password@host:port/database?ssl-mode=...`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         if let Some((_, keys)) = url.split_once('?') {
@@ -48,13 +48,13 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
@@ -70,12 +70,13 @@ mod tests {
 
     #[test]
     fn a_place_is_shown_without_user_and_password() {
-        let place = Place::parse("mysql://sales:s%40cret@db.example:3307/fare?ssl-mode=REQUIRED").unwrap();
+        let place =
+            ServerAddress::parse("mysql://sales:s%40cret@db.example:3307/fare?ssl-mode=REQUIRED").unwrap();
         assert_eq!((place.to_string(), format!("{place:?}")), {
             let shown = "mysql://db.example:3307/fare".to_owned();
             (shown.clone(), shown)
         });
-        assert_eq!(Place::parse("mysql://u@[::1]/db").unwrap().to_string(), "mysql://[::1]:3306/db");
+        assert_eq!(ServerAddress::parse("mysql://u@[::1]/db").unwrap().to_string(), "mysql://[::1]:3306/db");
     }
 
     #[test]
@@ -88,7 +89,7 @@ mod tests {
             ("mysql://u:secret@host/db?ssl-mode=SOME", "SOME"),
             ("mysql://", "mysql://user:password@host"),
         ] {
-            let error = Place::parse(url).unwrap_err().to_string();
+            let error = ServerAddress::parse(url).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("sec"), "{url}: {error}");
         }
     }

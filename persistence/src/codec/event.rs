@@ -1,4 +1,4 @@
-//! Events, orders and snapshots inside records: mirrors of the flight's types that bincode may know.
+//! Events inside records: mirrors of the flight's own that bincode may know.
 //! Never trusts what was decoded: every value goes through the checked constructor of its type.
 
 use std::sync::Arc;
@@ -7,18 +7,24 @@ use bincode::{BorrowDecode, Encode};
 use farerush_engine::flight::cabin::check_cabins;
 use farerush_engine::flight::head::HEAD_BYTES;
 use farerush_engine::flight::{
-    AdminName, CabinsChange, Cause, ClosedForGood, Currency, CustomerId, Epoch, EraNonce, Event, Fingerprint,
-    FlightId, FlightIds, FlightSnapshot, Head, IdempotencyKey, KeyOwner, Order, OrderExtras, OrderNo,
-    OrderPlaced, OrderStatus, Outcome, Reference, Request, ReturnedBecause, Sale, SecretId, Seq,
-    TimeZoneName, Timestamp, WaitlistNo,
+    AdminName, CabinsChange, Cause, ClosedForGood, Currency, Epoch, EraNonce, Event, FlightId, OrderNo,
+    Reference, ReturnedBecause, SecretId, Seq, TimeZoneName, Timestamp, WaitlistNo,
 };
 
-use super::outcome::{OutcomeRecord, ReseatedRecord};
+use super::order::{PlacedRecord, restore_idempotency};
+use super::outcome::ReseatedRecord;
 use super::parts::{
     CabinRecord, DefinitionRecord, EraRecord, PassengersRecord, PolicyRecord, Restored, SeatsRecord,
     switch_from_byte, switch_to_byte,
 };
-use super::waitlist::{WaitlistRecord, WishRecord, reason_from_byte, reason_to_byte};
+use super::waitlist::{WishRecord, reason_from_byte, reason_to_byte};
+
+/// What stands in a batch behind its events, until the body ends. Variants are numbered by their place: add at the end only.
+#[derive(Encode, BorrowDecode)]
+pub(super) enum TailRecord {
+    /// The chain's head after the event at this place, from 0; by rising place.
+    Head { place: u32, head: [u8; HEAD_BYTES] },
+}
 
 /// Variants are numbered by their place: add at the end only.
 #[derive(Encode, BorrowDecode)]
@@ -102,165 +108,6 @@ pub(super) enum EventRecord<'a> {
         nonce: u64,
     },
     SaleEnded,
-}
-
-/// What stands in a batch behind its events, until the body ends. Variants are numbered by their place: add at the end only.
-#[derive(Encode, BorrowDecode)]
-pub(super) enum TailRecord {
-    /// The chain's head after the event at this place, from 0; by rising place.
-    Head { place: u32, head: [u8; HEAD_BYTES] },
-}
-
-/// What stands in a snapshot behind its orders, a value for each thing, until the body ends; those written before there
-/// was such a thing end with their orders. Variants are numbered by their place: add at the end only.
-#[derive(Encode, BorrowDecode)]
-pub(super) enum RestRecord<'a> {
-    /// A payment of an order that stands in front of it.
-    PaymentBegun { order: u64, at: i64 },
-    /// A request whose key is remembered.
-    Request { key: &'a str, fingerprint: u64, seq: u64, at: i64, order: Option<u64> },
-    /// An entry of the waitlist.
-    Waiting(WaitlistRecord<'a>),
-    /// A request whose key is remembered, whose key it is (a customer's; an admin's, where none is named), and what came
-    /// of it.
-    RequestOf {
-        customer: Option<&'a str>,
-        key: &'a str,
-        fingerprint: u64,
-        seq: u64,
-        at: i64,
-        order: Option<u64>,
-        outcome: OutcomeRecord,
-    },
-    /// Up to which event things that are over were forgotten early.
-    Forgotten { through: u64 },
-    /// The time zone of the flight's origin.
-    TimeZone(&'a str),
-    /// A payment, of an order that stands in front of it, that came for nothing.
-    PaymentReturned { order: u64, payment_reference: &'a str },
-    /// An owner of the flight; they stand by rising event.
-    Era(EraRecord),
-    /// The chain's head after the snapshot's last event.
-    Head([u8; HEAD_BYTES]),
-    /// The chain's head after the event that last changed an order that stands in front of it.
-    Proof { order: u64, head: [u8; HEAD_BYTES] },
-}
-
-impl<'a> RestRecord<'a> {
-    /// All that follows a snapshot's orders.
-    pub(super) fn all_of(snapshot: &'a FlightSnapshot) -> impl Iterator<Item = Self> {
-        let payments = snapshot.orders.iter().filter_map(|order| {
-            let at = order.payment_begun_at()?.as_millis();
-            Some(Self::PaymentBegun { order: order.no.0, at })
-        });
-        let requests = snapshot.requests.iter().map(Self::of_request);
-        let waitlist = snapshot.waitlist.iter().map(|entry| Self::Waiting(WaitlistRecord::from(entry)));
-        let returned = snapshot.orders.iter().flat_map(|order| {
-            let returned = order.returned_payments().iter();
-            returned.map(|payment| Self::PaymentReturned {
-                order: order.no.0,
-                payment_reference: payment.as_str(),
-            })
-        });
-        let forgotten = Some(snapshot.forgotten_through.0).filter(|through| *through > 0);
-        let forgotten = forgotten.map(|through| Self::Forgotten { through });
-        let zone = snapshot.definition.origin_time_zone.iter().map(|zone| Self::TimeZone(zone.as_str()));
-        let eras = snapshot.definition.ids.eras().iter().map(|era| Self::Era(EraRecord::of(era)));
-        let head = snapshot.head.iter().map(|head| Self::Head(*head.as_bytes()));
-        let proofs = snapshot.orders.iter().filter_map(|order| {
-            let head = *order.proof?.as_bytes();
-            Some(Self::Proof { order: order.no.0, head })
-        });
-        payments
-            .chain(requests)
-            .chain(waitlist)
-            .chain(returned)
-            .chain(forgotten)
-            .chain(zone)
-            .chain(eras)
-            .chain(head)
-            .chain(proofs)
-    }
-
-    fn of_request(request: &'a Request) -> Self {
-        let (key, fingerprint, seq) = (request.key.as_str(), request.fingerprint.0, request.seq.0);
-        let (at, order) = (request.at.as_millis(), request.order.map(|order| order.0));
-        let customer = match &request.owner {
-            KeyOwner::Customer(customer) => Some(customer.as_str()),
-            KeyOwner::Admins => None,
-            KeyOwner::Unsaid => return Self::Request { key, fingerprint, seq, at, order },
-        };
-        let outcome = OutcomeRecord::from(&request.outcome);
-        Self::RequestOf { customer, key, fingerprint, seq, at, order, outcome }
-    }
-
-    /// Puts it where it belongs.
-    pub(super) fn restore_into(self, snapshot: &mut FlightSnapshot) -> Restored<()> {
-        match self {
-            Self::PaymentBegun { order, at } => {
-                extras_of(snapshot, order)?.payment_begun_at = Some(Timestamp::from_millis(at));
-            }
-            Self::PaymentReturned { order, payment_reference } => {
-                let payment = Reference::new(payment_reference)?;
-                extras_of(snapshot, order)?.returned_payments.push(payment);
-            }
-            Self::RequestOf { customer, key, fingerprint, seq, at, order, outcome } => {
-                let customer = customer.map(CustomerId::new).transpose()?;
-                snapshot.requests.push(Request {
-                    owner: customer.map_or(KeyOwner::Admins, KeyOwner::Customer),
-                    key: IdempotencyKey::new(key)?,
-                    fingerprint: Fingerprint(fingerprint),
-                    seq: Seq(seq),
-                    at: Timestamp::from_millis(at),
-                    order: order.map(OrderNo),
-                    outcome: outcome.restore(),
-                });
-            }
-            Self::Forgotten { through } => snapshot.forgotten_through = Seq(through),
-            Self::Request { key, fingerprint, seq, at, order } => snapshot.requests.push(Request {
-                owner: KeyOwner::Unsaid,
-                outcome: Outcome::Shown,
-                key: IdempotencyKey::new(key)?,
-                fingerprint: Fingerprint(fingerprint),
-                seq: Seq(seq),
-                at: Timestamp::from_millis(at),
-                order: order.map(OrderNo),
-            }),
-            Self::Waiting(entry) => snapshot.waitlist.push(entry.restore()?),
-            Self::TimeZone(zone) => snapshot.definition.origin_time_zone = Some(TimeZoneName::new(zone)?),
-            Self::Era(era) => {
-                let ids = &mut snapshot.definition.ids;
-                let era = era.restore();
-                if !ids.newest().is_none_or(|newest| newest.is_followed_by(era.from, era.epoch)) {
-                    return Err("owners that do not follow one another".into());
-                }
-                let eras = ids.eras().iter().copied().chain([era]);
-                *ids = FlightIds::with_eras(ids.salt(), eras.collect());
-            }
-            Self::Head(head) => snapshot.head = Some(Head::from_bytes(head)),
-            Self::Proof { order, head } => {
-                order_of(snapshot, order)?.proof = Some(Head::from_bytes(head));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What only some orders have, of an order of a snapshot that a payment belongs to.
-fn extras_of(snapshot: &mut FlightSnapshot, order: u64) -> Restored<&mut OrderExtras> {
-    Ok(order_of(snapshot, order)?.extras.get_or_insert_default())
-}
-
-/// An order of a snapshot that what follows belongs to.
-fn order_of(snapshot: &mut FlightSnapshot, order: u64) -> Restored<&mut Order> {
-    let orders = &mut snapshot.orders;
-    // Orders stand by rising number; a snapshot whose orders do not is looked through.
-    let place = orders
-        .binary_search_by_key(&order, |known| known.no.0)
-        .ok()
-        .or_else(|| orders.iter().position(|known| known.no.0 == order))
-        .ok_or_else(|| format!("something of order {order}, which is not there"))?;
-    Ok(&mut orders[place])
 }
 
 const fn because_to_byte(because: ReturnedBecause) -> u8 {
@@ -522,177 +369,6 @@ impl CabinsChangeRecord<'_> {
             seated: self.seated.into_iter().map(|(no, seats)| (OrderNo(no), seats.0)).collect(),
             cancelled: self.cancelled.into_iter().map(OrderNo).collect(),
             told: None,
-        })
-    }
-}
-
-#[derive(Encode, BorrowDecode)]
-pub(super) struct PlacedRecord<'a> {
-    customer: &'a str,
-    seats: SeatsRecord,
-    total: i64,
-    hold_expires_at: Option<i64>,
-    passengers: Option<PassengersRecord<'a>>,
-    client_reference: Option<&'a str>,
-    idempotency: Option<(&'a str, u64)>,
-}
-
-impl<'a> From<&'a OrderPlaced> for PlacedRecord<'a> {
-    #[inline]
-    fn from(placed: &'a OrderPlaced) -> Self {
-        Self {
-            customer: placed.customer.as_str(),
-            seats: SeatsRecord(placed.seats.clone()),
-            total: placed.total,
-            hold_expires_at: placed.hold_expires_at.map(Timestamp::as_millis),
-            passengers: placed.passengers.as_ref().map(PassengersRecord::from),
-            client_reference: placed.client_reference.as_ref().map(Reference::as_str),
-            idempotency: placed.idempotency.as_ref().map(|(key, print)| (key.as_str(), print.0)),
-        }
-    }
-}
-
-impl PlacedRecord<'_> {
-    fn restore(self) -> Restored<OrderPlaced> {
-        Ok(OrderPlaced {
-            customer: CustomerId::new(self.customer)?,
-            seats: self.seats.0,
-            total: self.total,
-            hold_expires_at: self.hold_expires_at.map(Timestamp::from_millis),
-            passengers: self.passengers.map(PassengersRecord::restore).transpose()?,
-            client_reference: self.client_reference.map(Reference::new).transpose()?,
-            idempotency: restore_idempotency(self.idempotency)?,
-        })
-    }
-}
-
-#[derive(Encode, BorrowDecode)]
-pub(super) struct OrderRecord<'a> {
-    no: u64,
-    customer: &'a str,
-    seats: SeatsRecord,
-    total: i64,
-    status: u8,
-    hold_expires_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
-    changed_by: u64,
-    extras: Option<ExtrasRecord<'a>>,
-}
-
-#[derive(Encode, BorrowDecode)]
-struct ExtrasRecord<'a> {
-    passengers: Option<PassengersRecord<'a>>,
-    client_reference: Option<&'a str>,
-    payment_reference: Option<&'a str>,
-    idempotency: Option<(&'a str, u64)>,
-}
-
-impl<'a> From<&'a Order> for OrderRecord<'a> {
-    fn from(order: &'a Order) -> Self {
-        Self {
-            no: order.no.0,
-            customer: order.customer.as_str(),
-            seats: SeatsRecord(order.seats.clone()),
-            total: order.total,
-            status: match order.status {
-                OrderStatus::Held => 0,
-                OrderStatus::Confirmed => 1,
-                OrderStatus::Cancelled => 2,
-                OrderStatus::Expired => 3,
-            },
-            hold_expires_at: order.hold_expires_at.map(Timestamp::as_millis),
-            created_at: order.created_at.as_millis(),
-            updated_at: order.updated_at.as_millis(),
-            changed_by: order.changed_by.0,
-            extras: order.extras.as_deref().map(|extras| ExtrasRecord {
-                passengers: extras.passengers.as_ref().map(PassengersRecord::from),
-                client_reference: extras.client_reference.as_ref().map(Reference::as_str),
-                payment_reference: extras.payment_reference.as_ref().map(Reference::as_str),
-                idempotency: extras.idempotency.as_ref().map(|(key, print)| (key.as_str(), print.0)),
-            }),
-        }
-    }
-}
-
-impl OrderRecord<'_> {
-    pub(super) fn restore(self) -> Restored<Order> {
-        Ok(Order {
-            no: OrderNo(self.no),
-            customer: CustomerId::new(self.customer)?,
-            seats: self.seats.0,
-            total: self.total,
-            status: match self.status {
-                0 => OrderStatus::Held,
-                1 => OrderStatus::Confirmed,
-                2 => OrderStatus::Cancelled,
-                3 => OrderStatus::Expired,
-                other => return Err(format!("order status {other}").into()),
-            },
-            hold_expires_at: self.hold_expires_at.map(Timestamp::from_millis),
-            created_at: Timestamp::from_millis(self.created_at),
-            updated_at: Timestamp::from_millis(self.updated_at),
-            changed_by: Seq(self.changed_by),
-            // It stands elsewhere in the record, where there is one.
-            proof: None,
-            extras: self.extras.map(ExtrasRecord::restore).transpose()?.map(Box::new),
-        })
-    }
-}
-
-impl ExtrasRecord<'_> {
-    fn restore(self) -> Restored<OrderExtras> {
-        Ok(OrderExtras {
-            passengers: self.passengers.map(PassengersRecord::restore).transpose()?,
-            client_reference: self.client_reference.map(Reference::new).transpose()?,
-            payment_reference: self.payment_reference.map(Reference::new).transpose()?,
-            payment_begun_at: None,
-            returned_payments: Vec::new(),
-            idempotency: restore_idempotency(self.idempotency)?,
-        })
-    }
-}
-
-fn restore_idempotency(stored: Option<(&str, u64)>) -> Restored<Option<(IdempotencyKey, Fingerprint)>> {
-    let Some((key, fingerprint)) = stored else { return Ok(None) };
-    Ok(Some((IdempotencyKey::new(key)?, Fingerprint(fingerprint))))
-}
-
-/// A snapshot without its orders, which follow it one by one.
-#[derive(Encode, BorrowDecode)]
-pub(super) struct SnapshotRecord<'a> {
-    definition: DefinitionRecord<'a>,
-    policy: PolicyRecord,
-    switch: u8,
-    last_at: i64,
-    blocked: SeatsRecord,
-}
-
-impl<'a> From<&'a FlightSnapshot> for SnapshotRecord<'a> {
-    fn from(snapshot: &'a FlightSnapshot) -> Self {
-        Self {
-            definition: DefinitionRecord::from(&snapshot.definition),
-            policy: PolicyRecord::from(&snapshot.sale.policy),
-            switch: switch_to_byte(snapshot.sale.switch),
-            last_at: snapshot.last_at.as_millis(),
-            blocked: SeatsRecord(snapshot.blocked.clone()),
-        }
-    }
-}
-
-impl SnapshotRecord<'_> {
-    pub(super) fn restore(self, flight_id: &FlightId, seq: Seq) -> Restored<FlightSnapshot> {
-        Ok(FlightSnapshot {
-            definition: self.definition.restore(flight_id)?,
-            sale: Sale { policy: self.policy.restore(), switch: switch_from_byte(self.switch)? },
-            seq,
-            last_at: Timestamp::from_millis(self.last_at),
-            head: None,
-            forgotten_through: Seq(0),
-            blocked: self.blocked.0,
-            orders: Vec::new(),
-            requests: Vec::new(),
-            waitlist: Vec::new(),
         })
     }
 }
