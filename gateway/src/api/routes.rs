@@ -41,8 +41,7 @@ use crate::parts::live::LastEventId;
 use crate::parts::metrics::Metrics;
 use crate::parts::rate::Peer;
 use crate::parts::sales::Sales;
-use crate::wire::body::BodyLimits;
-use crate::wire::body::received;
+use crate::wire::body::{BodyLimits, Received, received};
 use crate::wire::csv_text::Accepts;
 use crate::wire::deadline::{GivenTimeout, REQUEST_TIMEOUT, too_late};
 use crate::wire::names::{FlightName, OrderName};
@@ -110,187 +109,154 @@ fn on_time(api: &Api) -> impl Filter<Extract = (), Error = Rejection> + Clone + 
 }
 
 fn cold(api: &Api) -> BoxedFilter<(Response,)> {
-    let answered = about_flights(api)
-        .or(about_orders(api))
-        .unify()
-        .or(about_waitlists(api))
-        .unify()
-        .or(for_admins(api))
-        .unify()
-        .or(about_rehearsals(api))
-        .unify()
-        .or(for_operators(api))
-        .unify()
-        .or(for_readers())
-        .unify()
-        .or(for_visitors(api))
-        .unify()
-        .or(wrong_method())
-        .unify()
-        .boxed();
+    let groups = [
+        about_flights(api),
+        about_orders(api),
+        about_waitlists(api),
+        for_admins(api),
+        admin_actions(api),
+        admin_reads(api),
+        about_rehearsals(api),
+        for_operators(api),
+        for_readers(),
+        for_visitors(api),
+    ];
     let count = |path: FullPath, method: Method, metrics: Arc<Metrics>, response: Response| {
         metrics.count(path.as_str(), &method, response.status());
         response
     };
+    let answered =
+        first_of(groups.into_iter().map(first_of).collect()).map(answer).or(wrong_method()).unify().boxed();
     warp::path::full().and(warp::method()).and(with(&api.metrics)).and(answered).map(count).boxed()
 }
 
-fn about_flights(api: &Api) -> BoxedFilter<(Response,)> {
-    let list =
-        path!("v1" / "flights").and(warp::get()).and(with(&api.sales)).and(query()).then(flights::list);
-    let one = path!("v1" / "flights" / FlightName)
-        .and(warp::get())
-        .and(with(&api.sales))
-        .and(query())
-        .then(flights::one);
-    let seats = path!("v1" / "flights" / FlightName / "seats")
-        .and(warp::get())
-        .and(with(&api.sales))
-        .and(query())
-        .then(flights::seats);
+/// A route that is not hot. Boxed, because a route's type is everything that it is put together from: as one type, they
+/// took the compiler longer than all else here together.
+type Route = BoxedFilter<(Answered,)>;
+
+/// What the first of them says that takes a request; they are asked in their order.
+fn first_of(routes: Vec<Route>) -> Route {
+    let none = warp::any().and_then(|| std::future::ready(Err::<Answered, _>(warp::reject::not_found())));
+    let none = none.boxed();
+    routes.into_iter().rev().reduce(|rest, route| route.or(rest).unify().boxed()).unwrap_or(none)
+}
+
+fn about_flights(api: &Api) -> Vec<Route> {
+    let reading = || warp::get().and(with(&api.sales)).and(query()).boxed();
+    let list = path!("v1" / "flights").and(reading()).then(flights::list).boxed();
+    let one = path!("v1" / "flights" / FlightName).and(reading()).then(flights::one).boxed();
+    let seats = path!("v1" / "flights" / FlightName / "seats").and(reading()).then(flights::seats).boxed();
     let live = path!("v1" / "flights" / FlightName / "live")
         .and(warp::get())
         .and(with(&api.streams))
         .and(query())
         .and(warp::header::optional::<LastEventId>("last-event-id"))
-        .then(live::stream);
-    list.or(one).unify().or(seats).unify().or(live).unify().map(answer).boxed()
+        .then(live::stream)
+        .boxed();
+    vec![list, one, seats, live]
 }
 
-fn about_orders(api: &Api) -> BoxedFilter<(Response,)> {
-    let reads = || door::caller(&api.door, Deed::Reads);
-    let changes = || door::caller(&api.door, Deed::Changes);
-    let of_customer = path!("v1" / "orders")
-        .and(warp::get())
-        .and(reads())
-        .and(with(&api.orders))
-        .and(query())
-        .then(orders::of_customer);
+/// What comes with a request that changes something: its key, where it asks from, how long it waits, its body.
+fn change(api: &Api) -> BoxedFilter<(Option<GivenKey>, Option<IpAddr>, Option<GivenTimeout>, Received)> {
+    key().and(asks_from()).and(timeout()).and(received(api.body)).boxed()
+}
+
+fn about_orders(api: &Api) -> Vec<Route> {
+    let reads = || door::caller(&api.door, Deed::Reads).and(with(&api.orders)).and(query()).boxed();
+    let changes = || door::caller(&api.door, Deed::Changes).and(with(&api.orders)).and(change(api)).boxed();
+    let of_customer = path!("v1" / "orders").and(warp::get()).and(reads()).then(orders::of_customer).boxed();
     let one = path!("v1" / "orders" / OrderName)
         .and(warp::get())
         .and(reads())
-        .and(with(&api.orders))
-        .and(query())
         .and(timeout())
-        .then(orders::one);
-    let change = path!("v1" / "orders" / OrderName)
-        .and(warp::patch())
-        .and(changes())
-        .and(with(&api.orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(orders::change);
-    let pay = path!("v1" / "orders" / OrderName / "pay")
-        .and(warp::post())
-        .and(changes())
-        .and(with(&api.orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(orders::pay);
+        .then(orders::one)
+        .boxed();
+    let order = || path!("v1" / "orders" / OrderName);
+    let changed = order().and(warp::patch()).and(changes()).then(orders::change).boxed();
+    let pay = path!("v1" / "orders" / OrderName / "pay");
+    let pay = pay.and(warp::post()).and(changes()).then(orders::pay).boxed();
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
         .and(door::payer(&api.door))
         .and(with(&api.orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(orders::confirm);
+        .and(change(api))
+        .then(orders::confirm)
+        .boxed();
     let cancel = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
-    let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
-    let cancel = cancel
-        .or(delete)
-        .unify()
-        .and(changes())
-        .and(with(&api.orders))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(orders::cancel);
-    let changing = change.or(pay).unify().or(confirm).unify().or(cancel).unify();
-    of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
+    let delete = order().and(warp::delete());
+    let cancel = cancel.or(delete).unify().and(changes()).then(orders::cancel).boxed();
+    vec![of_customer, one, changed, pay, confirm, cancel]
 }
 
-fn about_waitlists(api: &Api) -> BoxedFilter<(Response,)> {
-    let join = path!("v1" / "flights" / FlightName / "waitlist")
-        .and(warp::post())
-        .and(door::caller(&api.door, Deed::Changes))
-        .and(with(&api.waitlists))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(waitlist::join);
+fn about_waitlists(api: &Api) -> Vec<Route> {
+    let changes =
+        || door::caller(&api.door, Deed::Changes).and(with(&api.waitlists)).and(change(api)).boxed();
+    let join = path!("v1" / "flights" / FlightName / "waitlist");
+    let join = join.and(warp::post()).and(changes()).then(waitlist::join).boxed();
     let one = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::get())
         .and(door::caller(&api.door, Deed::Reads))
         .and(with(&api.waitlists))
         .and(query())
         .and(timeout())
-        .then(waitlist::one);
-    let leave = path!("v1" / "waitlist" / WaitlistName)
-        .and(warp::delete())
-        .and(door::caller(&api.door, Deed::Changes))
-        .and(with(&api.waitlists))
-        .and(key())
-        .and(asks_from())
-        .and(timeout())
-        .and(received(api.body))
-        .then(waitlist::leave);
+        .then(waitlist::one)
+        .boxed();
+    let leave = path!("v1" / "waitlist" / WaitlistName);
+    let leave = leave.and(warp::delete()).and(changes()).then(waitlist::leave).boxed();
     let list = path!("v1" / "admin" / "flights" / FlightName / "waitlist")
         .and(warp::get())
         .and(door::admin(&api.door, Role::Viewer))
         .and(with(&api.waitlists))
         .and(query())
-        .then(waitlist::list);
-    join.or(one).unify().or(leave).unify().or(list).unify().map(answer).boxed()
+        .then(waitlist::list)
+        .boxed();
+    vec![join, one, leave, list]
 }
 
-fn for_admins(api: &Api) -> BoxedFilter<(Response,)> {
+fn for_admins(api: &Api) -> Vec<Route> {
     let create = path!("v1" / "admin" / "flights")
         .and(warp::post())
         .and(door::admin(&api.door, Role::Admin))
         .and(with(&api.sales))
         .and(key())
         .and(received(api.body))
-        .then(admin::flights::create);
+        .then(admin::flights::create)
+        .boxed();
     let change = path!("v1" / "admin" / "flights" / FlightName)
         .and(warp::patch())
         .and(door::admin(&api.door, Role::Operator))
         .and(with(&api.sales))
         .and(key())
         .and(received(api.body))
-        .then(admin::flights::change_policy);
+        .then(admin::flights::change_policy)
+        .boxed();
     let list = path!("v1" / "admin" / "orders")
         .and(warp::get())
         .and(door::admin(&api.door, Role::Viewer))
         .and(with(&api.sales))
         .and(query())
         .and(accepts())
-        .then(admin::orders::list);
+        .then(admin::orders::list)
+        .boxed();
     let status = path!("v1" / "admin" / "status")
         .and(warp::get())
         .and(door::admin(&api.door, Role::Viewer))
         .and(with(&api.figures))
         .and(query())
-        .then(admin::status::show);
+        .then(admin::status::show)
+        .boxed();
     let cockpit = path!("v1" / "admin" / "cockpit")
         .and(warp::get())
         .and(door::admin(&api.door, Role::Viewer))
         .and(with(&api.charts))
         .and(query())
-        .then(cockpit::show);
-    let one_flight = create.or(change).unify().or(list).unify().or(status).unify().or(cockpit).unify();
-    one_flight.map(answer).or(admin_actions(api)).unify().or(admin_reads(api)).unify().boxed()
+        .then(cockpit::show)
+        .boxed();
+    vec![create, change, list, status, cockpit]
 }
 
 /// What is told about one flight, and the way in for many.
-fn admin_reads(api: &Api) -> BoxedFilter<(Response,)> {
+fn admin_reads(api: &Api) -> Vec<Route> {
     let import = path!("v1" / "admin" / "flights" / "import")
         .and(warp::post())
         .and(door::admin(&api.door, Role::Admin))
@@ -298,111 +264,108 @@ fn admin_reads(api: &Api) -> BoxedFilter<(Response,)> {
         .and(key())
         .and(query())
         .and(admin::import::file(&api.imports))
-        .then(admin::import::import);
-    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+        .then(admin::import::import)
+        .boxed();
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..).boxed();
     let reading = || {
         warp::get()
             .and(door::admin(&api.door, Role::Viewer))
             .and(with(&api.sales))
             .and(query())
             .and(accepts())
+            .boxed()
     };
-    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show);
-    let audit = flight().and(path!("audit")).and(reading()).then(audit::show);
-    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list);
-    import.or(manifest).unify().or(audit).unify().or(refunds).unify().map(answer).boxed()
+    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show).boxed();
+    let audit = flight().and(path!("audit")).and(reading()).then(audit::show).boxed();
+    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list).boxed();
+    vec![import, manifest, audit, refunds]
 }
 
 /// The addresses under one flight that take a POST.
-fn admin_actions(api: &Api) -> BoxedFilter<(Response,)> {
-    use admin::flights::{block, close, open, pause, restart as restart_it, rows, unblock};
-    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
+fn admin_actions(api: &Api) -> Vec<Route> {
+    use admin::flights::{block, close, open, pause, restart, rows, unblock};
+    let flight = || path!("v1" / "admin" / "flights" / FlightName / ..).boxed();
     let acting = || {
         warp::post()
             .and(door::admin(&api.door, Role::Operator))
             .and(with(&api.sales))
             .and(key())
             .and(received(api.body))
+            .boxed()
     };
-    let open = flight().and(path!("open")).and(acting()).then(open);
-    let pause = flight().and(path!("pause")).and(acting()).then(pause);
-    let close = flight().and(path!("close")).and(acting()).then(close);
-    let block = flight().and(path!("seats" / "block")).and(acting()).then(block);
-    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
-    let rows = flight().and(path!("rows")).and(acting()).then(rows);
+    let open = flight().and(path!("open")).and(acting()).then(open).boxed();
+    let pause = flight().and(path!("pause")).and(acting()).then(pause).boxed();
+    let close = flight().and(path!("close")).and(acting()).then(close).boxed();
+    let block = flight().and(path!("seats" / "block")).and(acting()).then(block).boxed();
+    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock).boxed();
+    let rows = flight().and(path!("rows")).and(acting()).then(rows).boxed();
+    let restart = flight().and(path!("restart")).and(acting()).then(restart).boxed();
     let planning = || {
         let admin = warp::post().and(door::admin(&api.door, Role::Operator));
-        admin.and(with(&api.sales.flights)).and(key()).and(query()).and(received(api.body))
+        admin.and(with(&api.sales.flights)).and(key()).and(query()).and(received(api.body)).boxed()
     };
-    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap);
-    let withdraw = flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw);
-    let plans = swap.or(withdraw).unify();
-    let restart = flight().and(path!("restart"));
-    let restart = restart
-        .and(warp::post())
-        .and(door::admin(&api.door, Role::Operator))
-        .and(with(&api.sales))
-        .and(key())
-        .and(received(api.body))
-        .then(restart_it);
-    let sale = open.or(pause).unify().or(close).unify();
-    let seats = block.or(unblock).unify().or(rows).unify();
-    sale.or(seats).unify().or(plans).unify().or(restart).unify().map(answer).boxed()
+    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap).boxed();
+    let withdraw = flight().and(path!("seats" / "withdraw"));
+    let withdraw = withdraw.and(planning()).then(admin::seat_plan::withdraw).boxed();
+    vec![open, pause, close, block, unblock, rows, swap, withdraw, restart]
 }
 
 /// A rush on a shadow of a flight.
-fn about_rehearsals(api: &Api) -> BoxedFilter<(Response,)> {
-    let one = || path!("v1" / "admin" / "rehearsals" / String);
+fn about_rehearsals(api: &Api) -> Vec<Route> {
+    let one = || path!("v1" / "admin" / "rehearsals" / String).boxed();
     let start = path!("v1" / "admin" / "flights" / FlightName / "rehearsals")
         .and(warp::post())
         .and(door::admin(&api.door, Role::Operator))
         .and(with(&api.asked))
         .and(received(api.body))
-        .then(rehearsals::start);
-    let reading = || warp::get().and(door::admin(&api.door, Role::Viewer)).and(with(&api.asked)).and(query());
-    let show = one().and(reading()).then(rehearsals::show);
+        .then(rehearsals::start)
+        .boxed();
+    let reading =
+        || warp::get().and(door::admin(&api.door, Role::Viewer)).and(with(&api.asked)).and(query()).boxed();
+    let show = one().and(reading()).then(rehearsals::show).boxed();
     let seats = path!("v1" / "admin" / "rehearsals" / String / "seats");
-    let seats = seats.and(reading()).then(rehearsals::seats);
+    let seats = seats.and(reading()).then(rehearsals::seats).boxed();
     let stop = one()
         .and(warp::delete())
         .and(door::admin(&api.door, Role::Operator))
         .and(with(&api.asked))
         .and(query())
-        .then(rehearsals::stop);
-    start.or(show).unify().or(seats).unify().or(stop).unify().map(answer).boxed()
+        .then(rehearsals::stop)
+        .boxed();
+    vec![start, show, seats, stop]
 }
 
-fn for_operators(api: &Api) -> BoxedFilter<(Response,)> {
-    let livez = path!("livez").and(warp::get()).and(query()).then(ops::livez);
-    let readyz =
-        path!("readyz").and(warp::get()).and(with(&api.figures.health)).and(query()).then(ops::readyz);
-    let metrics = path!("metrics").and(warp::get()).and(with(&api.figures)).and(query()).then(ops::metrics);
-    livez.or(readyz).unify().or(metrics).unify().map(answer).boxed()
+fn for_operators(api: &Api) -> Vec<Route> {
+    let read = || warp::get().and(query()).boxed();
+    let livez = path!("livez").and(read()).then(ops::livez).boxed();
+    let readyz = path!("readyz").and(warp::get()).and(with(&api.figures.health)).and(query());
+    let metrics = path!("metrics").and(warp::get()).and(with(&api.figures)).and(query());
+    vec![livez, readyz.then(ops::readyz).boxed(), metrics.then(ops::metrics).boxed()]
 }
 
 /// The documentation.
-fn for_readers() -> BoxedFilter<(Response,)> {
-    let document = path!("openapi.json").and(warp::get()).and(query()).then(openapi::show);
-    let docs = path!("docs").and(warp::get()).and(query()).then(docs_pages::docs);
-    let file = path!("docs" / "ui" / String).and(warp::get()).and(query()).then(docs_pages::ui_file);
-    let errors = path!("docs" / "errors").and(warp::get()).and(query()).then(docs_pages::errors);
-    let error = path!("docs" / "errors" / String).and(warp::get()).and(query()).then(docs_pages::error);
-    let pages = docs.or(file).unify().or(errors).unify().or(error).unify();
-    document.or(pages).unify().map(answer).boxed()
+fn for_readers() -> Vec<Route> {
+    let read = || warp::get().and(query()).boxed();
+    let document = path!("openapi.json").and(read()).then(openapi::show).boxed();
+    let docs = path!("docs").and(read()).then(docs_pages::docs).boxed();
+    let file = path!("docs" / "ui" / String).and(read()).then(docs_pages::ui_file).boxed();
+    let errors = path!("docs" / "errors").and(read()).then(docs_pages::errors).boxed();
+    let error = path!("docs" / "errors" / String).and(read()).then(docs_pages::error).boxed();
+    vec![document, docs, file, errors, error]
 }
 
 /// The pages, and the clock that they count down by.
-fn for_visitors(api: &Api) -> BoxedFilter<(Response,)> {
-    let shown = |which: Page| move |headers: HeaderMap| async move { pages::page(which, headers).await };
-    let read = || warp::get().and(warp::header::headers_cloned());
-    let departures = warp::path::end().and(read()).then(shown(Page::Departures));
-    let flight = path!("flights" / String).and(read()).then(|_, headers| pages::page(Page::Flight, headers));
-    let orders = path!("orders").and(read()).then(shown(Page::Orders));
-    let admin = path!("admin").and(read()).then(shown(Page::Admin));
-    let asset = path!("assets" / String).and(read()).then(pages::asset);
-    let time = path!("v1" / "time").and(warp::get()).and(with(&api.clock)).and(query()).then(pages::time);
-    let customers = departures.or(flight).unify().or(orders).unify();
-    customers.or(admin).unify().or(asset).unify().or(time).unify().map(answer).boxed()
+fn for_visitors(api: &Api) -> Vec<Route> {
+    let shown = |which: Page| move |headers: HeaderMap| pages::page(which, headers);
+    let read = || warp::get().and(warp::header::headers_cloned()).boxed();
+    let departures = warp::path::end().and(read()).then(shown(Page::Departures)).boxed();
+    let flight = path!("flights" / String).and(read());
+    let flight = flight.then(|_, headers| pages::page(Page::Flight, headers)).boxed();
+    let orders = path!("orders").and(read()).then(shown(Page::Orders)).boxed();
+    let admin = path!("admin").and(read()).then(shown(Page::Admin)).boxed();
+    let asset = path!("assets" / String).and(read()).then(pages::asset).boxed();
+    let time = path!("v1" / "time").and(warp::get()).and(with(&api.clock)).and(query());
+    vec![departures, flight, orders, admin, asset, time.then(pages::time).boxed()]
 }
 
 /// A known address with a method it does not know.

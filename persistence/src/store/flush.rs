@@ -16,7 +16,7 @@ use super::table::{
 };
 use super::value::Value;
 use super::waitlist::{StoredWaitlistEntry, decode_waitlisted};
-use super::{Cursor, Flushed, Store, Transaction};
+use super::{Cursor, Flushed, Store, Transaction, Waiting};
 
 /// Most claims or batches whose keys are looked up; a bound for the memory of one call.
 pub const FLIGHTS_PER_CALL_MAX: usize = 100_000;
@@ -30,21 +30,23 @@ impl Store {
     /// Takes flights over: each gets an epoch that is larger than its last one and at least the claimed one. A
     /// flight the store does not know gets a cursor at 0. All in one transaction; the answers are in the order of
     /// the claims, each flight once. More than [`FLIGHTS_PER_CALL_MAX`] are refused as a whole.
-    pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
-        if claims.len() > FLIGHTS_PER_CALL_MAX {
-            return Err(StoreError::Rejected {
-                what: "claiming more flights than one call takes",
-                source: None,
-            });
-        }
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.claim_once(claims).await {
-                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
-                done => return done,
+    pub fn claim<'a>(&'a self, claims: &'a [Claim]) -> Waiting<'a, Result<Vec<Cursor>, StoreError>> {
+        Box::pin(async move {
+            if claims.len() > FLIGHTS_PER_CALL_MAX {
+                return Err(StoreError::Rejected {
+                    what: "claiming more flights than one call takes",
+                    source: None,
+                });
             }
-        }
+            let mut tried = 0;
+            loop {
+                tried += 1;
+                match self.claim_once(claims).await {
+                    Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                    done => return done,
+                }
+            }
+        })
     }
 
     async fn claim_once(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
@@ -80,19 +82,21 @@ impl Store {
     ///
     /// Whatever the outcome, an event is in the tables exactly if its flight's cursor has reached it. After an
     /// error, it may or may not have been committed: the same call again finds out.
-    pub async fn flush(&self, batches: &[Batch]) -> Result<Vec<Flushed>, StoreError> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.flush_once(batches).await {
-                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
-                Ok(outcomes) => {
-                    self.note_outcomes(batches, &outcomes);
-                    return Ok(outcomes);
+    pub fn flush<'a>(&'a self, batches: &'a [Batch]) -> Waiting<'a, Result<Vec<Flushed>, StoreError>> {
+        Box::pin(async move {
+            let mut tried = 0;
+            loop {
+                tried += 1;
+                match self.flush_once(batches).await {
+                    Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                    Ok(outcomes) => {
+                        self.note_outcomes(batches, &outcomes);
+                        return Ok(outcomes);
+                    }
+                    error => return error,
                 }
-                error => return error,
             }
-        }
+        })
     }
 
     /// A replica has to show this before a list of its is the newest.
