@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use self::rebuilds::Rebuilds;
 use self::replay::{beside_rows, from_journal, from_rows};
-use crate::store::{Cursor, FLIGHTS_PER_CALL_MAX, Store};
+use crate::store::{Cursor, FLIGHTS_PER_CALL_MAX, Store, Waiting};
 
 pub use self::outcome::{AllRecovered, Basis, Recovered, RecoveryError};
 pub(crate) use self::replay::replay;
@@ -29,51 +29,60 @@ const CLAIM_TRIES_MAX: usize = 8;
 /// first event or its snapshot on if it reaches back that far, else from what the store's rows say), checks every
 /// invariant. A journal that could not bring the flight up alone gets a snapshot, before anything is sold on top of it.
 /// Not to be dropped half-way.
-pub async fn recover(
-    journal: &Arc<dyn Journal>,
-    store: &Store,
-    flight_id: &FlightId,
-) -> Result<Recovered, RecoveryError> {
-    let started = Instant::now();
-    let epoch = claim_and_fence(journal, store, flight_id).await?;
-    rebuild(Arc::clone(journal), Some(store.clone()), flight_id.clone(), epoch, started).await
+pub fn recover<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: &'a Store,
+    flight_id: &'a FlightId,
+) -> Waiting<'a, Result<Recovered, RecoveryError>> {
+    Box::pin(async move {
+        let started = Instant::now();
+        let epoch = claim_and_fence(journal, store, flight_id).await?;
+        rebuild(Arc::clone(journal), Some(store.clone()), flight_id.clone(), epoch, started).await
+    })
 }
 
 /// The same while the store is away: from the journal's events, or its snapshot and what follows. The store learns of
 /// the epoch by the first flush under it.
-pub async fn recover_from_journal(
-    journal: &Arc<dyn Journal>,
-    flight_id: &FlightId,
-) -> Result<Recovered, RecoveryError> {
-    let started = Instant::now();
-    let extent = extent(journal, flight_id).await?;
-    let Some(extent) = extent.filter(|extent| extent.last > Seq(0)) else {
-        return Err(RecoveryError::NotFound { flight_id: flight_id.clone() });
-    };
-    let epoch = fence_past(journal, flight_id, extent.epoch).await?;
-    rebuild(Arc::clone(journal), None, flight_id.clone(), epoch, started).await
+pub fn recover_from_journal<'a>(
+    journal: &'a Arc<dyn Journal>,
+    flight_id: &'a FlightId,
+) -> Waiting<'a, Result<Recovered, RecoveryError>> {
+    Box::pin(async move {
+        let started = Instant::now();
+        let extent = extent(journal, flight_id).await?;
+        let Some(extent) = extent.filter(|extent| extent.last > Seq(0)) else {
+            return Err(RecoveryError::NotFound { flight_id: flight_id.clone() });
+        };
+        let epoch = fence_past(journal, flight_id, extent.epoch).await?;
+        rebuild(Arc::clone(journal), None, flight_id.clone(), epoch, started).await
+    })
 }
 
 /// Takes over every flight that journal or store knows. A flight that does not come up is an error of its own;
 /// the call as a whole fails only if journal or store do.
-pub async fn recover_all(journal: &Arc<dyn Journal>, store: &Store) -> Result<AllRecovered, RecoveryError> {
-    // By flight: the epoch to claim at least, and whether there is any event. There is none where an owner claimed a
-    // flight and went away before creating it.
-    let mut known: BTreeMap<FlightId, (Epoch, bool)> = BTreeMap::new();
-    for cursor in store.cursors().await? {
-        known.insert(cursor.flight_id, (Epoch(1), cursor.seq > Seq(0)));
-    }
-    for extent in blocking(journal, |journal| journal.extents()).await? {
-        let (epoch, has_events) = known.entry(extent.flight_id.clone()).or_default();
-        *epoch = extent.epoch.next();
-        *has_events |= may_have_events(&extent);
-    }
-    let claims: Vec<Claim> = known
-        .into_iter()
-        .filter(|(_, (_, has_events))| *has_events)
-        .map(|(flight_id, (epoch, _))| Claim { flight_id, epoch })
-        .collect();
-    bring_up_all(journal, Some(store), claim_all(store, &claims).await?).await
+pub fn recover_all<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: &'a Store,
+) -> Waiting<'a, Result<AllRecovered, RecoveryError>> {
+    Box::pin(async move {
+        // By flight: the epoch to claim at least, and whether there is any event. There is none where an owner claimed a
+        // flight and went away before creating it.
+        let mut known: BTreeMap<FlightId, (Epoch, bool)> = BTreeMap::new();
+        for cursor in store.cursors().await? {
+            known.insert(cursor.flight_id, (Epoch(1), cursor.seq > Seq(0)));
+        }
+        for extent in blocking(journal, |journal| journal.extents()).await? {
+            let (epoch, has_events) = known.entry(extent.flight_id.clone()).or_default();
+            *epoch = extent.epoch.next();
+            *has_events |= may_have_events(&extent);
+        }
+        let claims: Vec<Claim> = known
+            .into_iter()
+            .filter(|(_, (_, has_events))| *has_events)
+            .map(|(flight_id, (epoch, _))| Claim { flight_id, epoch })
+            .collect();
+        bring_up_all(journal, Some(store), claim_all(store, &claims).await?).await
+    })
 }
 
 /// Claims all of them in the store, in as many calls as they need: a flight that was left out would simply be missing.
@@ -88,11 +97,15 @@ async fn claim_all(store: &Store, wanted: &[Claim]) -> Result<Vec<Claim>, Recove
 
 /// Takes over every flight that the journal knows, while the store is away. Flights that only the store knows stay
 /// unknown, and what the store has beyond an old copy of a journal is not noticed.
-pub async fn recover_all_from_journal(journal: &Arc<dyn Journal>) -> Result<AllRecovered, RecoveryError> {
-    let extents = blocking(journal, |journal| journal.extents()).await?;
-    let known = extents.into_iter().filter(may_have_events);
-    let claims = known.map(|extent| Claim { flight_id: extent.flight_id, epoch: extent.epoch.next() });
-    bring_up_all(journal, None, claims.collect()).await
+pub fn recover_all_from_journal(
+    journal: &Arc<dyn Journal>,
+) -> Waiting<'_, Result<AllRecovered, RecoveryError>> {
+    Box::pin(async move {
+        let extents = blocking(journal, |journal| journal.extents()).await?;
+        let known = extents.into_iter().filter(may_have_events);
+        let claims = known.map(|extent| Claim { flight_id: extent.flight_id, epoch: extent.epoch.next() });
+        bring_up_all(journal, None, claims.collect()).await
+    })
 }
 
 /// A flight that nobody ever claimed and that has no events is one that cannot be read: it has to be looked at.

@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use self::tables::check_tables;
 use crate::recovery::{RecoveryError, blocking, replay};
-use crate::store::{Cursor, Store, StoreError, StoredFlight};
+use crate::store::{Cursor, Store, StoreError, StoredFlight, Waiting};
 
 pub use self::report::{Verdict, VerifiedFlight, VerifyReport};
 
@@ -24,27 +24,32 @@ const FLIGHTS_AT_A_TIME: usize = 4;
 
 /// Checks every flight that journal or store knows. Fails only if those cannot be read as a whole; whatever is wrong
 /// with a flight stands in its line.
-pub async fn verify(journal: &Arc<dyn Journal>, store: &Store) -> Result<VerifyReport, RecoveryError> {
-    let mut flight_ids: Vec<FlightId> =
-        store.cursors().await?.into_iter().map(|cursor| cursor.flight_id).collect();
-    let extents = blocking(journal, |journal| journal.extents()).await?;
-    flight_ids.extend(extents.into_iter().map(|extent| extent.flight_id));
-    flight_ids.sort();
-    flight_ids.dedup();
-    let mut report = VerifyReport::default();
-    let mut under_way: JoinSet<Result<VerifiedFlight, RecoveryError>> = JoinSet::new();
-    for flight_id in flight_ids {
-        while under_way.len() >= FLIGHTS_AT_A_TIME {
-            report.flights.extend(next_verified(&mut under_way).await?);
+pub fn verify<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: &'a Store,
+) -> Waiting<'a, Result<VerifyReport, RecoveryError>> {
+    Box::pin(async move {
+        let mut flight_ids: Vec<FlightId> =
+            store.cursors().await?.into_iter().map(|cursor| cursor.flight_id).collect();
+        let extents = blocking(journal, |journal| journal.extents()).await?;
+        flight_ids.extend(extents.into_iter().map(|extent| extent.flight_id));
+        flight_ids.sort();
+        flight_ids.dedup();
+        let mut report = VerifyReport::default();
+        let mut under_way: JoinSet<Result<VerifiedFlight, RecoveryError>> = JoinSet::new();
+        for flight_id in flight_ids {
+            while under_way.len() >= FLIGHTS_AT_A_TIME {
+                report.flights.extend(next_verified(&mut under_way).await?);
+            }
+            let (journal, store) = (Arc::clone(journal), store.clone());
+            under_way.spawn(async move { verify_flight(&journal, &store, flight_id).await });
         }
-        let (journal, store) = (Arc::clone(journal), store.clone());
-        under_way.spawn(async move { verify_flight(&journal, &store, flight_id).await });
-    }
-    while let Some(line) = next_verified(&mut under_way).await? {
-        report.flights.push(line);
-    }
-    report.flights.sort_by(|one, other| one.flight_id.cmp(&other.flight_id));
-    Ok(report)
+        while let Some(line) = next_verified(&mut under_way).await? {
+            report.flights.push(line);
+        }
+        report.flights.sort_by(|one, other| one.flight_id.cmp(&other.flight_id));
+        Ok(report)
+    })
 }
 
 async fn next_verified(

@@ -10,7 +10,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, html};
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::Response;
 
-use crate::api::filters::{answer, query};
+use crate::api::filters::{first_of, query};
 use crate::api::openapi;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
@@ -232,13 +232,12 @@ fn to_html(text: &str) -> String {
 
 /// The routes of the documentation.
 pub fn routes() -> BoxedFilter<(Response,)> {
-    let document = path!("openapi.json").and(warp::get()).and(query()).then(openapi::show);
-    let docs = path!("docs").and(warp::get()).and(query()).then(docs);
-    let file = path!("docs" / "ui" / String).and(warp::get()).and(query()).then(ui_file);
-    let errors = path!("docs" / "errors").and(warp::get()).and(query()).then(errors);
-    let error = path!("docs" / "errors" / String).and(warp::get()).and(query()).then(error);
-    let pages = docs.or(file).unify().or(errors).unify().or(error).unify();
-    document.or(pages).unify().map(answer).boxed()
+    let document = path!("openapi.json").and(warp::get()).and(query()).then(openapi::show).boxed();
+    let docs = path!("docs").and(warp::get()).and(query()).then(docs).boxed();
+    let file = path!("docs" / "ui" / String).and(warp::get()).and(query()).then(ui_file).boxed();
+    let errors = path!("docs" / "errors").and(warp::get()).and(query()).then(errors).boxed();
+    let error = path!("docs" / "errors" / String).and(warp::get()).and(query()).then(error).boxed();
+    first_of([document, docs, file, errors, error])
 }
 
 #[cfg(test)]

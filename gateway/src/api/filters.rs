@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
@@ -49,6 +50,20 @@ pub fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
 }
 
 /// A handler's answer, or its problem as one.
-pub fn answer(answered: Result<Response, Problem>) -> Response {
+fn answer(answered: Result<Response, Problem>) -> Response {
     answered.unwrap_or_else(Problem::into_response)
+}
+
+/// A route that is not hot. Boxed, because a route's type is everything that it is put together from: as one type, they took
+/// the compiler longer than all else here together.
+pub type Route = BoxedFilter<(Result<Response, Problem>,)>;
+
+/// What the first of them answers that takes a request; they are asked in their order.
+pub fn first_of(
+    routes: impl IntoIterator<Item = Route, IntoIter: DoubleEndedIterator>,
+) -> BoxedFilter<(Response,)> {
+    let none = warp::any()
+        .and_then(|| std::future::ready(Err::<Result<Response, Problem>, _>(warp::reject::not_found())))
+        .boxed();
+    routes.into_iter().rev().fold(none, |rest, route| route.or(rest).unify().boxed()).map(answer).boxed()
 }

@@ -8,7 +8,7 @@ use farerush_engine::flight::{FlightDefinition, FlightId, SaleState, Timestamp};
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-use crate::api::filters::{answer, query, with};
+use crate::api::filters::{first_of, query, with};
 use crate::base::json::Json;
 use crate::base::time::{self, DAY_MS, Day};
 use crate::base::zones::LocalTime;
@@ -130,12 +130,14 @@ pub async fn seats(name: FlightName, sales: Arc<Sales>, raw_query: String) -> Re
 
 /// The routes of flights.
 pub fn routes(sales: &Arc<Sales>) -> BoxedFilter<(Response,)> {
-    let list = path!("v1" / "flights").and(warp::get()).and(with(sales)).and(query()).then(list);
-    let one = path!("v1" / "flights" / FlightName).and(warp::get()).and(with(sales)).and(query()).then(one);
+    let list = path!("v1" / "flights").and(warp::get()).and(with(sales)).and(query()).then(list).boxed();
+    let one =
+        path!("v1" / "flights" / FlightName).and(warp::get()).and(with(sales)).and(query()).then(one).boxed();
     let seats = path!("v1" / "flights" / FlightName / "seats")
         .and(warp::get())
         .and(with(sales))
         .and(query())
-        .then(seats);
-    list.or(one).unify().or(seats).unify().map(answer).boxed()
+        .then(seats)
+        .boxed();
+    first_of([list, one, seats])
 }

@@ -9,7 +9,7 @@ use warp::http::HeaderValue;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use warp::reply::Response;
 
-use crate::api::filters::{answer, query, with};
+use crate::api::filters::{first_of, query, with};
 use crate::parts::flights::Flights;
 use crate::parts::live::{LastEventId, Live};
 use crate::wire::names::FlightName;
@@ -58,12 +58,12 @@ pub async fn stream(
 
 /// The route of streams.
 pub fn routes(streams: &Arc<Streams>) -> BoxedFilter<(Response,)> {
-    path!("v1" / "flights" / FlightName / "live")
+    let live = path!("v1" / "flights" / FlightName / "live")
         .and(warp::get())
         .and(with(streams))
         .and(query())
         .and(warp::header::optional::<LastEventId>("last-event-id"))
         .then(stream)
-        .map(answer)
-        .boxed()
+        .boxed();
+    first_of([live])
 }

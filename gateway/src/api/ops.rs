@@ -11,7 +11,7 @@ use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use crate::api::filters::{answer, query, with};
+use crate::api::filters::{first_of, query, with};
 use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::figures::Figures;
@@ -147,8 +147,9 @@ pub async fn metrics(figures: Arc<Figures>, raw_query: String) -> Result<Respons
 
 /// The routes of those who run it.
 pub fn routes(figures: &Arc<Figures>) -> BoxedFilter<(Response,)> {
-    let livez = path!("livez").and(warp::get()).and(query()).then(livez);
-    let readyz = path!("readyz").and(warp::get()).and(with(&figures.health)).and(query()).then(readyz);
-    let page = path!("metrics").and(warp::get()).and(with(figures)).and(query()).then(metrics);
-    livez.or(readyz).unify().or(page).unify().map(answer).boxed()
+    let livez = path!("livez").and(warp::get()).and(query()).then(livez).boxed();
+    let readyz =
+        path!("readyz").and(warp::get()).and(with(&figures.health)).and(query()).then(readyz).boxed();
+    let page = path!("metrics").and(warp::get()).and(with(figures)).and(query()).then(metrics).boxed();
+    first_of([livez, readyz, page])
 }

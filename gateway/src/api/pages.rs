@@ -18,7 +18,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
-use crate::api::filters::{answer, query, with};
+use crate::api::filters::{first_of, query, with};
 use crate::base::json::Json;
 use crate::parts::flights::Flights;
 use crate::wire::problem::{Code, Problem};
@@ -189,14 +189,13 @@ fn content_type(name: &str) -> &'static str {
 pub fn routes(clock: &Arc<ShownClock>) -> BoxedFilter<(Response,)> {
     let shown = |which: Page| move |headers: HeaderMap| async move { page(which, headers).await };
     let read = || warp::get().and(warp::header::headers_cloned());
-    let departures = warp::path::end().and(read()).then(shown(Page::Departures));
-    let flight = path!("flights" / String).and(read()).then(|_, headers| page(Page::Flight, headers));
-    let orders = path!("orders").and(read()).then(shown(Page::Orders));
-    let admin = path!("admin").and(read()).then(shown(Page::Admin));
-    let asset = path!("assets" / String).and(read()).then(asset);
-    let time = path!("v1" / "time").and(warp::get()).and(with(clock)).and(query()).then(time);
-    let customers = departures.or(flight).unify().or(orders).unify();
-    customers.or(admin).unify().or(asset).unify().or(time).unify().map(answer).boxed()
+    let departures = warp::path::end().and(read()).then(shown(Page::Departures)).boxed();
+    let flight = path!("flights" / String).and(read()).then(|_, headers| page(Page::Flight, headers)).boxed();
+    let orders = path!("orders").and(read()).then(shown(Page::Orders)).boxed();
+    let admin = path!("admin").and(read()).then(shown(Page::Admin)).boxed();
+    let asset = path!("assets" / String).and(read()).then(asset).boxed();
+    let time = path!("v1" / "time").and(warp::get()).and(with(clock)).and(query()).then(time).boxed();
+    first_of([departures, flight, orders, admin, asset, time])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
 use crate::api::door::{self, Door};
-use crate::api::filters::{answer, query, with};
+use crate::api::filters::{first_of, query, with};
 use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::auth::Admin;
@@ -200,16 +200,18 @@ pub fn routes(asked: &Arc<Asked>, door: &Arc<Door>, body: BodyLimits) -> BoxedFi
         .and(door::admin(door, Role::Operator))
         .and(with(asked))
         .and(received(body))
-        .then(start);
+        .then(start)
+        .boxed();
     let reading = || warp::get().and(door::admin(door, Role::Viewer)).and(with(asked)).and(query());
-    let show = one().and(reading()).then(show);
+    let show = one().and(reading()).then(show).boxed();
     let map = path!("v1" / "admin" / "rehearsals" / String / "seats");
-    let map = map.and(reading()).then(seats);
+    let map = map.and(reading()).then(seats).boxed();
     let stop = one()
         .and(warp::delete())
         .and(door::admin(door, Role::Operator))
         .and(with(asked))
         .and(query())
-        .then(stop);
-    start.or(show).unify().or(map).unify().or(stop).unify().map(answer).boxed()
+        .then(stop)
+        .boxed();
+    first_of([start, show, map, stop])
 }

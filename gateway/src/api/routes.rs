@@ -83,26 +83,19 @@ fn on_time(api: &Api) -> impl Filter<Extract = (), Error = Rejection> + Clone + 
 }
 
 fn cold(api: &Api) -> BoxedFilter<(Response,)> {
-    let answered = flights::routes(&api.admins.sales)
-        .or(live::routes(&api.streams))
-        .unify()
-        .or(orders::routes(&api.orders, &api.door, api.body))
-        .unify()
-        .or(waitlist::routes(&api.waitlists, &api.door, api.body))
-        .unify()
-        .or(admin::routes::routes(&api.admins))
-        .unify()
-        .or(rehearsals::routes(&api.asked, &api.door, api.body))
-        .unify()
-        .or(ops::routes(&api.admins.figures))
-        .unify()
-        .or(docs_pages::routes())
-        .unify()
-        .or(pages::routes(&api.clock))
-        .unify()
-        .or(wrong_method())
-        .unify()
-        .boxed();
+    let groups = [
+        flights::routes(&api.admins.sales),
+        live::routes(&api.streams),
+        orders::routes(&api.orders, &api.door, api.body),
+        waitlist::routes(&api.waitlists, &api.door, api.body),
+        admin::routes::routes(&api.admins),
+        rehearsals::routes(&api.asked, &api.door, api.body),
+        ops::routes(&api.admins.figures),
+        docs_pages::routes(),
+        pages::routes(&api.clock),
+    ];
+    let answered =
+        groups.into_iter().rev().fold(wrong_method(), |rest, group| group.or(rest).unify().boxed());
     let count = |path: FullPath, method: Method, metrics: Arc<Metrics>, response: Response| {
         metrics.count(path.as_str(), &method, response.status());
         response

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod id_secrets;
 pub mod logging;
 pub mod owning;
+pub mod program;
 pub mod recovering;
 pub mod serve;
 pub mod storage;

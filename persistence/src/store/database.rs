@@ -2,6 +2,7 @@
 //! Never knows what a row means.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub enum Store {
     MySql(Arc<MySqlStore>),
 }
 
+/// What waits for the store, behind a pointer. An `async fn` is compiled in every crate and program that awaits it, with all
+/// that it awaits: SQL for two dialects, in dozens of copies. What is boxed in a plain function is compiled here, once.
+pub(crate) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Store {
     /// Opens the store that `url` names: `sqlite:<path>` or `mysql://user:password@host:port/database`. Its tables
     /// may still have to be made by [`migrate`](Self::migrate). Must be called within a tokio runtime, as everything
@@ -39,46 +44,52 @@ impl Store {
 
     /// The same, with a replica at `read_url` that serves [`order`](Self::order) and [`orders`](Self::orders); it may
     /// be behind. Everything else is read from, and written to, the primary at `url`.
-    pub async fn open_with_read(
-        url: &str,
-        read_url: Option<&str>,
-        options: &StoreOptions,
-    ) -> Result<Self, StoreError> {
-        if url.starts_with("mysql:") {
-            return MySqlStore::open(url, read_url, options).await.map(|store| Self::MySql(Arc::new(store)));
-        }
-        if read_url.is_some() {
-            let what = "only a mysql: store can have a second address to read from".to_owned();
-            return Err(StoreError::Setting { what });
-        }
-        let Some(path) = url.strip_prefix("sqlite:") else {
-            // Not the whole text: a password may stand in it.
-            let scheme = url.split_once(':').map_or("?", |(scheme, _)| scheme);
-            let what = format!(
-                "must be sqlite:<path> or mysql://user:password@host:port/database, but begins with {scheme:?}"
-            );
-            return Err(StoreError::Setting { what });
-        };
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path.starts_with(":memory:") {
-            return Err(StoreError::Setting { what: "sqlite: wants the path of a file".to_owned() });
-        }
-        SqliteStore::open(Path::new(path), options).await.map(Self::Sqlite)
+    pub fn open_with_read<'a>(
+        url: &'a str,
+        read_url: Option<&'a str>,
+        options: &'a StoreOptions,
+    ) -> Waiting<'a, Result<Self, StoreError>> {
+        Box::pin(async move {
+            if url.starts_with("mysql:") {
+                return MySqlStore::open(url, read_url, options)
+                    .await
+                    .map(|store| Self::MySql(Arc::new(store)));
+            }
+            if read_url.is_some() {
+                let what = "only a mysql: store can have a second address to read from".to_owned();
+                return Err(StoreError::Setting { what });
+            }
+            let Some(path) = url.strip_prefix("sqlite:") else {
+                // Not the whole text: a password may stand in it.
+                let scheme = url.split_once(':').map_or("?", |(scheme, _)| scheme);
+                let what = format!(
+                    "must be sqlite:<path> or mysql://user:password@host:port/database, but begins with {scheme:?}"
+                );
+                return Err(StoreError::Setting { what });
+            };
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") {
+                return Err(StoreError::Setting { what: "sqlite: wants the path of a file".to_owned() });
+            }
+            SqliteStore::open(Path::new(path), options).await.map(Self::Sqlite)
+        })
     }
 
     /// Applies all migrations that are missing; several processes may do so at the same time. On MySQL it changes
     /// nothing, and needs no privilege to, where none is missing.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        let migrator = migrations::migrator(self.dialect());
-        match self {
-            Self::Sqlite(store) => store.migrate(&migrator).await,
-            Self::MySql(store) => {
-                if self.migration_status().await?.iter().all(|migration| migration.applied) {
-                    return Ok(());
+    pub fn migrate(&self) -> Waiting<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let migrator = migrations::migrator(self.dialect());
+            match self {
+                Self::Sqlite(store) => store.migrate(&migrator).await,
+                Self::MySql(store) => {
+                    if self.migration_status().await?.iter().all(|migration| migration.applied) {
+                        return Ok(());
+                    }
+                    store.migrate(migrator, migrations::MYSQL_REPEATABLE).await
                 }
-                store.migrate(migrator, migrations::MYSQL_REPEATABLE).await
             }
-        }
+        })
     }
 
     /// All migrations this version knows, and which of them were applied.
@@ -106,11 +117,13 @@ impl Store {
 
     /// Sees to it that everything committed so far survives a power failure; `false` if it could not be done just
     /// now. To be called before the journal is trimmed.
-    pub async fn sync(&self) -> Result<bool, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.sync().await,
-            Self::MySql(store) => store.sync().await,
-        }
+    pub fn sync(&self) -> Waiting<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(store) => store.sync().await,
+                Self::MySql(store) => store.sync().await,
+            }
+        })
     }
 
     /// What it is and where, for logs and status pages, without secrets.
@@ -148,11 +161,13 @@ impl Store {
     }
 
     /// Closes all connections, when those in use have come back.
-    pub async fn close(&self) {
-        match self {
-            Self::Sqlite(store) => store.close().await,
-            Self::MySql(store) => store.close().await,
-        }
+    pub fn close(&self) -> Waiting<'_, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(store) => store.close().await,
+                Self::MySql(store) => store.close().await,
+            }
+        })
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -175,69 +190,79 @@ impl Store {
         self.dialect().system()
     }
 
-    pub(super) async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        let mark = seen::begin("beginning to write", self.system(), "BEGIN");
-        let begun = match self {
-            Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
-            Self::MySql(store) => store.begin_write().await.map(Transaction::MySql),
-        };
-        seen::end(mark, begun, |_| None)
+    pub(super) fn begin_write(&self) -> Waiting<'_, Result<Transaction, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin("beginning to write", self.system(), "BEGIN");
+            let begun = match self {
+                Self::Sqlite(store) => store.begin_write().await.map(Transaction::Sqlite),
+                Self::MySql(store) => store.begin_write().await.map(Transaction::MySql),
+            };
+            seen::end(mark, begun, |_| None)
+        })
     }
 
-    pub(super) async fn begin_read(&self) -> Result<Transaction, StoreError> {
-        let mark = seen::begin("beginning to read", self.system(), "BEGIN");
-        let begun = match self {
-            Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
-            Self::MySql(store) => store.begin_read().await.map(Transaction::MySql),
-        };
-        seen::end(mark, begun, |_| None)
+    pub(super) fn begin_read(&self) -> Waiting<'_, Result<Transaction, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin("beginning to read", self.system(), "BEGIN");
+            let begun = match self {
+                Self::Sqlite(store) => store.begin_read().await.map(Transaction::Sqlite),
+                Self::MySql(store) => store.begin_read().await.map(Transaction::MySql),
+            };
+            seen::end(mark, begun, |_| None)
+        })
     }
 
-    pub(super) async fn read(
-        &self,
+    pub(super) fn read<'a>(
+        &'a self,
         what: &'static str,
         statement: Statement,
-    ) -> Result<Vec<Row>, StoreError> {
-        let mark = seen::begin(what, self.system(), &statement.sql);
-        let rows = match self {
-            Self::Sqlite(store) => store.read(what, statement).await,
-            Self::MySql(store) => store.read(what, statement).await,
-        };
-        seen::end(mark, rows, count)
+    ) -> Waiting<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.system(), &statement.sql);
+            let rows = match self {
+                Self::Sqlite(store) => store.read(what, statement).await,
+                Self::MySql(store) => store.read(what, statement).await,
+            };
+            seen::end(mark, rows, count)
+        })
     }
 
     /// As `read`, from the replica as long as it serves, and whether that is the newest that was stored here, of one
     /// flight or of all. The replica has half of `patience`.
-    pub(super) async fn query(
-        &self,
+    pub(super) fn query<'a>(
+        &'a self,
         what: &'static str,
         statement: Statement,
-        of: Option<&FlightId>,
+        of: Option<&'a FlightId>,
         patience: Duration,
-    ) -> Result<(Vec<Row>, bool), StoreError> {
-        let mark = seen::begin(what, self.system(), &statement.sql);
-        let rows = match self {
-            Self::Sqlite(store) => store.read(what, statement).await.map(|rows| (rows, true)),
-            Self::MySql(store) => store.query(what, statement, of, false, patience).await,
-        };
-        seen::end(mark, rows, |(rows, _)| count(rows))
+    ) -> Waiting<'a, Result<(Vec<Row>, bool), StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.system(), &statement.sql);
+            let rows = match self {
+                Self::Sqlite(store) => store.read(what, statement).await.map(|rows| (rows, true)),
+                Self::MySql(store) => store.query(what, statement, of, false, patience).await,
+            };
+            seen::end(mark, rows, |(rows, _)| count(rows))
+        })
     }
 
     /// As `read`, from the replica where that shows the newest that was stored of the flight.
-    pub(super) async fn query_newest(
-        &self,
+    pub(super) fn query_newest<'a>(
+        &'a self,
         what: &'static str,
         statement: Statement,
-        of: &FlightId,
-    ) -> Result<Vec<Row>, StoreError> {
-        let mark = seen::begin(what, self.system(), &statement.sql);
-        let rows = match self {
-            Self::Sqlite(store) => store.read(what, statement).await,
-            Self::MySql(store) => {
-                store.query(what, statement, Some(of), true, REPLICA_PATIENCE).await.map(|(rows, _)| rows)
-            }
-        };
-        seen::end(mark, rows, count)
+        of: &'a FlightId,
+    ) -> Waiting<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.system(), &statement.sql);
+            let rows = match self {
+                Self::Sqlite(store) => store.read(what, statement).await,
+                Self::MySql(store) => {
+                    store.query(what, statement, Some(of), true, REPLICA_PATIENCE).await.map(|(rows, _)| rows)
+                }
+            };
+            seen::end(mark, rows, count)
+        })
     }
 
     /// The tables have a flight this far.
@@ -270,45 +295,51 @@ impl Transaction {
         }
     }
 
-    pub(super) async fn fetch(
-        &mut self,
+    pub(super) fn fetch<'a>(
+        &'a mut self,
         what: &'static str,
         statement: Statement,
-    ) -> Result<Vec<Row>, StoreError> {
-        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
-        let rows = match self {
-            Self::Sqlite(transaction) => {
-                sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
-            }
-            Self::MySql(transaction) => mysql::fetch(transaction, what, statement).await,
-        };
-        seen::end(mark, rows, count)
+    ) -> Waiting<'a, Result<Vec<Row>, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+            let rows = match self {
+                Self::Sqlite(transaction) => {
+                    sqlite::fetch(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
+                }
+                Self::MySql(transaction) => mysql::fetch(transaction, what, statement).await,
+            };
+            seen::end(mark, rows, count)
+        })
     }
 
-    pub(super) async fn execute(
-        &mut self,
+    pub(super) fn execute<'a>(
+        &'a mut self,
         what: &'static str,
         statement: Statement,
-    ) -> Result<u64, StoreError> {
-        let mark = seen::begin(what, self.dialect().system(), &statement.sql);
-        let changed = match self {
-            Self::Sqlite(transaction) => {
-                sqlite::execute(transaction, statement).await.map_err(|error| sqlite::classify(what, error))
-            }
-            Self::MySql(transaction) => mysql::execute(transaction, what, statement).await,
-        };
-        seen::end(mark, changed, |changed| Some(*changed))
+    ) -> Waiting<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.dialect().system(), &statement.sql);
+            let changed = match self {
+                Self::Sqlite(transaction) => sqlite::execute(transaction, statement)
+                    .await
+                    .map_err(|error| sqlite::classify(what, error)),
+                Self::MySql(transaction) => mysql::execute(transaction, what, statement).await,
+            };
+            seen::end(mark, changed, |changed| Some(*changed))
+        })
     }
 
-    pub(super) async fn commit(self, what: &'static str) -> Result<(), StoreError> {
-        let mark = seen::begin(what, self.dialect().system(), "COMMIT");
-        let committed = match self {
-            Self::Sqlite(transaction) => {
-                transaction.commit().await.map_err(|error| sqlite::classify(what, error))
-            }
-            Self::MySql(transaction) => mysql::commit(transaction, what).await,
-        };
-        seen::end(mark, committed, |()| None)
+    pub(super) fn commit(self, what: &'static str) -> Waiting<'static, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mark = seen::begin(what, self.dialect().system(), "COMMIT");
+            let committed = match self {
+                Self::Sqlite(transaction) => {
+                    transaction.commit().await.map_err(|error| sqlite::classify(what, error))
+                }
+                Self::MySql(transaction) => mysql::commit(transaction, what).await,
+            };
+            seen::end(mark, committed, |()| None)
+        })
     }
 }
 

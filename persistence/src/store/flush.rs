@@ -9,6 +9,7 @@ use farerush_engine::flight::{Epoch, FlightId, IdSecrets, Order, Recorded};
 use farerush_engine::journal::{Batch, Claim};
 
 use super::changes::{FlightChanges, FlushRows, orders_needed, waitlist_needed};
+use super::database::Waiting;
 use super::database::{Store, Transaction};
 use super::error::StoreError;
 use super::rows::{FlightRow, decode_cursor, decode_order, encode_cursor, name_of};
@@ -31,21 +32,23 @@ impl Store {
     /// Takes flights over: each gets an epoch that is larger than its last one and at least the claimed one. A
     /// flight the store does not know gets a cursor at 0. All in one transaction; the answers are in the order of
     /// the claims, each flight once. More than [`FLIGHTS_PER_CALL_MAX`] are refused as a whole.
-    pub async fn claim(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
-        if claims.len() > FLIGHTS_PER_CALL_MAX {
-            return Err(StoreError::Rejected {
-                what: "claiming more flights than one call takes",
-                source: None,
-            });
-        }
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.claim_once(claims).await {
-                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
-                done => return done,
+    pub fn claim<'a>(&'a self, claims: &'a [Claim]) -> Waiting<'a, Result<Vec<Cursor>, StoreError>> {
+        Box::pin(async move {
+            if claims.len() > FLIGHTS_PER_CALL_MAX {
+                return Err(StoreError::Rejected {
+                    what: "claiming more flights than one call takes",
+                    source: None,
+                });
             }
-        }
+            let mut tried = 0;
+            loop {
+                tried += 1;
+                match self.claim_once(claims).await {
+                    Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                    done => return done,
+                }
+            }
+        })
     }
 
     async fn claim_once(&self, claims: &[Claim]) -> Result<Vec<Cursor>, StoreError> {
@@ -81,19 +84,21 @@ impl Store {
     ///
     /// Whatever the outcome, an event is in the tables exactly if its flight's cursor has reached it. After an
     /// error, it may or may not have been committed: the same call again finds out.
-    pub async fn flush(&self, batches: &[Batch]) -> Result<Vec<Flushed>, StoreError> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.flush_once(batches).await {
-                Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
-                Ok(outcomes) => {
-                    self.note_outcomes(batches, &outcomes);
-                    return Ok(outcomes);
+    pub fn flush<'a>(&'a self, batches: &'a [Batch]) -> Waiting<'a, Result<Vec<Flushed>, StoreError>> {
+        Box::pin(async move {
+            let mut tried = 0;
+            loop {
+                tried += 1;
+                match self.flush_once(batches).await {
+                    Err(StoreError::Conflict { .. }) if tried < CONFLICT_TRIES_MAX => pause(tried).await,
+                    Ok(outcomes) => {
+                        self.note_outcomes(batches, &outcomes);
+                        return Ok(outcomes);
+                    }
+                    error => return error,
                 }
-                error => return error,
             }
-        }
+        })
     }
 
     /// A replica has to show this before a list of its is the newest.

@@ -34,6 +34,7 @@ mod weights;
 
 pub use copy::copy_sqlite;
 pub use database::Store;
+pub(crate) use database::Waiting;
 pub use error::{Cause, StoreError};
 pub use flush::FLIGHTS_PER_CALL_MAX;
 pub use migrations::MigrationStatus;

@@ -9,7 +9,7 @@ use warp::{Filter, path};
 
 use crate::api::cockpit::{self, Charts};
 use crate::api::door::{self, Door};
-use crate::api::filters::{accepts, answer, key, query, with};
+use crate::api::filters::{accepts, first_of, key, query, with};
 use crate::api::{admin, audit};
 use crate::parts::auth::Role;
 use crate::parts::figures::Figures;
@@ -41,35 +41,44 @@ pub fn routes(admins: &Admins) -> BoxedFilter<(Response,)> {
         .and(with(&admins.sales))
         .and(key())
         .and(received(admins.body))
-        .then(admin::flights::create);
+        .then(admin::flights::create)
+        .boxed();
     let change = path!("v1" / "admin" / "flights" / FlightName)
         .and(warp::patch())
         .and(door::admin(&admins.door, Role::Operator))
         .and(with(&admins.sales))
         .and(key())
         .and(received(admins.body))
-        .then(admin::flights::change_policy);
+        .then(admin::flights::change_policy)
+        .boxed();
     let list = path!("v1" / "admin" / "orders")
         .and(warp::get())
         .and(door::admin(&admins.door, Role::Viewer))
         .and(with(&admins.sales))
         .and(query())
         .and(accepts())
-        .then(admin::orders::list);
+        .then(admin::orders::list)
+        .boxed();
     let status = path!("v1" / "admin" / "status")
         .and(warp::get())
         .and(door::admin(&admins.door, Role::Viewer))
         .and(with(&admins.figures))
         .and(query())
-        .then(admin::status::show);
+        .then(admin::status::show)
+        .boxed();
     let cockpit = path!("v1" / "admin" / "cockpit")
         .and(warp::get())
         .and(door::admin(&admins.door, Role::Viewer))
         .and(with(&admins.charts))
         .and(query())
-        .then(cockpit::show);
-    let one_flight = create.or(change).unify().or(list).unify().or(status).unify().or(cockpit).unify();
-    one_flight.map(answer).or(actions(admins)).unify().or(reads(admins)).unify().boxed()
+        .then(cockpit::show)
+        .boxed();
+    first_of([create, change, list, status, cockpit])
+        .or(actions(admins))
+        .unify()
+        .or(reads(admins))
+        .unify()
+        .boxed()
 }
 
 /// What is told about one flight, and the way in for many.
@@ -81,7 +90,8 @@ fn reads(admins: &Admins) -> BoxedFilter<(Response,)> {
         .and(key())
         .and(query())
         .and(admin::import::file(&admins.imports))
-        .then(admin::import::import);
+        .then(admin::import::import)
+        .boxed();
     let flight = || path!("v1" / "admin" / "flights" / FlightName / ..);
     let reading = || {
         warp::get()
@@ -90,10 +100,10 @@ fn reads(admins: &Admins) -> BoxedFilter<(Response,)> {
             .and(query())
             .and(accepts())
     };
-    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show);
-    let audit = flight().and(path!("audit")).and(reading()).then(audit::show);
-    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list);
-    import.or(manifest).unify().or(audit).unify().or(refunds).unify().map(answer).boxed()
+    let manifest = flight().and(path!("manifest")).and(reading()).then(admin::manifest::show).boxed();
+    let audit = flight().and(path!("audit")).and(reading()).then(audit::show).boxed();
+    let refunds = flight().and(path!("refunds")).and(reading()).then(admin::refunds::list).boxed();
+    first_of([import, manifest, audit, refunds])
 }
 
 /// The addresses under one flight that take a POST.
@@ -107,19 +117,19 @@ fn actions(admins: &Admins) -> BoxedFilter<(Response,)> {
             .and(key())
             .and(received(admins.body))
     };
-    let open = flight().and(path!("open")).and(acting()).then(open);
-    let pause = flight().and(path!("pause")).and(acting()).then(pause);
-    let close = flight().and(path!("close")).and(acting()).then(close);
-    let block = flight().and(path!("seats" / "block")).and(acting()).then(block);
-    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock);
-    let rows = flight().and(path!("rows")).and(acting()).then(rows);
+    let open = flight().and(path!("open")).and(acting()).then(open).boxed();
+    let pause = flight().and(path!("pause")).and(acting()).then(pause).boxed();
+    let close = flight().and(path!("close")).and(acting()).then(close).boxed();
+    let block = flight().and(path!("seats" / "block")).and(acting()).then(block).boxed();
+    let unblock = flight().and(path!("seats" / "unblock")).and(acting()).then(unblock).boxed();
+    let rows = flight().and(path!("rows")).and(acting()).then(rows).boxed();
     let planning = || {
         let admin = warp::post().and(door::admin(&admins.door, Role::Operator));
         admin.and(with(&admins.sales.flights)).and(key()).and(query()).and(received(admins.body))
     };
-    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap);
-    let withdraw = flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw);
-    let plans = swap.or(withdraw).unify();
+    let swap = flight().and(path!("aircraft")).and(planning()).then(admin::seat_plan::swap).boxed();
+    let withdraw =
+        flight().and(path!("seats" / "withdraw")).and(planning()).then(admin::seat_plan::withdraw).boxed();
     let restart = flight().and(path!("restart"));
     let restart = restart
         .and(warp::post())
@@ -127,8 +137,7 @@ fn actions(admins: &Admins) -> BoxedFilter<(Response,)> {
         .and(with(&admins.sales))
         .and(key())
         .and(received(admins.body))
-        .then(restart_it);
-    let sale = open.or(pause).unify().or(close).unify();
-    let seats = block.or(unblock).unify().or(rows).unify();
-    sale.or(seats).unify().or(plans).unify().or(restart).unify().map(answer).boxed()
+        .then(restart_it)
+        .boxed();
+    first_of([open, pause, close, block, unblock, rows, swap, withdraw, restart])
 }

@@ -9,7 +9,7 @@ use warp::{Filter, path};
 
 use super::{Orders, cancel, change, confirm, of_customer, one, pay};
 use crate::api::door::{self, Door};
-use crate::api::filters::{answer, asks_from, key, query, timeout, with};
+use crate::api::filters::{asks_from, first_of, key, query, timeout, with};
 use crate::parts::auth::Deed;
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::OrderName;
@@ -18,15 +18,21 @@ use crate::wire::names::OrderName;
 pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
     let reads = || door::caller(door, Deed::Reads);
     let changes = || door::caller(door, Deed::Changes);
-    let of_customer =
-        path!("v1" / "orders").and(warp::get()).and(reads()).and(with(orders)).and(query()).then(of_customer);
+    let of_customer = path!("v1" / "orders")
+        .and(warp::get())
+        .and(reads())
+        .and(with(orders))
+        .and(query())
+        .then(of_customer)
+        .boxed();
     let one = path!("v1" / "orders" / OrderName)
         .and(warp::get())
         .and(reads())
         .and(with(orders))
         .and(query())
         .and(timeout())
-        .then(one);
+        .then(one)
+        .boxed();
     let change = path!("v1" / "orders" / OrderName)
         .and(warp::patch())
         .and(changes())
@@ -35,7 +41,8 @@ pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> Boxed
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(change);
+        .then(change)
+        .boxed();
     let pay = path!("v1" / "orders" / OrderName / "pay")
         .and(warp::post())
         .and(changes())
@@ -44,7 +51,8 @@ pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> Boxed
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(pay);
+        .then(pay)
+        .boxed();
     let confirm = path!("v1" / "orders" / OrderName / "confirm")
         .and(warp::post())
         .and(door::payer(door))
@@ -53,7 +61,8 @@ pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> Boxed
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(confirm);
+        .then(confirm)
+        .boxed();
     let by_post = path!("v1" / "orders" / OrderName / "cancel").and(warp::post());
     let delete = path!("v1" / "orders" / OrderName).and(warp::delete());
     let ending = by_post
@@ -65,7 +74,7 @@ pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> Boxed
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(cancel);
-    let changing = change.or(pay).unify().or(confirm).unify().or(ending).unify();
-    of_customer.or(one).unify().or(changing).unify().map(answer).boxed()
+        .then(cancel)
+        .boxed();
+    first_of([of_customer, one, change, pay, confirm, ending])
 }

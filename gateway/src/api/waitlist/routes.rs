@@ -9,7 +9,7 @@ use warp::{Filter, path};
 
 use super::{WaitlistName, Waitlists, join, leave, list, one};
 use crate::api::door::{self, Door};
-use crate::api::filters::{answer, asks_from, key, query, timeout, with};
+use crate::api::filters::{asks_from, first_of, key, query, timeout, with};
 use crate::parts::auth::{Deed, Role};
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::FlightName;
@@ -24,14 +24,16 @@ pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) ->
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(join);
+        .then(join)
+        .boxed();
     let one = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::get())
         .and(door::caller(door, Deed::Reads))
         .and(with(waitlists))
         .and(query())
         .and(timeout())
-        .then(one);
+        .then(one)
+        .boxed();
     let leave = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::delete())
         .and(door::caller(door, Deed::Changes))
@@ -40,12 +42,14 @@ pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) ->
         .and(asks_from())
         .and(timeout())
         .and(received(body))
-        .then(leave);
+        .then(leave)
+        .boxed();
     let list = path!("v1" / "admin" / "flights" / FlightName / "waitlist")
         .and(warp::get())
         .and(door::admin(door, Role::Viewer))
         .and(with(waitlists))
         .and(query())
-        .then(list);
-    join.or(one).unify().or(leave).unify().or(list).unify().map(answer).boxed()
+        .then(list)
+        .boxed();
+    first_of([join, one, leave, list])
 }
