@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use farerush::api::admin::flights::new_flight as understood;
-use farerush::clients::load::arguments::Plan as LoadPlan;
+use farerush::clients::load::arguments::LoadPlan;
 use farerush::clients::load::flights::new_flight;
 use farerush::wire::fields;
 use farerush_engine::flight::{Salt, Timestamp};

@@ -1,4 +1,4 @@
-//! Traces and logs from the outside: a small collector of our own that takes OTLP, a real server that sends to it,
+//! Traces and logs from the other_servers: a small collector of our own that takes OTLP, a real server that sends to it,
 //! and the program's log read line by line.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Webhooks from the outside: the real program, and a receiver of our own that takes, refuses, hangs or is not there.
+//! Webhooks from the other_servers: the real program, and a receiver of our own that takes, refuses, hangs or is not there.
 //! Signatures are checked by what the page says, run by Python. `FARERUSH_TEST_SEED` replays.
 
 mod support;

@@ -118,7 +118,7 @@ const GATEWAY: House = House {
         ("gateway/src/edge/server/places.rs", 539),
         ("gateway/src/edge/server/plain/mod.rs", 547),
         ("gateway/src/parts/auth/token_file.rs", 414),
-        ("gateway/src/parts/outside.rs", 443),
+        ("gateway/src/parts/other_servers.rs", 443),
         ("gateway/src/start/config/mod.rs", 438),
         ("gateway/src/start/serve.rs", 422),
         ("gateway/src/start/storage.rs", 530),

@@ -54,7 +54,7 @@ impl Actor {
 
 /// An event in words.
 #[derive(Debug)]
-pub struct Told {
+pub struct AuditEntry {
     seq: Seq,
     at: Timestamp,
     kind: String,
@@ -124,10 +124,10 @@ async fn page(
     naming: Naming<'_>,
     after: Seq,
     events_max: usize,
-) -> Result<(Seq, Vec<Told>), Problem> {
+) -> Result<(Seq, Vec<AuditEntry>), Problem> {
     let deadline = sales.flights.deadline(None)?;
     for _ in 0..READ_TRIES {
-        let (journal, flight_id) = (sales.flights.outside.journal().clone(), naming.flight_id.clone());
+        let (journal, flight_id) = (sales.flights.other_servers.journal().clone(), naming.flight_id.clone());
         let read = move || -> Result<(Seq, Vec<Recorded>), JournalError> {
             let Some(extent) = journal.extent(&flight_id)? else { return Ok((Seq(1), Vec::new())) };
             // Where it has nothing, what comes next will be the first.
@@ -151,10 +151,12 @@ async fn page(
             .lists
             .from_store(deadline, sales.lists.store.changes(naming.flight_id, after, first, events_max))
             .await?;
-        let mut told: Vec<Told> = stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
+        let mut told: Vec<AuditEntry> =
+            stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
         if told.len() < events_max {
             // The page goes on in the journal.
-            let (journal, flight_id) = (sales.flights.outside.journal().clone(), naming.flight_id.clone());
+            let (journal, flight_id) =
+                (sales.flights.other_servers.journal().clone(), naming.flight_id.clone());
             let (before, left) = (Seq(first.0 - 1), events_max - told.len());
             let read = tokio::task::spawn_blocking(move || journal.read(&flight_id, before, left)).await;
             match read {
@@ -174,7 +176,7 @@ fn journal_away(error: &dyn std::error::Error) -> Problem {
     Problem::overloaded("the journal, from which the audit is read, cannot be read just now", 2)
 }
 
-fn as_json(flight_id: &FlightId, told: &[Told], complete_from: Seq, next: Option<&str>) -> Response {
+fn as_json(flight_id: &FlightId, told: &[AuditEntry], complete_from: Seq, next: Option<&str>) -> Response {
     let mut json = Json::with_capacity(128 + 256 * told.len());
     json.open().key("flight_id").plain(flight_id).key("complete_from_seq").number(complete_from.0);
     json.key("events").open_list();
@@ -189,7 +191,7 @@ fn as_json(flight_id: &FlightId, told: &[Told], complete_from: Seq, next: Option
     json_response(json)
 }
 
-fn as_table(flight_id: &FlightId, told: Vec<Told>) -> Response {
+fn as_table(flight_id: &FlightId, told: Vec<AuditEntry>) -> Response {
     let mut table = Table::new(&COLUMNS);
     for event in told {
         table.plain(event.seq.0).time(Some(event.at)).plain(&event.kind).plain(event.actor.as_str());
@@ -200,7 +202,7 @@ fn as_table(flight_id: &FlightId, told: Vec<Told>) -> Response {
 }
 
 /// An event of the journal.
-fn told(recorded: &Recorded, naming: Naming<'_>) -> Told {
+fn told(recorded: &Recorded, naming: Naming<'_>) -> AuditEntry {
     let mut json = Json::default();
     json.open();
     // These are named by their own event.
@@ -223,7 +225,7 @@ fn told(recorded: &Recorded, naming: Naming<'_>) -> Told {
     let key = cause.and_then(|cause| cause.idempotency.as_ref()).or(grab_key);
     let actor = if admin.is_some() { Actor::Admin } else { actor_of(&recorded.event) };
     let by = admin.map(|name| name.as_str()).or_else(|| customer.map(|customer| customer.as_str()));
-    Told {
+    AuditEntry {
         seq: recorded.seq,
         at: recorded.at,
         kind: kind.to_owned(),
@@ -484,7 +486,7 @@ const fn switch_name(switch: SaleSwitch) -> &'static str {
 }
 
 /// What the store knows of an event that the journal no longer has.
-fn told_of_rows(change: StoredChange, naming: Naming<'_>) -> Told {
+fn told_of_rows(change: StoredChange, naming: Naming<'_>) -> AuditEntry {
     let seq = change.seq();
     let mut json = Json::default();
     json.open().key("from_store").boolean(true);
@@ -518,7 +520,7 @@ fn told_of_rows(change: StoredChange, naming: Naming<'_>) -> Told {
         }
     };
     json.close();
-    Told { seq, at, kind, actor, by, idempotency_key: key, details: json.into_bytes() }
+    AuditEntry { seq, at, kind, actor, by, idempotency_key: key, details: json.into_bytes() }
 }
 
 /// What an action of the table `admin_audit` is called as an event; one that came later keeps its name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use warp::{Filter, Rejection};
 
-use crate::parts::auth::{Admin, Caller, Deed, Identity, Role};
+use crate::parts::auth::{Admin, Caller, Identity, Intent, Role};
 use crate::parts::flights::Flights;
 use crate::wire::problem::Problem;
 
@@ -43,11 +43,11 @@ pub fn admin(
 /// Lets everybody on who may do such things at a customer's address, with who they are.
 pub fn caller(
     door: &Arc<Door>,
-    deed: Deed,
+    intent: Intent,
 ) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
     let door = door.clone();
     authorization().and_then(move |shown: Option<String>| {
-        let caller = door.identity.caller(shown.as_deref(), deed, door.flights.now());
+        let caller = door.identity.caller(shown.as_deref(), intent, door.flights.now());
         std::future::ready(caller.map_err(|problem| warp::reject::custom(Denied(problem))))
     })
 }

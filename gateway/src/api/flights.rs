@@ -70,7 +70,7 @@ pub async fn list(sales: Arc<Sales>, raw_query: String) -> Result<Response, Prob
         Some((query::cursor_millis(departs_at)?, FlightId::new(id).ok()?))
     });
     query.finish()?;
-    sales.flights.outside.ownership().certain().await?;
+    sales.flights.other_servers.ownership().certain().await?;
     let mut turn = sales.lists.turn().await?;
     let now = sales.flights.now();
     let sought = Sought {
@@ -92,7 +92,7 @@ pub async fn list(sales: Arc<Sales>, raw_query: String) -> Result<Response, Prob
         query::cursor(&format!("{departs_at}:{id}"))
     });
     json.key("next_cursor").text_or_null(next.as_deref());
-    json.key("flights_elsewhere").number(sales.flights.outside.others() as u64).close();
+    json.key("flights_elsewhere").number(sales.flights.other_servers.others() as u64).close();
     let bytes = json.into_bytes();
     turn.wrote(bytes.len());
     Ok(render::response(StatusCode::OK, bytes))

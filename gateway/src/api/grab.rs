@@ -16,7 +16,7 @@ use warp::reply::Response;
 
 use crate::observe::traces;
 use crate::parts::auth::Identity;
-use crate::parts::auth::{Caller, Deed};
+use crate::parts::auth::{Caller, Intent};
 use crate::parts::flights::Flights;
 use crate::parts::metrics::Metrics;
 use crate::parts::metrics::Outcome;
@@ -92,7 +92,8 @@ pub async fn place(
     body: Received,
 ) -> Response {
     let under_way = grabs.metrics.grab();
-    let answered = match grabs.identity.caller(authorization.as_deref(), Deed::Changes, grabs.flights.now()) {
+    let answered = match grabs.identity.caller(authorization.as_deref(), Intent::Changes, grabs.flights.now())
+    {
         Ok(caller) => placed(&name, &grabs, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };

@@ -36,7 +36,8 @@ pub async fn livez(raw_query: String) -> Result<Response, Problem> {
 pub async fn readyz(health: Arc<Health>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let flights = &health.flights;
-    let (status, uncertain_for) = (flights.engine.status(), flights.outside.ownership().uncertain_for());
+    let (status, uncertain_for) =
+        (flights.engine.status(), flights.other_servers.ownership().uncertain_for());
     let ready = health.is_ready();
     let mut json = Json::default();
     let word = match (health.stopping.has_begun(), ready) {

@@ -17,8 +17,8 @@ use crate::parts::auth::Role;
 use crate::parts::cockpit::write_quantiles;
 use crate::parts::flights::Flights;
 use crate::parts::rehearsal::{
-    CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Plan, Progress, Rehearsal,
-    Rehearsals, StartError, StartFrom, State,
+    CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Progress, Rehearsal,
+    RehearsalPlan, Rehearsals, StartError, StartFrom, State,
 };
 use crate::wire::body::Received;
 use crate::wire::body::{BodyLimits, received};
@@ -37,7 +37,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_AFTER_SECONDS: u32 = 10;
 
 /// What rehearsals are asked for with.
-pub struct Asked {
+pub struct Rehearsing {
     /// Of which flight.
     pub flights: Arc<Flights>,
     /// Those that there are.
@@ -48,7 +48,7 @@ pub struct Asked {
 pub async fn start(
     name: FlightName,
     by: Admin,
-    asked: Arc<Asked>,
+    asked: Arc<Rehearsing>,
     body: Received,
 ) -> Result<Response, Problem> {
     let plan = plan(&body?)?;
@@ -83,7 +83,12 @@ pub async fn start(
 }
 
 /// `GET /v1/admin/rehearsals/{rehearsal_id}`
-pub async fn show(id: String, _by: Admin, asked: Arc<Asked>, raw_query: String) -> Result<Response, Problem> {
+pub async fn show(
+    id: String,
+    _by: Admin,
+    asked: Arc<Rehearsing>,
+    raw_query: String,
+) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     Ok(respond(StatusCode::OK, &*find(&asked, &id)?))
 }
@@ -92,7 +97,7 @@ pub async fn show(id: String, _by: Admin, asked: Arc<Asked>, raw_query: String) 
 pub async fn seats(
     id: String,
     _by: Admin,
-    asked: Arc<Asked>,
+    asked: Arc<Rehearsing>,
     raw_query: String,
 ) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
@@ -103,7 +108,12 @@ pub async fn seats(
 }
 
 /// `DELETE /v1/admin/rehearsals/{rehearsal_id}`
-pub async fn stop(id: String, by: Admin, asked: Arc<Asked>, raw_query: String) -> Result<Response, Problem> {
+pub async fn stop(
+    id: String,
+    by: Admin,
+    asked: Arc<Rehearsing>,
+    raw_query: String,
+) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
     let rehearsal = find(&asked, &id)?;
     if rehearsal.is_running() {
@@ -114,12 +124,12 @@ pub async fn stop(id: String, by: Admin, asked: Arc<Asked>, raw_query: String) -
     Ok(respond(StatusCode::OK, &rehearsal))
 }
 
-fn find(asked: &Asked, id: &str) -> Result<Arc<Rehearsal>, Problem> {
+fn find(asked: &Rehearsing, id: &str) -> Result<Arc<Rehearsal>, Problem> {
     let detail = "There is no rehearsal of this id. The last few are kept, until the server stops.";
     asked.rehearsals.find(id).ok_or_else(|| Problem::new(Code::NotFound, detail))
 }
 
-fn plan(body: &[u8]) -> Result<Plan, Problem> {
+fn plan(body: &[u8]) -> Result<RehearsalPlan, Problem> {
     let value = fields::parse(body, true)?;
     let mut errors = Errors::default();
     let mut fields = Fields::of(&value);
@@ -129,7 +139,7 @@ fn plan(body: &[u8]) -> Result<Plan, Problem> {
     let start_from = fields.optional("start_from", &mut errors, start_from);
     fields.finish(&mut errors);
     errors.check()?;
-    Ok(Plan {
+    Ok(RehearsalPlan {
         customers: customers.unwrap_or(CUSTOMERS_DEFAULT),
         over_seconds: over_seconds.unwrap_or(OVER_SECONDS_DEFAULT),
         start_from: start_from.unwrap_or_default(),
@@ -193,7 +203,7 @@ fn number_or_null(json: &mut Json, number: Option<u64>) {
 }
 
 /// The routes of rehearsals.
-pub fn routes(asked: &Arc<Asked>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
+pub fn routes(asked: &Arc<Rehearsing>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
     let one = || path!("v1" / "admin" / "rehearsals" / String);
     let start = path!("v1" / "admin" / "flights" / FlightName / "rehearsals")
         .and(warp::post())

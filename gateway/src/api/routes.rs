@@ -17,7 +17,7 @@ use crate::api::grab::{self, Grabs};
 use crate::api::live::Streams;
 use crate::api::orders::Orders;
 use crate::api::pages::ShownClock;
-use crate::api::rehearsals::Asked;
+use crate::api::rehearsals::Rehearsing;
 use crate::api::waitlist::Waitlists;
 use crate::api::{admin, docs_pages, flights, live, ops, orders, pages, rehearsals, waitlist};
 use crate::base::addresses;
@@ -45,7 +45,7 @@ pub struct Api {
     /// Flights followed live.
     pub streams: Arc<Streams>,
     /// Rehearsals.
-    pub asked: Arc<Asked>,
+    pub rehearsing: Arc<Rehearsing>,
     /// What the pages count down by.
     pub clock: Arc<ShownClock>,
     /// What counts requests.
@@ -89,7 +89,7 @@ fn cold(api: &Api) -> BoxedFilter<(Response,)> {
         orders::routes(&api.orders, &api.door, api.body),
         waitlist::routes(&api.waitlists, &api.door, api.body),
         admin::routes::routes(&api.admins),
-        rehearsals::routes(&api.asked, &api.door, api.body),
+        rehearsals::routes(&api.rehearsing, &api.door, api.body),
         ops::routes(&api.admins.figures),
         docs_pages::routes(),
         pages::routes(&api.clock),

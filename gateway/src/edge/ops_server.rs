@@ -38,13 +38,13 @@ const END_PATIENCE: Duration = Duration::from_millis(300);
 const NICER: i32 = -5;
 
 /// What is looked at, once there is anything. Weak: the port must not keep a stopped server's parts alive.
-type Place = Arc<OnceLock<Weak<Figures>>>;
+type ServedFigures = Arc<OnceLock<Weak<Figures>>>;
 
 /// The port's thread; it ends with this.
 #[derive(Debug)]
 pub struct OpsServer {
     address: SocketAddr,
-    place: Place,
+    place: ServedFigures,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -55,7 +55,7 @@ impl OpsServer {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let (place, stop) = (Place::default(), Arc::new(Stop::default()));
+        let (place, stop) = (ServedFigures::default(), Arc::new(Stop::default()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // It changes nothing, and a scraper calls it as it likes; how its addresses are spelled does matter.
         let gate = Arc::new(Gate::new(Hosts::every(), None));
@@ -107,7 +107,7 @@ impl Drop for OpsServer {
     }
 }
 
-fn routes(place: &Place) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+fn routes(place: &ServedFigures) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
     let served = {
         let place = place.clone();

@@ -14,7 +14,7 @@ use farerush_engine::journal::Durability;
 use farerush_persistence::store::StoredOrder;
 
 use crate::observe::traces;
-use crate::parts::outside::Outside;
+use crate::parts::other_servers::OtherServers;
 use crate::wire::deadline::{self, Deadline, GivenTimeout};
 use crate::wire::names::FlightName;
 use crate::wire::problem::{Code, Problem};
@@ -24,7 +24,7 @@ pub struct Flights {
     /// All of them.
     pub engine: Arc<Engine>,
     /// What is known of those that are served elsewhere.
-    pub outside: Arc<Outside>,
+    pub other_servers: Arc<OtherServers>,
     /// How long a request waits for its outcome, unless it says so itself.
     pub request_timeout: Duration,
     /// When a reply leaves, as answers say it.
@@ -46,11 +46,11 @@ impl Flights {
     /// The flight with this id, if it is served here; `None` if there is none at all. Waits only if nobody here knows
     /// it, or it is on its way here, or it cannot be shown at the moment that nobody else has it.
     pub async fn locate(&self, id: &FlightId) -> Result<Option<FlightHandle>, Problem> {
-        if self.outside.is_shared() {
-            self.outside.ownership().certain().await?;
+        if self.other_servers.is_shared() {
+            self.other_servers.ownership().certain().await?;
         }
         let mut found = self.engine.find(id);
-        if matches!(found, Located::There | Located::Nobody) && self.outside.arrivals().come(id).await {
+        if matches!(found, Located::There | Located::Nobody) && self.other_servers.arrivals().come(id).await {
             found = self.engine.find(id);
         }
         match found {
@@ -64,7 +64,7 @@ impl Flights {
                 tracing::debug!(%id, reason, "asked for a flight that is stopped");
                 Err(Problem::overloaded("the flight is stopped until its operator has seen to it", 60))
             }
-            Located::Nobody if self.outside.has(id).await? => Err(Problem::flight_elsewhere()),
+            Located::Nobody if self.other_servers.has(id).await? => Err(Problem::flight_elsewhere()),
             Located::Nobody => Ok(None),
         }
     }
@@ -79,8 +79,8 @@ impl Flights {
         limit: usize,
         mut holds: impl FnMut(&FlightHandle) -> bool,
     ) -> Result<BoardPage, Problem> {
-        self.outside.ownership().still_certain()?;
-        let is_shared = self.outside.is_shared();
+        self.other_servers.ownership().still_certain()?;
+        let is_shared = self.other_servers.is_shared();
         // One that has moved must not be shown as it was.
         let is_here = |flight: &FlightHandle| {
             !is_shared || !matches!(self.engine.find(flight.flight_id()), Located::There)
@@ -88,7 +88,7 @@ impl Flights {
         let page = self.engine.page(sought, after, between, limit, |flight| holds(flight) && is_here(flight));
         if is_shared && page.flights.is_empty() {
             let (shown, moved) = self.engine.shown_and_moved();
-            let had_some = shown + moved > 0 || self.outside.flights_elsewhere(&self.engine) > 0;
+            let had_some = shown + moved > 0 || self.other_servers.flights_elsewhere(&self.engine) > 0;
             let all = (i64::MIN, i64::MAX);
             let serves_none =
                 || self.engine.page(&Sought::default(), None, all, 1, is_here).flights.is_empty();
@@ -103,7 +103,7 @@ impl Flights {
     pub async fn definition_for(&self, stored: &StoredOrder) -> Option<Arc<FlightDefinition>> {
         match self.engine.find(&stored.order_id.flight_id) {
             Located::Here(flight) => Some(flight.view().definition.clone()),
-            _ => self.outside.definition_for(stored).await,
+            _ => self.other_servers.definition_for(stored).await,
         }
     }
 
@@ -183,7 +183,7 @@ impl Flights {
 
     /// What is to be answered to a request that its flight refused.
     pub fn refused(&self, refusal: Refusal) -> Problem {
-        match self.outside.ownership().still_certain() {
+        match self.other_servers.ownership().still_certain() {
             Ok(()) => refusal.into(),
             Err(problem) => problem,
         }
@@ -199,7 +199,7 @@ impl Flights {
         let owned = self.owned(flight);
         let pending = flight.look_up_by(id.order, deadline.decide_by)?;
         let answered = tokio::time::timeout_at(deadline.answer_by.into(), pending).await;
-        self.outside.ownership().still_certain()?;
+        self.other_servers.ownership().still_certain()?;
         match answered {
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
             Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => {
@@ -227,7 +227,8 @@ impl Owned<'_> {
     /// Whether it has had it ever since, as the journal says now: only then is "no" more than what it was for the owner
     /// before. Costs nothing where nobody else can have it.
     pub async fn still(&self) -> Result<(), Problem> {
-        let has_moved = self.flights.outside.has_moved_since(self.flight.flight_id(), self.epoch).await?;
+        let has_moved =
+            self.flights.other_servers.has_moved_since(self.flight.flight_id(), self.epoch).await?;
         if !has_moved {
             return Ok(());
         }

@@ -34,7 +34,7 @@ impl Health {
         !self.stopping.has_begun()
             && matches!(self.flights.engine.status().journal, Condition::Writing)
             && !self.redis.as_ref().is_some_and(|redis| redis.is_refused())
-            && self.flights.outside.ownership().is_certain()
+            && self.flights.other_servers.ownership().is_certain()
             && (!needs_store || store_is_up())
     }
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::base::long_body::LongBody;
 use crate::base::stop::Stop;
-use crate::parts::outside::Ownership;
+use crate::parts::other_servers::Ownership;
 use encoder::Encoder;
 use hub::{Hub, Taken};
 
@@ -32,21 +32,21 @@ const PAUSE_PER_READER: Duration = Duration::from_micros(25);
 /// The state of a flight that a reader has seen: the `id` of an event, written `<epoch>-<seq>`. With the epoch, because
 /// under `durability = memory` a crash may take back events, and their numbers are given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct StreamPosition {
     epoch: Epoch,
     seq: Seq,
 }
 
 /// A `Last-Event-ID` as it came; one that is not ours says nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct LastEventId(Option<Place>);
+pub struct LastEventId(Option<StreamPosition>);
 
 impl FromStr for LastEventId {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let place = text.split_once('-').and_then(|(epoch, seq)| {
-            Some(Place { epoch: Epoch(epoch.parse().ok()?), seq: Seq(seq.parse().ok()?) })
+            Some(StreamPosition { epoch: Epoch(epoch.parse().ok()?), seq: Seq(seq.parse().ok()?) })
         });
         Ok(Self(place))
     }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn an_id_that_is_not_ours_says_nothing() {
         let read = |text: &str| text.parse::<LastEventId>().unwrap().0;
-        assert_eq!(read("3-17"), Some(Place { epoch: Epoch(3), seq: Seq(17) }));
+        assert_eq!(read("3-17"), Some(StreamPosition { epoch: Epoch(3), seq: Seq(17) }));
         for text in ["", "17", "a-b", "1-", "-1", "1-2-3", "1-99999999999999999999"] {
             assert_eq!(read(text), None, "{text}");
         }

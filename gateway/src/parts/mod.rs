@@ -10,7 +10,7 @@ pub mod health;
 pub mod lists;
 pub mod live;
 pub mod metrics;
-pub mod outside;
+pub mod other_servers;
 pub mod rate;
 pub mod reads;
 pub mod receipts;

@@ -8,7 +8,7 @@ use farerush_engine::flight::{Salt, Timestamp};
 
 use crate::api::admin::flights::{NewFlight, new_flight};
 use crate::base::time::{self, DAY_MS};
-use crate::parts::outside::Outside;
+use crate::parts::other_servers::OtherServers;
 use crate::wire::fields;
 
 /// A demo flight as its admin would write it; `departs_at` and `opens_at` are added, in days from now.
@@ -61,7 +61,7 @@ fn describe(demo: &Demo, now: Timestamp) -> String {
 
 /// Creates the demo flights if there is no flight at all; says how many were created. Of two servers that start at the
 /// same time, one creates them.
-pub async fn create(engine: &Arc<Engine>, outside: &Outside) -> Result<usize, String> {
+pub async fn create(engine: &Arc<Engine>, other_servers: &OtherServers) -> Result<usize, String> {
     if !engine.flights().is_empty() || !engine.status().quarantined.is_empty() {
         return Ok(0);
     }
@@ -73,12 +73,12 @@ pub async fn create(engine: &Arc<Engine>, outside: &Outside) -> Result<usize, St
         let NewFlight { definition, policy, open } =
             flight.map_err(|problem| String::from_utf8_lossy(&problem.render()).into_owned())?;
         let flight_id = definition.flight_id.clone();
-        if outside.has(&flight_id).await.unwrap_or(false) {
+        if other_servers.has(&flight_id).await.unwrap_or(false) {
             return Ok(created);
         }
         match engine.create(definition, policy, open).await {
             Ok(_) | Err(CreateError::Exists) => {}
-            Err(CreateError::OutcomeUnknown) if outside.has(&flight_id).await.unwrap_or(false) => {
+            Err(CreateError::OutcomeUnknown) if other_servers.has(&flight_id).await.unwrap_or(false) => {
                 return Ok(created);
             }
             Err(error) => return Err(error.to_string()),

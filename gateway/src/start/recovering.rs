@@ -16,7 +16,7 @@ use farerush_persistence::store::Store;
 use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind};
 
 use crate::base::errors::in_full;
-use crate::parts::outside::Outside;
+use crate::parts::other_servers::OtherServers;
 use crate::parts::recoveries::Recoveries;
 use crate::start::config::{JournalTarget, Settings, StoreTarget};
 use crate::start::owning::Owning;
@@ -131,7 +131,7 @@ async fn has_flights(
 
 /// What recovery needs to know of the process around it.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct RecoveryContext {
     /// Where events become durable.
     pub journal: Arc<dyn Journal>,
     /// The SQL side.
@@ -139,12 +139,12 @@ pub struct Surroundings {
     /// What fills it.
     pub write_behind: WriteBehind,
     /// What others may do.
-    pub outside: Arc<Outside>,
+    pub other_servers: Arc<OtherServers>,
     /// How flights came up.
     pub recoveries: Arc<Recoveries>,
 }
 
-impl Surroundings {
+impl RecoveryContext {
     /// Serves what a start found.
     pub fn adopt_all(&self, engine: &Engine, flights: AllRecovered) {
         for (flight_id, result) in flights {
@@ -164,7 +164,7 @@ impl Surroundings {
             Box::pin(async move {
                 match around.recover(&flight_id).await {
                     Ok(recovered) => {
-                        around.outside.came_up(&flight_id);
+                        around.other_servers.came_up(&flight_id);
                         Ok(Some(around.welcome(&flight_id, recovered)))
                     }
                     Err(RecoveryError::NotFound { .. }) => Ok(None),
@@ -206,7 +206,7 @@ impl Surroundings {
         let Recovered { flight, epoch, stored, met_store, store_has_hole, journal_was_empty, .. } = recovered;
         // A store that has nothing, while the journal no longer has everything, is as good as none.
         if !met_store || (store_has_hole && stored == Seq(0)) {
-            self.outside.came_up_alone(flight_id);
+            self.other_servers.came_up_alone(flight_id);
         } else {
             self.write_behind.register(flight_id, epoch, stored, flight.seq());
             if journal_was_empty {
@@ -221,8 +221,8 @@ impl Surroundings {
 pub type EnginePlace = Arc<OnceLock<Weak<Engine>>>;
 
 /// What the write-behind tells the engine.
-pub fn hooks(engine: &EnginePlace, outside: &Arc<Outside>) -> Hooks {
-    let (stored, fenced, outside) = (engine.clone(), engine.clone(), outside.clone());
+pub fn hooks(engine: &EnginePlace, other_servers: &Arc<OtherServers>) -> Hooks {
+    let (stored, fenced, other_servers) = (engine.clone(), engine.clone(), other_servers.clone());
     let reach = |place: &OnceLock<Weak<Engine>>| place.get().and_then(Weak::upgrade);
     Hooks {
         on_stored: Box::new(move |flight_id, seq| {
@@ -233,8 +233,8 @@ pub fn hooks(engine: &EnginePlace, outside: &Arc<Outside>) -> Hooks {
         on_fenced: Box::new(move |flight_id, epoch| {
             // A claim in the store alone may have come to nothing. One that came up without the store is looked at once
             // the store is asked.
-            if let Some(engine) = reach(&fenced).filter(|_| !outside.is_unmet(flight_id)) {
-                outside.claimed_in_store(&engine, flight_id, epoch);
+            if let Some(engine) = reach(&fenced).filter(|_| !other_servers.is_unmet(flight_id)) {
+                other_servers.claimed_in_store(&engine, flight_id, epoch);
             }
         }),
     }

@@ -23,7 +23,7 @@ use crate::edge::starting::Starting;
 use crate::observe::traces::{Observer, Wanted};
 use crate::parts::auth::Identity;
 use crate::parts::metrics::Metrics;
-use crate::parts::outside::Outside;
+use crate::parts::other_servers::OtherServers;
 use crate::parts::recoveries::Recoveries;
 use crate::parts::webhooks::Webhooks;
 use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings, StoreTarget};
@@ -32,9 +32,9 @@ use crate::start::demo;
 use crate::start::id_secrets;
 use crate::start::owning::Owning;
 use crate::start::recovering;
-use crate::start::recovering::{BroughtUp, EnginePlace, Surroundings};
+use crate::start::recovering::{BroughtUp, EnginePlace, RecoveryContext};
 use crate::start::storage::{DataDir, StartError, StoreLock, open_journal};
-use crate::start::system::{Known, System};
+use crate::start::system::{StartedParts, System};
 use crate::wire::cors::Cors;
 
 /// How long a stop waits at most for Consul to take note.
@@ -129,7 +129,7 @@ pub async fn start_with(
         webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
     }
     if settings.demo && later.is_empty() {
-        let created = demo::create(&engine, &around.outside).await.map_err(StartError::Demo)?;
+        let created = demo::create(&engine, &around.other_servers).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
         }
@@ -144,8 +144,9 @@ pub async fn start_with(
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
     let stop = Arc::new(Stop::default());
-    around.outside.read_ownership(&engine).await;
-    let known = Known { engine, around, identity, metrics, webhooks, redis, journal: journal.describe() };
+    around.other_servers.read_ownership(&engine).await;
+    let known =
+        StartedParts { engine, around, identity, metrics, webhooks, redis, journal: journal.describe() };
     let system = System::new(&settings, known, stop.clone());
     system.tend(&settings, later, owning).map_err(StartError::Thread)?;
     if let Some(ops) = &ops {
@@ -259,17 +260,17 @@ fn start_engine(
     webhooks: Option<&Webhooks>,
     secrets: Arc<IdSecrets>,
     observer: Option<&Arc<Observer>>,
-) -> Result<(Arc<Engine>, Surroundings), StartError> {
+) -> Result<(Arc<Engine>, RecoveryContext), StartError> {
     let BroughtUp { store, flights, without_store, .. } = brought_up;
     // The write-behind tells the engine how far the store is, and the engine hands it what is durable.
     let engine_place = EnginePlace::default();
-    let outside = Arc::new(Outside::new(
+    let other_servers = Arc::new(OtherServers::new(
         matches!(settings.journal, JournalTarget::Redis(_)),
         matches!(settings.store, StoreTarget::MySql(_)),
         journal.clone(),
         store.clone(),
     ));
-    let hooks = recovering::hooks(&engine_place, &outside);
+    let hooks = recovering::hooks(&engine_place, &other_servers);
     // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
     let trimmed = webhooks.map_or_else(|| journal.clone(), |webhooks| webhooks.kept(journal.clone()));
     let observer = observer.filter(|observer| observer.traces());
@@ -285,16 +286,16 @@ fn start_engine(
         Some(webhooks) => webhooks.beside(intake),
         None => intake,
     };
-    let around = Surroundings {
+    let around = RecoveryContext {
         journal: journal.clone(),
         store,
         write_behind,
-        outside,
+        other_servers,
         recoveries: Arc::new(Recoveries::new(settings.journal == JournalTarget::Memory)),
     };
     if let Some(why) = without_store {
         around.write_behind.note_store(Some(why));
-        around.outside.store_is_missing();
+        around.other_servers.store_is_missing();
     }
     let engine = Engine::start(EngineParts {
         journal: journal.clone(),
@@ -365,10 +366,10 @@ impl Running {
         let until = Instant::now() + deadline;
         let left = || until.saturating_duration_since(Instant::now());
         let system = self.system;
-        system.tended.stopping.begin();
+        system.upkeep.stopping.begin();
         self.stop.announce();
         // Nobody needs to know how a rehearsal would have ended.
-        system.api.asked.rehearsals.close();
+        system.api.rehearsing.rehearsals.close();
         // Balancers see it at /readyz, or hear it from Consul, and move away, while everybody who still comes is served.
         let deregistered = async {
             if let Some(registration) = self.registration {
@@ -389,7 +390,7 @@ impl Running {
                 tokio::task::spawn_blocking(move || observer.stop(patience)).await
             })
         });
-        let engine = system.tended.engine.clone();
+        let engine = system.upkeep.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
         // They share the store with it, and need little; what they do not deliver now, the next start does.
@@ -399,9 +400,9 @@ impl Running {
             let Some(webhooks) = webhooks else { return true };
             webhooks.stop(patience).await
         });
-        let rehearsals = system.api.asked.rehearsals.clone();
+        let rehearsals = system.api.rehearsing.rehearsals.clone();
         let rehearsals_ended = tokio::task::spawn_blocking(move || rehearsals.wait());
-        let stored = system.tended.write_behind.drain(left()).await;
+        let stored = system.upkeep.write_behind.drain(left()).await;
         drop(drained);
         if tokio::time::timeout(left() / 2, rehearsals_ended).await.is_err() {
             tracing::debug!("a rehearsal did not end in time");

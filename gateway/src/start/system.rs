@@ -17,7 +17,7 @@ use crate::api::grab::Grabs;
 use crate::api::live::Streams;
 use crate::api::orders::Orders;
 use crate::api::pages::ShownClock;
-use crate::api::rehearsals::Asked;
+use crate::api::rehearsals::Rehearsing;
 use crate::api::routes::Api;
 use crate::api::waitlist::Waitlists;
 use crate::base::stop::Stop;
@@ -31,22 +31,22 @@ use crate::parts::health::Health;
 use crate::parts::lists::Lists;
 use crate::parts::live::Live;
 use crate::parts::metrics::Metrics;
-use crate::parts::outside::{Outside, Tended, arrivals};
+use crate::parts::other_servers::{OtherServers, Upkeep, arrivals};
 use crate::parts::rate;
 use crate::parts::reads::Reads;
 use crate::parts::sales::Sales;
 use crate::parts::webhooks::Webhooks;
 use crate::start::config::Settings;
 use crate::start::owning::Owning;
-use crate::start::recovering::Surroundings;
+use crate::start::recovering::RecoveryContext;
 use crate::wire::body::BodyLimits;
 
 /// What a start has brought up one by one.
-pub struct Known {
+pub struct StartedParts {
     /// All flights.
     pub engine: Arc<Engine>,
     /// The store, what fills it, and what is known of other servers.
-    pub around: Surroundings,
+    pub around: RecoveryContext,
     /// Who somebody is.
     pub identity: Identity,
     /// What is measured.
@@ -72,21 +72,21 @@ pub struct System {
     /// Who somebody is.
     pub identity: Arc<Identity>,
     /// What is tended while the server runs.
-    pub tended: Arc<Tended>,
+    pub upkeep: Arc<Upkeep>,
     cockpit: Arc<Cockpit>,
 }
 
 impl System {
     /// Puts everything together; nothing goes on by itself yet.
-    pub fn new(settings: &Settings, known: Known, stop: Arc<Stop>) -> Self {
-        let Known { engine, around, identity, metrics, webhooks, redis, journal } = known;
+    pub fn new(settings: &Settings, known: StartedParts, stop: Arc<Stop>) -> Self {
+        let StartedParts { engine, around, identity, metrics, webhooks, redis, journal } = known;
         let (identity, metrics) = (Arc::new(identity), Arc::new(metrics));
         let (stopping, cockpit) = (Arc::new(Stopping::default()), Arc::new(Cockpit::default()));
-        let ownership = around.outside.ownership().clone();
+        let ownership = around.other_servers.ownership().clone();
         let live = Live::new(&engine, settings.live_readers_max, stop, ownership);
         let flights = Arc::new(Flights {
             engine: engine.clone(),
-            outside: around.outside.clone(),
+            other_servers: around.other_servers.clone(),
             request_timeout: settings.request_timeout,
             durability: settings.durability_kept(),
         });
@@ -143,19 +143,19 @@ impl System {
             orders: Arc::new(Orders { sales, identity: identity.clone(), test_payment }),
             waitlists: Arc::new(Waitlists { flights: flights.clone(), identity: identity.clone() }),
             streams: Arc::new(Streams { flights: flights.clone(), live }),
-            asked: Arc::new(Asked { flights: flights.clone(), rehearsals: Arc::default() }),
+            rehearsing: Arc::new(Rehearsing { flights: flights.clone(), rehearsals: Arc::default() }),
             clock: Arc::new(ShownClock { flights: flights.clone(), test_payment }),
             metrics,
             body,
         };
-        let tended = Arc::new(Tended {
-            outside: around.outside,
+        let upkeep = Arc::new(Upkeep {
+            other_servers: around.other_servers,
             engine,
             write_behind: around.write_behind,
             redis,
             stopping,
         });
-        Self { api, figures, flights, lists, identity, tended, cockpit }
+        Self { api, figures, flights, lists, identity, upkeep, cockpit }
     }
 
     /// Starts everything that goes on by itself. `later` are flights that are left to their owners for now.
@@ -169,15 +169,15 @@ impl System {
         later: Vec<FlightId>,
         owning: Option<Owning>,
     ) -> std::io::Result<()> {
-        let tended = || Arc::downgrade(&self.tended);
-        if self.tended.outside.is_shared() {
-            Outside::keep_watch(tended())?;
-            tokio::spawn(Outside::settle_claims(tended()));
+        let upkeep = || Arc::downgrade(&self.upkeep);
+        if self.upkeep.other_servers.is_shared() {
+            OtherServers::keep_watch(upkeep())?;
+            tokio::spawn(OtherServers::settle_claims(upkeep()));
         }
-        tokio::spawn(Outside::watch(tended()));
-        tokio::spawn(Outside::keep_attendance(tended()));
+        tokio::spawn(OtherServers::watch(upkeep()));
+        tokio::spawn(OtherServers::keep_attendance(upkeep()));
         if !later.is_empty() {
-            tokio::spawn(arrivals::take_over(tended(), later, settings.take_over_delay));
+            tokio::spawn(arrivals::take_over(upkeep(), later, settings.take_over_delay));
         }
         if let Some(owning) = owning {
             tokio::spawn(owning.watch(Arc::downgrade(&self.figures.health)));

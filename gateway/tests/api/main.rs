@@ -1,4 +1,4 @@
-//! The HTTP interface, from the outside: a real server in this process, on a free port, with a data directory of its
+//! The HTTP interface, from the other_servers: a real server in this process, on a free port, with a data directory of its
 //! own, and a client that only knows sockets.
 
 mod admin;

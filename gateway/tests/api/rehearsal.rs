@@ -222,7 +222,7 @@ async fn a_rehearsal_ends_with_the_server() {
     let server = TestServer::start().await;
     started(&server, "RUSH", &json!({"customers": 1_000_000, "over_seconds": 120})).await;
     let TestServer { running, data_dir, .. } = server;
-    let rehearsals = running.system.api.asked.rehearsals.clone();
+    let rehearsals = running.system.api.rehearsing.rehearsals.clone();
     let began = Instant::now();
     assert!(running.stop(Duration::from_secs(9)).await, "the stop left something behind");
     assert!(began.elapsed() < Duration::from_secs(9));

@@ -1,4 +1,4 @@
-//! The waitlist from the outside: who waits, why they stand where they stand, and that seats find them.
+//! The waitlist from the other_servers: who waits, why they stand where they stand, and that seats find them.
 
 use crate::client::{Reply, TestServer};
 use serde_json::{Value, json};

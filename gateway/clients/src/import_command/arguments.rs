@@ -15,7 +15,7 @@ const TOKEN_VARIABLE: &str = "FARERUSH_ADMIN_TOKEN";
 
 /// What was asked for.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct ImportPlan {
     pub(super) files: Vec<PathBuf>,
     pub(super) address: Address,
     pub(super) dry_run: bool,
@@ -50,7 +50,7 @@ impl Input {
     }
 }
 
-impl Plan {
+impl ImportPlan {
     /// Understands the command line; on `--help` or a mistake, clap's answer.
     pub(super) fn parse(
         arguments: impl IntoIterator<Item = std::ffi::OsString>,
@@ -159,8 +159,8 @@ fn grammar() -> clap::Command {
 mod tests {
     use super::*;
 
-    fn plan(line: &str) -> Result<Plan, clap::Error> {
-        Plan::parse(line.split(' ').map(Into::into))
+    fn plan(line: &str) -> Result<ImportPlan, clap::Error> {
+        ImportPlan::parse(line.split(' ').map(Into::into))
     }
 
     #[test]

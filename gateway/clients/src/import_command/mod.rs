@@ -11,7 +11,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 
-use self::arguments::{Input, Plan};
+use self::arguments::{ImportPlan, Input};
 use self::wire::{Exchange, Reply};
 
 /// What a run ends with if it could not begin.
@@ -50,7 +50,7 @@ struct Mistake {
 
 /// Runs `farerush import`; `arguments` are those after the program's name, `import` first.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let plan = match Plan::parse(arguments) {
+    let plan = match ImportPlan::parse(arguments) {
         Ok(plan) => plan,
         Err(error) => {
             // Nobody may be reading that.
@@ -69,7 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
 }
 
 /// Whether all was well; the error says why it could not begin.
-fn import(plan: &Plan) -> Result<bool, String> {
+fn import(plan: &ImportPlan) -> Result<bool, String> {
     let exchange = Exchange::new(&plan.address, plan.token()?)?;
     let files: Result<Vec<(Input, Vec<u8>)>, String> = plan.files.iter().map(read).collect();
     let files = files?;

@@ -73,7 +73,7 @@ const PREFIX_CHARS_MAX: usize = 16;
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct LoadPlan {
     /// Where the server is.
     pub address: Address,
     /// What kind of load.
@@ -120,7 +120,7 @@ pub struct Plan {
     pub quiet: bool,
 }
 
-impl Plan {
+impl LoadPlan {
     /// Understands a command line that begins with the program's name, or gives clap's answer.
     pub fn parse<I, T>(arguments: I) -> Result<Self, clap::Error>
     where
@@ -132,7 +132,7 @@ impl Plan {
     }
 }
 
-fn from_matches(matches: &ArgMatches) -> Result<Plan, String> {
+fn from_matches(matches: &ArgMatches) -> Result<LoadPlan, String> {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let scenario = scenario(&text("scenario").unwrap_or_default())?;
     let rate = matches.get_one::<f64>("rate").copied();
@@ -149,7 +149,7 @@ fn from_matches(matches: &ArgMatches) -> Result<Plan, String> {
     }
     let duration_default = if until_sold_out { SOLD_OUT_PATIENCE } else { Duration::from_secs(10) };
     let live_default = if scenario == Scenario::Browse { 50 } else { 0 };
-    Ok(Plan {
+    Ok(LoadPlan {
         address: Address::parse(&text("url").unwrap_or_default())?,
         scenario,
         rate,
@@ -322,8 +322,8 @@ fn shape() -> [Arg; 13] {
 mod tests {
     use super::*;
 
-    fn plan(line: &str) -> Plan {
-        Plan::parse(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
+    fn plan(line: &str) -> LoadPlan {
+        LoadPlan::parse(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
             ("load --connections 0", "--connections"),
             ("load --colour red", "--colour"),
         ] {
-            let error = Plan::parse(line.split_whitespace()).expect_err(line);
+            let error = LoadPlan::parse(line.split_whitespace()).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains(word), "{line}: {error}");
         }

@@ -400,7 +400,7 @@ mod tests {
     }
 
     fn run() -> Run {
-        let plan = super::super::arguments::Plan::parse(["load"]).unwrap();
+        let plan = super::super::arguments::LoadPlan::parse(["load"]).unwrap();
         let flight = r#"{"flight_id":"F","capacity":9,"available":9,"sale":{"state":"open"}}"#;
         let flight = super::super::flights::Flight::from_body(serde_json::from_str(flight).unwrap());
         Run::new(plan, "127.0.0.1:1".parse().unwrap(), "t".into(), vec![flight])

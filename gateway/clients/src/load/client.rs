@@ -23,7 +23,7 @@ const CLOCK_SLACK_US: u64 = 2_000_000;
 
 /// What a request came to, as far as it is known without knowing what it was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Came {
+enum RequestOutcome {
     /// 2xx.
     Done,
     /// 4xx with a code: it was not done.
@@ -47,7 +47,7 @@ pub struct Client {
 
 /// A grab, as it was asked for.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct SentGrab {
     flight: u32,
     customer: u32,
     has_key: bool,
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Sends what is in `request` and counts its outcome.
-    async fn exchange(&mut self, operation: Operation, due: Instant) -> (Came, Option<Answer>) {
+    async fn exchange(&mut self, operation: Operation, due: Instant) -> (RequestOutcome, Option<Answer>) {
         let answered = self.connection.exchange(&self.request).await;
         let now = Instant::now();
         let count = |status, code: &str| {
@@ -127,21 +127,21 @@ impl Client {
                 };
                 count(answer.status, code);
                 let came = match (answer.status, code) {
-                    (200..300, _) => Came::Done,
-                    (429, _) | (503, "OVERLOADED" | "ELSEWHERE" | "RATE_LIMITED") => Came::NotDone,
-                    (400..500, _) => Came::Refused,
-                    _ => Came::Unknown,
+                    (200..300, _) => RequestOutcome::Done,
+                    (429, _) | (503, "OVERLOADED" | "ELSEWHERE" | "RATE_LIMITED") => RequestOutcome::NotDone,
+                    (400..500, _) => RequestOutcome::Refused,
+                    _ => RequestOutcome::Unknown,
                 };
                 (came, Some(answer))
             }
             Err(NoAnswer::NotConnected(_)) => {
                 count(0, "not connected");
                 tokio::time::sleep(RECONNECT_PAUSE).await;
-                (Came::NotDone, None)
+                (RequestOutcome::NotDone, None)
             }
             Err(NoAnswer::Lost(error)) => {
                 count(0, if error.kind() == std::io::ErrorKind::TimedOut { "timed out" } else { "lost" });
-                (Came::Unknown, None)
+                (RequestOutcome::Unknown, None)
             }
         }
     }
@@ -150,7 +150,7 @@ impl Client {
         let Some(asked) = self.write_grab() else { return };
         let (mut came, mut answer) = self.exchange(Operation::Grab, due).await;
         let mut may_be_replayed = false;
-        if came == Came::Unknown {
+        if came == RequestOutcome::Unknown {
             self.complain_if_odd(answer.as_ref());
             self.worker.ledger.borrow_mut().unknown += 1;
             if asked.has_key {
@@ -159,7 +159,7 @@ impl Client {
             }
         }
         match (came, answer) {
-            (Came::Done, Some(answer)) => {
+            (RequestOutcome::Done, Some(answer)) => {
                 if answer.status != 201 && !may_be_replayed {
                     let status = answer.status;
                     self.complain(About::Keys, || {
@@ -168,8 +168,8 @@ impl Client {
                 }
                 self.won(asked, &answer).await;
             }
-            (Came::Refused, Some(answer)) => self.refused(asked, &answer),
-            (Came::Unknown, _) => {
+            (RequestOutcome::Refused, Some(answer)) => self.refused(asked, &answer),
+            (RequestOutcome::Unknown, _) => {
                 let unresolved = Unresolved { flight: asked.flight, party: self.worker.run.plan.party };
                 self.worker.ledger.borrow_mut().unresolved.push(unresolved);
             }
@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// Writes a grab; `None` if there is no flight left that could sell to it.
-    fn write_grab(&mut self) -> Option<Asked> {
+    fn write_grab(&mut self) -> Option<SentGrab> {
         let run = &self.worker.run;
         let mut flight = run.skew.pick(&mut self.random);
         if run.plan.until_sold_out && run.flights[flight].has_refused() {
@@ -199,18 +199,18 @@ impl Client {
             &[]
         };
         self.worker.target.write(&mut self.request, "POST", &path, keyed, Some(self.body.as_bytes()));
-        Some(Asked { flight: u32::try_from(flight).unwrap_or(u32::MAX), customer, has_key, again })
+        Some(SentGrab { flight: u32::try_from(flight).unwrap_or(u32::MAX), customer, has_key, again })
     }
 
     /// Notes an order, and sends its grab again now and then.
-    async fn won(&mut self, asked: Asked, answer: &Answer) {
+    async fn won(&mut self, asked: SentGrab, answer: &Answer) {
         let Some(placed) = self.understand(asked, answer) else { return };
         let (order_id, seats) = (placed.order_id.clone(), placed.seats.clone());
         let place = self.note(placed);
         if asked.again {
             let (came, answer) = self.exchange(Operation::Replay, Instant::now()).await;
             match (came, answer) {
-                (Came::Done, Some(answer)) => {
+                (RequestOutcome::Done, Some(answer)) => {
                     self.worker.ledger.borrow_mut().replayed += 1;
                     let same = OrderBody::parse(self.connection.body(&answer)).map(|(order, its)| {
                         (*order.order_id == *order_id && its == seats, order.order_id.to_owned())
@@ -226,7 +226,7 @@ impl Client {
                         Err(error) => self.complain(About::Answers, || error),
                     }
                 }
-                (Came::Refused, Some(answer)) => {
+                (RequestOutcome::Refused, Some(answer)) => {
                     let code = code_of(self.connection.body(&answer)).to_owned();
                     self.complain(About::Keys, || {
                         format!(
@@ -235,7 +235,7 @@ impl Client {
                         )
                     });
                 }
-                (Came::Unknown, answer) => self.complain_if_odd(answer.as_ref()),
+                (RequestOutcome::Unknown, answer) => self.complain_if_odd(answer.as_ref()),
                 _ => {}
             }
         }
@@ -257,7 +257,7 @@ impl Client {
     }
 
     /// Understands the order in an answer to a grab, or complains.
-    fn understand(&self, asked: Asked, answer: &Answer) -> Option<Placed> {
+    fn understand(&self, asked: SentGrab, answer: &Answer) -> Option<Placed> {
         let run = &self.worker.run;
         let flight = &run.flights[asked.flight as usize];
         let now_us = run.micros(Instant::now());
@@ -300,7 +300,7 @@ impl Client {
         placed.map_err(|error| self.complain(About::Answers, || error)).ok()
     }
 
-    fn refused(&self, asked: Asked, answer: &Answer) {
+    fn refused(&self, asked: SentGrab, answer: &Answer) {
         let run = &self.worker.run;
         let flight = &run.flights[asked.flight as usize];
         match code_of(self.connection.body(answer)) {
@@ -319,7 +319,7 @@ impl Client {
     }
 
     /// Sends `request` again until its outcome is known, or patience ends.
-    async fn resolve(&mut self) -> (Came, Option<Answer>) {
+    async fn resolve(&mut self) -> (RequestOutcome, Option<Answer>) {
         let until = Instant::now() + RESOLVE_PATIENCE;
         let mut pause = RESOLVE_PAUSE;
         while Instant::now() < until {
@@ -327,11 +327,11 @@ impl Client {
             pause = (pause * 2).min(Duration::from_secs(1));
             let (came, answer) = self.exchange(Operation::Retry, Instant::now()).await;
             // "Nothing was done" is said of the retry, not of what came before.
-            if matches!(came, Came::Done | Came::Refused) {
+            if matches!(came, RequestOutcome::Done | RequestOutcome::Refused) {
                 return (came, answer);
             }
         }
-        (Came::Unknown, None)
+        (RequestOutcome::Unknown, None)
     }
 
     /// Takes a live order that nobody is busy with.
@@ -376,20 +376,20 @@ impl Client {
             Some(self.body.as_bytes()),
         );
         match self.settle(Operation::Confirm, due, "confirmed").await {
-            Came::Done => self.change(place, |placed| {
+            RequestOutcome::Done => self.change(place, |placed| {
                 placed.known = Known::Confirmed;
                 placed.until_us = u64::MAX;
             }),
-            Came::Unknown => self.change(place, |placed| placed.known = Known::HeldOrConfirmed),
-            Came::Refused if run.micros(Instant::now()) < hold_until => {
+            RequestOutcome::Unknown => self.change(place, |placed| placed.known = Known::HeldOrConfirmed),
+            RequestOutcome::Refused if run.micros(Instant::now()) < hold_until => {
                 self.complain(About::Orders, || {
                     format!("order {order_id} is held, and could not be confirmed")
                 });
                 return;
             }
             // It ran out, and nobody need ask for it again.
-            Came::Refused => return,
-            Came::NotDone => {}
+            RequestOutcome::Refused => return,
+            RequestOutcome::NotDone => {}
         }
         self.worker.idle_orders.borrow_mut().push(place);
     }
@@ -404,15 +404,15 @@ impl Client {
         let now_us = self.worker.run.micros(Instant::now());
         self.change(place, |placed| placed.until_us = placed.until_us.min(now_us));
         match self.settle(Operation::Cancel, due, "cancelled").await {
-            Came::Done => self.change(place, |placed| placed.known = Known::Cancelled),
-            Came::Unknown => self.change(place, |placed| placed.known = Known::PerhapsCancelled),
-            Came::Refused => {
+            RequestOutcome::Done => self.change(place, |placed| placed.known = Known::Cancelled),
+            RequestOutcome::Unknown => self.change(place, |placed| placed.known = Known::PerhapsCancelled),
+            RequestOutcome::Refused => {
                 self.change(place, |placed| placed.until_us = until_before);
                 self.complain(About::Orders, || {
                     format!("order {order_id} was acknowledged, and could not be cancelled")
                 });
             }
-            Came::NotDone => {
+            RequestOutcome::NotDone => {
                 self.change(place, |placed| placed.until_us = until_before);
                 self.worker.idle_orders.borrow_mut().push(place);
             }
@@ -420,14 +420,14 @@ impl Client {
     }
 
     /// Sends a change of an order that may be repeated, until its outcome is known.
-    async fn settle(&mut self, operation: Operation, due: Instant, status: &str) -> Came {
+    async fn settle(&mut self, operation: Operation, due: Instant, status: &str) -> RequestOutcome {
         let (mut came, mut answer) = self.exchange(operation, due).await;
-        if came == Came::Unknown {
+        if came == RequestOutcome::Unknown {
             self.complain_if_odd(answer.as_ref());
             self.worker.ledger.borrow_mut().unknown += 1;
             (came, answer) = self.resolve().await;
         }
-        if let (Came::Done, Some(answer)) = (came, answer) {
+        if let (RequestOutcome::Done, Some(answer)) = (came, answer) {
             match OrderBody::parse(self.connection.body(&answer)) {
                 Ok((order, _)) if order.status == status => {}
                 // A hold that ran out before it was cancelled stays expired.
@@ -450,7 +450,7 @@ impl Client {
         self.worker.target.write(&mut self.request, "GET", &["/v1/orders/", &order_id], &[], None);
         let (came, answer) = self.exchange(Operation::ReadOrder, due).await;
         match (came, answer) {
-            (Came::Done, Some(answer)) => {
+            (RequestOutcome::Done, Some(answer)) => {
                 let flight = self.worker.ledger.borrow().placed[place as usize].flight;
                 let may_expire = self.worker.run.flights[flight as usize].hold_seconds > 0;
                 match OrderBody::parse(self.connection.body(&answer)) {
@@ -464,7 +464,7 @@ impl Client {
                     Err(error) => self.complain(About::Answers, || error),
                 }
             }
-            (Came::Refused, Some(answer)) => {
+            (RequestOutcome::Refused, Some(answer)) => {
                 let status = answer.status;
                 self.complain(About::Orders, || format!("reading order {order_id} was answered {status}"));
             }
@@ -489,7 +489,7 @@ impl Client {
 
     async fn read(&mut self, operation: Operation, due: Instant) {
         match self.exchange(operation, due).await {
-            (Came::Refused, Some(answer)) => self.complain(About::Answers, || {
+            (RequestOutcome::Refused, Some(answer)) => self.complain(About::Answers, || {
                 format!("{} was answered {}", operation.as_str(), answer.status)
             }),
             (_, answer) => self.complain_if_odd(answer.as_ref()),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
-use super::arguments::{Flights, Plan};
+use super::arguments::{Flights, LoadPlan};
 use super::connection::{Connection, NoAnswer};
 use super::deliveries::Deliveries;
 use super::wire::{FlightBody, Target, code_of};
@@ -167,7 +167,7 @@ where
 }
 
 /// Makes or finds the flights of the run, in order.
-pub async fn prepare(plan: &Plan, address: SocketAddr, run: &str) -> Result<Vec<Flight>, String> {
+pub async fn prepare(plan: &LoadPlan, address: SocketAddr, run: &str) -> Result<Vec<Flight>, String> {
     let target = Rc::new(Target::new(&plan.address));
     let (count, token) = match &plan.flights {
         Flights::Named(ids) => (ids.len(), None),
@@ -189,7 +189,7 @@ pub async fn prepare(plan: &Plan, address: SocketAddr, run: &str) -> Result<Vec<
 }
 
 /// Closes the sales of the flights that were made for the run, so that nobody is offered them any longer.
-pub async fn close(plan: &Plan, address: SocketAddr, flights: &[Flight]) -> Result<(), String> {
+pub async fn close(plan: &LoadPlan, address: SocketAddr, flights: &[Flight]) -> Result<(), String> {
     let made: Vec<String> =
         flights.iter().filter(|flight| flight.made).map(|flight| flight.id.clone()).collect();
     if made.is_empty() {
@@ -218,7 +218,7 @@ async fn look_up(caller: &mut Caller, id: &str) -> Result<Flight, String> {
 
 async fn make(
     caller: &mut Caller,
-    plan: &Plan,
+    plan: &LoadPlan,
     seats: u16,
     run: &str,
     number: usize,
@@ -253,7 +253,7 @@ fn flight_in(body: &[u8]) -> Result<FlightBody, String> {
 }
 
 /// The token: what was given, else the environment, else the file of a server started in this folder.
-pub fn admin_token(plan: &Plan) -> Result<String, String> {
+pub fn admin_token(plan: &LoadPlan) -> Result<String, String> {
     let from_file = |path: &std::path::Path| std::fs::read_to_string(path).map(|text| text.trim().to_owned());
     if let Some(token) = &plan.admin_token {
         return Ok(token.clone());
@@ -272,7 +272,7 @@ pub fn admin_token(plan: &Plan) -> Result<String, String> {
 }
 
 /// The body that makes a flight of exactly so many seats.
-pub fn new_flight(id: &str, number: usize, seats: u16, plan: &Plan) -> Vec<u8> {
+pub fn new_flight(id: &str, number: usize, seats: u16, plan: &LoadPlan) -> Vec<u8> {
     let (layout, width) = match seats {
         0..=5_994 => ("ABC DEF", 6),
         5_995..=9_990 => ("ABC DEFG HJK", 10),

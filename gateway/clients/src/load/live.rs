@@ -103,15 +103,15 @@ struct Lines {
 
 /// What a piece of text told.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Heard {
+struct EventsRead {
     events: u64,
     /// The number of the last event that is whole.
     seq: Option<u64>,
 }
 
 impl Lines {
-    fn hear(&mut self, bytes: &[u8]) -> Heard {
-        let mut heard = Heard::default();
+    fn hear(&mut self, bytes: &[u8]) -> EventsRead {
+        let mut heard = EventsRead::default();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, is_whole) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -146,7 +146,7 @@ mod tests {
     fn events_are_heard_however_they_are_cut() {
         let text = b"retry: 1000\n\nevent: sale\ndata: {}\n\nevent: seats\nid: 2-17\ndata: {\"seq\":17}\n\nevent: seats\nid: 2-18\ndata: {";
         let whole = Lines::default().hear(text);
-        assert_eq!(whole, Heard { events: 3, seq: Some(17) });
+        assert_eq!(whole, EventsRead { events: 3, seq: Some(17) });
         for cut in 0..text.len() {
             let mut lines = Lines::default();
             let (first, rest) = (lines.hear(&text[..cut]), lines.hear(&text[cut..]));
@@ -154,6 +154,6 @@ mod tests {
             assert_eq!(rest.seq.or(first.seq), Some(17), "cut at {cut}");
             assert_eq!(lines.hear(b"}\n\n").seq, Some(18), "cut at {cut}");
         }
-        assert_eq!(Lines::default().hear(&[b'x'; 100_000]), Heard::default());
+        assert_eq!(Lines::default().hear(&[b'x'; 100_000]), EventsRead::default());
     }
 }

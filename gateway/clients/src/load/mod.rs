@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use farerush_engine::flight::Timestamp;
 use parking_lot::Mutex;
 
-use self::arguments::Plan;
+use self::arguments::LoadPlan;
 use self::connection::{Connection, NoAnswer};
 use self::ledger::Ledger;
 use self::progress::Progress;
@@ -46,7 +46,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `farerush load`; `arguments` are those after the program's name, `load` first.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let plan = match Plan::parse(arguments) {
+    let plan = match LoadPlan::parse(arguments) {
         Ok(plan) => plan,
         Err(error) => {
             // Nobody may be reading that.
@@ -65,7 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
 }
 
 /// Whether all was well; the error says why it could not begin.
-fn put_load_on(plan: Plan) -> Result<bool, String> {
+fn put_load_on(plan: LoadPlan) -> Result<bool, String> {
     let address = plan.address.resolve().map_err(|error| format!("cannot find {}: {error}", plan.address))?;
     for path in [&plan.json, &plan.html].into_iter().flatten() {
         // Better now than after the run.
@@ -103,7 +103,7 @@ fn put_load_on(plan: Plan) -> Result<bool, String> {
 }
 
 /// Asks for something that every server has, so that a wrong address is said at once.
-async fn greet(plan: &Plan, address: SocketAddr) -> Result<(), String> {
+async fn greet(plan: &LoadPlan, address: SocketAddr) -> Result<(), String> {
     let mut request = Vec::new();
     Target::new(&plan.address).write(&mut request, "GET", &["/v1/flights?limit=1"], &[], None);
     match Connection::new(address, FIRST_PATIENCE).exchange(&request).await {
@@ -121,7 +121,7 @@ async fn greet(plan: &Plan, address: SocketAddr) -> Result<(), String> {
     }
 }
 
-fn check_party(plan: &Plan, flights: &[flights::Flight]) -> Result<(), String> {
+fn check_party(plan: &LoadPlan, flights: &[flights::Flight]) -> Result<(), String> {
     match flights.iter().find(|flight| flight.capacity < u32::from(plan.party)) {
         Some(flight) => Err(format!(
             "--party {} does not fit into flight {}, which has {} seats",
@@ -154,7 +154,7 @@ fn on_all_threads(run: &Arc<Run>) -> Result<(Recorder, Ledger), String> {
     Ok((recorder, ledger))
 }
 
-fn publish(report: &Report, plan: &Plan) -> Result<(), String> {
+fn publish(report: &Report, plan: &LoadPlan) -> Result<(), String> {
     let write = |path: &Path, text: &str| {
         std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
     };

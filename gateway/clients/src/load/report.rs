@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::arguments::{Flights, Plan};
+use super::arguments::{Flights, LoadPlan};
 use super::check::Check;
 use super::deliveries::{LastReader, last_reader};
 use super::record::Recorder;
@@ -287,7 +287,7 @@ impl Report {
 }
 
 fn settings(run: &Run) -> SettingsReport {
-    let plan: &Plan = &run.plan;
+    let plan: &LoadPlan = &run.plan;
     SettingsReport {
         r#loop: if plan.rate.is_some() { "open" } else { "closed" },
         rate: plan.rate,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::task::LocalSet;
 
-use super::arguments::Plan;
+use super::arguments::LoadPlan;
 use super::client::Client;
 use super::flights::{self, Flight};
 use super::ledger::Ledger;
@@ -30,7 +30,7 @@ const WIND_UP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Run {
     /// What was asked for.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// Where the server is.
     pub address: SocketAddr,
     /// In front of everything this run names, so that no two runs meet.
@@ -55,7 +55,7 @@ pub struct Run {
 
 impl Run {
     /// A run that starts now.
-    pub fn new(plan: Plan, address: SocketAddr, name: String, flights: Vec<Flight>) -> Self {
+    pub fn new(plan: LoadPlan, address: SocketAddr, name: String, flights: Vec<Flight>) -> Self {
         let start = Instant::now();
         let counted_from = start + plan.warmup;
         Self {
@@ -141,7 +141,7 @@ impl Worker {
 }
 
 /// How many threads a run has: not more than connections.
-pub fn workers_for(plan: &Plan) -> u32 {
+pub fn workers_for(plan: &LoadPlan) -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(u32::MAX).min(plan.connections).max(1)
 }

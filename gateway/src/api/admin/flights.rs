@@ -22,7 +22,7 @@ use crate::base::time;
 use crate::base::time::Day;
 use crate::base::zones::{self, LocalTime};
 use crate::parts::auth::Admin;
-use crate::parts::outside::arrivals;
+use crate::parts::other_servers::arrivals;
 use crate::parts::sales::Sales;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields, Value, one_of, text};
@@ -61,7 +61,7 @@ pub async fn create(
     };
     let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
     if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
-        && sales.flights.outside.has(&flight_id).await?
+        && sales.flights.other_servers.has(&flight_id).await?
     {
         // Whether it came under this key, its owner knows: so somebody with a key is sent there.
         return created_before(&sales, &flight_id, idempotency).await?.ok_or_else(exists);
@@ -80,7 +80,7 @@ pub async fn create(
         // Another server may have created it in the same moment: then the journal did not take ours.
         Err(CreateError::OutcomeUnknown)
             if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
-                && sales.flights.outside.has(&flight_id).await.unwrap_or(false) =>
+                && sales.flights.other_servers.has(&flight_id).await.unwrap_or(false) =>
         {
             return Err(exists());
         }
@@ -430,15 +430,15 @@ pub async fn restart(
     let id = name.0.as_ref().ok_or_else(Problem::flight_not_found)?;
     // No event of the flight's, so that the audit cannot have it.
     tracing::info!(flight = %id, by = %by.name, "a restart was asked for");
-    let restarted = arrivals::restart((&sales.flights.outside, &sales.flights.engine), id, key)
+    let restarted = arrivals::restart((&sales.flights.other_servers, &sales.flights.engine), id, key)
         .await
         .map_err(|error| match error {
-            RestartError::NotFound => Problem::flight_not_found(),
-            RestartError::Failed(reason) => {
-                let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
-                Problem::overloaded(&reason, 10)
-            }
-        })?;
+        RestartError::NotFound => Problem::flight_not_found(),
+        RestartError::Failed(reason) => {
+            let reason = format!("the flight could not be recovered ({reason}); it stays stopped");
+            Problem::overloaded(&reason, 10)
+        }
+    })?;
     let mut json = Json::default();
     json.open().key("flight_id").plain(id).key("seq").number(restarted.seq.0);
     json.key("epoch").number(restarted.epoch.0).key("took_ms").number(time::millis(restarted.took)).close();

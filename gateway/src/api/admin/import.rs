@@ -190,7 +190,7 @@ async fn sort_out(
             continue;
         }
         match flights.engine.find(&wanted.flight_id) {
-            Located::Nobody if flights.outside.has(&wanted.flight_id).await? => exists(&line, mistakes),
+            Located::Nobody if flights.other_servers.has(&wanted.flight_id).await? => exists(&line, mistakes),
             Located::Nobody if wanted.departs_at <= now => mistakes.add(line.number, "departs_at", DEPARTED),
             Located::Nobody => sorted.new.push(line),
             Located::Here(flight) if was_created_by(flights, &flight, asked).await? => {

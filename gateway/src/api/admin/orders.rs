@@ -7,7 +7,7 @@ use farerush_engine::flight::{FlightId, OrderStatus};
 use farerush_persistence::store::{Asker, OrderFilter, StoredOrder};
 use warp::reply::Response;
 
-use crate::api::orders::{self, Page};
+use crate::api::orders::{self, OrderPage};
 use crate::parts::auth::Admin;
 use crate::parts::sales::Sales;
 use crate::wire::csv_text::{Accepts, Format, Table, json_response, link_next};
@@ -63,7 +63,7 @@ pub async fn list(
     let limit = query.limit();
     let after = query.cursor(orders::read_place);
     query.finish()?;
-    let page = Page::read(&sales, &filter, after.as_ref(), limit, Asker::Admin).await?;
+    let page = OrderPage::read(&sales, &filter, after.as_ref(), limit, Asker::Admin).await?;
     match format {
         Format::Json => Ok(json_response(page.json(&sales).await)),
         Format::Csv => {

@@ -54,7 +54,7 @@ pub async fn list(
     });
     query.finish()?;
     let flight = sales.flights.flight(&name).await?;
-    let page = Page::read(&sales, &flight, after, limit).await?;
+    let page = RefundPage::read(&sales, &flight, after, limit).await?;
     if format == Format::Csv {
         let next = page.next.clone();
         let mut response = page.table(&flight);
@@ -84,8 +84,8 @@ pub(crate) async fn close_for_good(
         .await?;
     let Answer::Closed { seq, cancelled, replayed } = asked else { return Err(Problem::outcome_unknown()) };
     // It is done, and durable: a store that is away only keeps the list from being shown with it.
-    let page = Page::read(sales, &flight, None, PAGE_DEFAULT).await;
-    let mut page = page.unwrap_or_else(|_| Page { refunds: Vec::new(), next: None, up_to_date: false });
+    let page = RefundPage::read(sales, &flight, None, PAGE_DEFAULT).await;
+    let mut page = page.unwrap_or_else(|_| RefundPage { refunds: Vec::new(), next: None, up_to_date: false });
     let to_come = page.refunds.len();
     page.refunds.retain(|refund| refund.seq <= seq);
     if page.refunds.len() < to_come {
@@ -99,13 +99,13 @@ pub(crate) async fn close_for_good(
 }
 
 /// A page of refunds.
-struct Page {
+struct RefundPage {
     refunds: Vec<Refund>,
     next: Option<String>,
     up_to_date: bool,
 }
 
-impl Page {
+impl RefundPage {
     async fn read(
         sales: &Sales,
         flight: &FlightHandle,

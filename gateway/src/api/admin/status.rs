@@ -50,7 +50,7 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
     json.key("webhooks");
     write_webhooks(&mut json, &figures);
     json.key("ownership");
-    write_ownership(&mut json, flights_here.outside.ownership().uncertain_for());
+    write_ownership(&mut json, flights_here.other_servers.ownership().uncertain_for());
     json.key("flights").open_list();
     let mut flights = flights_here.engine.flights();
     // What another process has by now is not shown as if it were still this one's.
@@ -69,8 +69,9 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
         json.close();
     }
     json.close_list();
-    json.key("flights_elsewhere").number(flights_here.outside.flights_elsewhere(&flights_here.engine) as u64);
-    let unserved = flights_here.outside.unserved();
+    json.key("flights_elsewhere")
+        .number(flights_here.other_servers.flights_elsewhere(&flights_here.engine) as u64);
+    let unserved = flights_here.other_servers.unserved();
     json.key("flights_unserved").number(unserved.len() as u64);
     json.key("unserved_flights").open_list();
     for flight_id in unserved.iter().take(UNSERVED_NAMED_MAX) {

@@ -17,7 +17,7 @@ use warp::http::StatusCode;
 use warp::reply::Response;
 
 use page::write_stored;
-pub(crate) use page::{Page, read_place};
+pub(crate) use page::{OrderPage, read_place};
 pub use routes::routes;
 
 use crate::api::grab;
@@ -72,7 +72,7 @@ async fn list(orders: &Orders, raw_query: &str, caller: &Caller) -> Result<Respo
     query.finish()?;
     filter.customer = orders.identity.customer_of(caller, filter.customer)?;
     // Of one customer, whoever asks.
-    let page = Page::read(&orders.sales, &filter, after.as_ref(), limit, Asker::Customer).await?;
+    let page = OrderPage::read(&orders.sales, &filter, after.as_ref(), limit, Asker::Customer).await?;
     Ok(render::response(StatusCode::OK, page.json(&orders.sales).await))
 }
 

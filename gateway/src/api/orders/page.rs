@@ -17,7 +17,7 @@ use crate::wire::render;
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// A page of the list of orders.
-pub(crate) struct Page {
+pub(crate) struct OrderPage {
     pub(crate) orders: Vec<StoredOrder>,
     /// The next page's cursor; none on the last one.
     pub(crate) next: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Page {
     deadline: Deadline,
 }
 
-impl Page {
+impl OrderPage {
     pub(crate) async fn read(
         sales: &Sales,
         filter: &OrderFilter,

@@ -10,14 +10,14 @@ use warp::{Filter, path};
 use super::{Orders, cancel, change, confirm, of_customer, one, pay};
 use crate::api::door::{self, Door};
 use crate::api::filters::{asks_from, first_of, key, query, timeout, with};
-use crate::parts::auth::Deed;
+use crate::parts::auth::Intent;
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::OrderName;
 
 /// The routes of orders.
 pub fn routes(orders: &Arc<Orders>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
-    let reads = || door::caller(door, Deed::Reads);
-    let changes = || door::caller(door, Deed::Changes);
+    let reads = || door::caller(door, Intent::Reads);
+    let changes = || door::caller(door, Intent::Changes);
     let of_customer = path!("v1" / "orders")
         .and(warp::get())
         .and(reads())

@@ -10,7 +10,7 @@ use warp::{Filter, path};
 use super::{WaitlistName, Waitlists, join, leave, list, one};
 use crate::api::door::{self, Door};
 use crate::api::filters::{asks_from, first_of, key, query, timeout, with};
-use crate::parts::auth::{Deed, Role};
+use crate::parts::auth::{Intent, Role};
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::FlightName;
 
@@ -18,7 +18,7 @@ use crate::wire::names::FlightName;
 pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) -> BoxedFilter<(Response,)> {
     let join = path!("v1" / "flights" / FlightName / "waitlist")
         .and(warp::post())
-        .and(door::caller(door, Deed::Changes))
+        .and(door::caller(door, Intent::Changes))
         .and(with(waitlists))
         .and(key())
         .and(asks_from())
@@ -28,7 +28,7 @@ pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) ->
         .boxed();
     let one = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::get())
-        .and(door::caller(door, Deed::Reads))
+        .and(door::caller(door, Intent::Reads))
         .and(with(waitlists))
         .and(query())
         .and(timeout())
@@ -36,7 +36,7 @@ pub fn routes(waitlists: &Arc<Waitlists>, door: &Arc<Door>, body: BodyLimits) ->
         .boxed();
     let leave = path!("v1" / "waitlist" / WaitlistName)
         .and(warp::delete())
-        .and(door::caller(door, Deed::Changes))
+        .and(door::caller(door, Intent::Changes))
         .and(with(waitlists))
         .and(key())
         .and(asks_from())

@@ -20,7 +20,7 @@ use super::Limits;
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody};
 use super::places::Guest;
-use super::plain::{self, Express, Left};
+use super::plain::{self, Express, PlainEnd};
 use super::socket::Socket;
 use super::taking::Taking;
 use crate::base::long_body::LongBody;
@@ -137,7 +137,7 @@ where
         let mut front = Front::new(service, vitals.clone(), ids, observer, stop.clone(), peer);
         let around = (&express, &*stop, &vitals.guest);
         let plain = plain::serve(&mut stream, &mut front, around, peer, times.plain).await;
-        let Left::Other(bytes) = plain else { return };
+        let PlainEnd::Other(bytes) = plain else { return };
         vitals.heard.store(true, Ordering::Relaxed);
         vitals.answered.store(false, Ordering::Relaxed);
         let mut arrivals = Arrivals::default();

@@ -51,7 +51,7 @@ impl PerAddress {
 }
 
 /// One connection, as the others see it.
-struct Place {
+struct Slot {
     address: IpAddr,
     /// Its place in its address's list.
     index: AtomicUsize,
@@ -63,7 +63,7 @@ struct Place {
     end: OnceLock<AbortHandle>,
 }
 
-impl Place {
+impl Slot {
     /// Ends the connection, if it still is as it was seen.
     fn leave(&self, seen: u64) -> bool {
         let leaves = self.state.compare_exchange(seen, LEAVING, Ordering::AcqRel, Ordering::Relaxed).is_ok();
@@ -86,7 +86,7 @@ impl Place {
 }
 
 /// Somebody who may have to leave, and as what he was seen.
-type Candidate = (Weak<Place>, u64);
+type Candidate = (Weak<Slot>, u64);
 
 /// Who leaves first: whether he holds no more than his share, whether he reads what goes on, and since when he waits.
 type Rank = (bool, bool, u64);
@@ -94,7 +94,7 @@ type Rank = (bool, bool, u64);
 /// The connections of one address.
 #[derive(Default)]
 struct Neighbours {
-    places: Vec<Arc<Place>>,
+    places: Vec<Arc<Slot>>,
     leaving: usize,
     /// The next ones to leave, the first of them last.
     next: Vec<Candidate>,
@@ -160,7 +160,7 @@ impl Places {
             return Admission::Full;
         }
         let there = held.addresses.entry(address).or_default();
-        let place = Arc::new(Place {
+        let place = Arc::new(Slot {
             address,
             index: AtomicUsize::new(there.places.len()),
             state: AtomicU64::new(self.waiting_since(Instant::now())),
@@ -198,7 +198,7 @@ impl Places {
         (since.as_secs() * 1_000_000 + u64::from(since.subsec_micros()) + 1) << 1
     }
 
-    fn remove(&self, place: &Arc<Place>) {
+    fn remove(&self, place: &Arc<Slot>) {
         self.untaken.fetch_sub(place.untaken.swap(0, Ordering::AcqRel), Ordering::AcqRel);
         let mut held = self.held.lock();
         let has_left = usize::from(place.state.load(Ordering::Acquire) == LEAVING);
@@ -223,7 +223,7 @@ impl Places {
     fn keep_less(&self) {
         let mut held = self.held.lock();
         let all = held.addresses.values().flat_map(|there| &there.places);
-        let mut keeping: Vec<(u64, Arc<Place>)> = all
+        let mut keeping: Vec<(u64, Arc<Slot>)> = all
             .filter(|place| place.untaken.load(Ordering::Acquire) > 0)
             .filter_map(|place| Some((place.may_leave()?, place.clone())))
             .collect();
@@ -294,8 +294,8 @@ fn end_first(next: &mut Vec<Candidate>, choose: impl FnOnce() -> Vec<Candidate>)
 
 /// Those who are to leave first, the first of them last: who holds more than his share before others, who waits for a client
 /// before who sends to one that reads, and then who does so for longest.
-fn choose<'p>(places: impl Iterator<Item = (bool, &'p Arc<Place>)>) -> Vec<Candidate> {
-    let mut all: Vec<(Rank, &Arc<Place>)> = places
+fn choose<'p>(places: impl Iterator<Item = (bool, &'p Arc<Slot>)>) -> Vec<Candidate> {
+    let mut all: Vec<(Rank, &Arc<Slot>)> = places
         .filter_map(|(is_fair, place)| {
             let state = place.may_leave()?;
             Some(((is_fair, state & 1 == 1, state >> 1), place))
@@ -314,7 +314,7 @@ fn choose<'p>(places: impl Iterator<Item = (bool, &'p Arc<Place>)>) -> Vec<Candi
 
 /// A connection's place, held until this is dropped. One that holds none may stay for ever.
 #[derive(Default)]
-pub(super) struct Guest(Option<(Arc<Places>, Arc<Place>)>);
+pub(super) struct Guest(Option<(Arc<Places>, Arc<Slot>)>);
 
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -323,7 +323,7 @@ impl std::fmt::Debug for Guest {
 }
 
 /// How the task of a connection is ended.
-pub(super) struct End(Option<Arc<Place>>);
+pub(super) struct End(Option<Arc<Slot>>);
 
 impl End {
     /// By this.

@@ -41,7 +41,7 @@ impl Admin {
 
 /// What a request at a customer's address wants, as far as roles care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Intent {
     /// To be shown something.
     Reads,
     /// To have something changed.
@@ -167,13 +167,18 @@ impl Identity {
     }
 
     /// Who asks at a customer's address. Under `open` nobody has to show anything.
-    pub fn caller(&self, authorization: Option<&str>, deed: Deed, now: Timestamp) -> Result<Caller, Problem> {
+    pub fn caller(
+        &self,
+        authorization: Option<&str>,
+        intent: Intent,
+        now: Timestamp,
+    ) -> Result<Caller, Problem> {
         let Some(customers) = &self.customers else { return Ok(Caller::Anyone) };
         let shown =
             authorization.and_then(bearer).ok_or_else(|| Problem::customer_unknown("none was sent"))?;
         if let Some(admin) = self.admins.check(shown, now) {
             self.rates.token(&admin.name)?;
-            let role = if deed == Deed::Reads { Role::Viewer } else { Role::Operator };
+            let role = if intent == Intent::Reads { Role::Viewer } else { Role::Operator };
             return admin.must_be(role).map(Caller::Admin);
         }
         let customer = customers.check(shown).map_err(|why| Problem::customer_unknown(why.why()))?;
@@ -184,7 +189,7 @@ impl Identity {
     /// Who tells of a payment. Under `open` too, an operator's token says more than its absence.
     pub fn payer(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Problem> {
         if self.customers.is_some() {
-            return self.caller(authorization, Deed::Changes, now);
+            return self.caller(authorization, Intent::Changes, now);
         }
         let shown = authorization.and_then(bearer).and_then(|shown| self.admins.check(shown, now));
         // A lesser role is no less than no token.

@@ -14,7 +14,7 @@ use farerush_persistence::write_behind::{StoreState, WriteBehindStatus};
 use crate::parts::health::Health;
 use crate::parts::live::Live;
 use crate::parts::metrics::Metrics;
-use crate::parts::metrics::text::{Kind, Page};
+use crate::parts::metrics::text::{Kind, MetricsPage};
 use crate::parts::recoveries::Recoveries;
 use crate::parts::webhooks::Webhooks;
 
@@ -39,7 +39,7 @@ pub struct Figures {
 impl Figures {
     /// The page that Prometheus reads. Looks at every flight once, which takes milliseconds where there are very many.
     pub fn page(&self) -> String {
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         self.metrics.write_counted(&mut page);
         write(&mut page, self);
         self.metrics.write_measured(&mut page);
@@ -48,7 +48,7 @@ impl Figures {
 }
 
 /// Writes all of them.
-fn write(page: &mut Page, figures: &Figures) {
+fn write(page: &mut MetricsPage, figures: &Figures) {
     let health = &figures.health;
     let engine = &health.flights.engine;
     let (status, census, behind) = (engine.status(), engine.census(), health.lists.write_behind.status());
@@ -90,7 +90,7 @@ fn write(page: &mut Page, figures: &Figures) {
     );
 }
 
-fn write_requests(page: &mut Page, census: &Census) {
+fn write_requests(page: &mut MetricsPage, census: &Census) {
     page.family(
         Kind::Gauge,
         "farerush_permits_used",
@@ -114,7 +114,7 @@ fn write_requests(page: &mut Page, census: &Census) {
     page.sample(&[("scope", "busiest_flight")], census.queued_max);
 }
 
-fn write_flights(page: &mut Page, figures: &Figures, census: &Census) {
+fn write_flights(page: &mut MetricsPage, figures: &Figures, census: &Census) {
     page.family(Kind::Gauge, "farerush_flights", "Flights that this process knows, by where they stand.");
     for (state, count) in [
         ("serving", census.serving),
@@ -128,12 +128,12 @@ fn write_flights(page: &mut Page, figures: &Figures, census: &Census) {
     page.gauge(
         "farerush_flights_elsewhere",
         "Flights that other processes serve, as far as this one has looked.",
-        figures.health.flights.outside.flights_elsewhere(&figures.health.flights.engine),
+        figures.health.flights.other_servers.flights_elsewhere(&figures.health.flights.engine),
     );
     page.gauge(
         "farerush_flights_unserved",
         "Flights that journal or store have and nobody serves, here or in any other process.",
-        figures.health.flights.outside.flights_unserved(),
+        figures.health.flights.other_servers.flights_unserved(),
     );
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);
@@ -155,7 +155,7 @@ fn write_flights(page: &mut Page, figures: &Figures, census: &Census) {
     page.sample(&[("stage", "stored")], census.unstored_max);
 }
 
-fn write_journal(page: &mut Page, status: &EngineStatus, census: &Census) {
+fn write_journal(page: &mut MetricsPage, status: &EngineStatus, census: &Census) {
     let (state, stalled_for) = match &status.journal {
         Condition::Writing => ("writing", Duration::ZERO),
         Condition::Stalled { since, .. } => ("stalled", *since),
@@ -183,7 +183,7 @@ fn write_journal(page: &mut Page, status: &EngineStatus, census: &Census) {
     );
 }
 
-fn write_store(page: &mut Page, figures: &Figures, behind: &WriteBehindStatus) {
+fn write_store(page: &mut MetricsPage, figures: &Figures, behind: &WriteBehindStatus) {
     let (state, down_for) = match &behind.store {
         StoreState::Up => ("up", Duration::ZERO),
         StoreState::Down { for_time, .. } => ("down", *for_time),
@@ -240,7 +240,7 @@ fn write_store(page: &mut Page, figures: &Figures, behind: &WriteBehindStatus) {
     );
 }
 
-fn write_replica(page: &mut Page, figures: &Figures) {
+fn write_replica(page: &mut MetricsPage, figures: &Figures) {
     let replica = figures.health.lists.store.replica_status();
     let state = replica.as_ref().map_or("none", |replica| match replica.state {
         ReplicaState::Serving => "serving",
@@ -265,7 +265,7 @@ fn write_replica(page: &mut Page, figures: &Figures) {
     );
 }
 
-fn write_recoveries(page: &mut Page, figures: &Figures) {
+fn write_recoveries(page: &mut MetricsPage, figures: &Figures) {
     page.family(
         Kind::Counter,
         "farerush_recoveries_total",
@@ -282,7 +282,7 @@ fn write_recoveries(page: &mut Page, figures: &Figures) {
 }
 
 /// One sample a state, 1 for the one that is.
-fn states(page: &mut Page, states: &[&str], now: &str) {
+fn states(page: &mut MetricsPage, states: &[&str], now: &str) {
     for state in states {
         page.sample(&[("state", state)], u8::from(*state == now));
     }

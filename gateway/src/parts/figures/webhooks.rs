@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::Figures;
-use crate::parts::metrics::text::{Kind, Page};
+use crate::parts::metrics::text::{Kind, MetricsPage};
 
 /// The outcomes of an attempt, as the status names them.
 const OUTCOMES: [&str; 4] = ["delivered", "refused", "unreachable", "timed_out"];
 
 /// Writes all of them.
-pub(super) fn write(page: &mut Page, figures: &Figures) {
+pub(super) fn write(page: &mut MetricsPage, figures: &Figures) {
     let status = figures.webhooks.as_ref().map(|webhooks| webhooks.status());
     page.family(
         Kind::Counter,

@@ -6,7 +6,7 @@ use farerush_engine::actor::FlightView;
 use farerush_engine::flight::seat_map::SeatStatus;
 use farerush_engine::flight::{Epoch, Sale, SaleState};
 
-use super::Place;
+use super::StreamPosition;
 use crate::base::json::Json;
 use crate::wire::render;
 
@@ -23,7 +23,7 @@ pub(super) fn sale(text: &mut Vec<u8>, sale: &Sale, state: SaleState) {
 }
 
 /// Writes the `seats` event with all seats.
-pub(super) fn all_seats(text: &mut Vec<u8>, view: &FlightView, at: Place) {
+pub(super) fn all_seats(text: &mut Vec<u8>, view: &FlightView, at: StreamPosition) {
     let mut json = Json::with_capacity(all_seats_bytes(view));
     json.open().key("seq").number(view.seq.0).key("available").number(view.free);
     json.key("reset").boolean(true).key("cabins").open_list();
@@ -53,7 +53,7 @@ pub(super) fn changed_seats(
     after: &FlightView,
     epoch: Epoch,
 ) -> bool {
-    let at = Place { epoch, seq: after.seq };
+    let at = StreamPosition { epoch, seq: after.seq };
     let same_cabins = std::sync::Arc::ptr_eq(&before.definition, &after.definition)
         || before.definition.cabins == after.definition.cabins;
     if !same_cabins {
@@ -93,7 +93,7 @@ pub(super) fn changed_seats(
 }
 
 /// All there is to know: what a reader begins with, and one that was too slow goes on with.
-pub(super) fn everything(view: &FlightView, the_sale: &Sale, state: SaleState, at: Place) -> Bytes {
+pub(super) fn everything(view: &FlightView, the_sale: &Sale, state: SaleState, at: StreamPosition) -> Bytes {
     let mut text = Vec::with_capacity(512 + all_seats_bytes(view));
     text.extend_from_slice(RETRY);
     sale(&mut text, the_sale, state);
@@ -123,10 +123,10 @@ fn all_seats_bytes(view: &FlightView) -> usize {
     256 + 128 * view.definition.cabins.len() + 3 * view.rows.len() + view.capacity as usize
 }
 
-fn event(text: &mut Vec<u8>, name: &str, at: Option<Place>, data: Json) {
+fn event(text: &mut Vec<u8>, name: &str, at: Option<StreamPosition>, data: Json) {
     text.extend_from_slice(b"event: ");
     text.extend_from_slice(name.as_bytes());
-    if let Some(Place { epoch, seq }) = at {
+    if let Some(StreamPosition { epoch, seq }) = at {
         text.extend_from_slice(format!("\nid: {}-{}", epoch.0, seq.0).as_bytes());
     }
     // JSON has no line breaks, so that it is one line of data.

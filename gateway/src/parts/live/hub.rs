@@ -12,7 +12,7 @@ use farerush_engine::flight::{Epoch, Sale, SaleState, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Place, encode};
+use super::{StreamPosition, encode};
 
 /// Most texts that are kept for readers that are behind.
 const RING_TEXTS_MAX: usize = 256;
@@ -47,7 +47,7 @@ pub(super) struct Hub {
 /// A text, and the state that a reader has seen after it.
 struct Kept {
     text: Bytes,
-    after: Place,
+    after: StreamPosition,
 }
 
 struct Shown {
@@ -60,9 +60,9 @@ struct Shown {
     ring: VecDeque<Kept>,
     ring_bytes: usize,
     /// What a reader has seen that needs the whole ring.
-    before_ring: Option<Place>,
+    before_ring: Option<StreamPosition>,
     /// What a reader has seen that has read everything.
-    at: Place,
+    at: StreamPosition,
     /// The whole state as of now, once somebody has wanted it.
     whole: Option<Bytes>,
     beats: u64,
@@ -73,7 +73,7 @@ impl Hub {
     pub(super) fn new(flight: FlightHandle, now: Timestamp) -> Self {
         let epoch = flight.status().epoch;
         let view = flight.view();
-        let at = Place { epoch, seq: view.seq };
+        let at = StreamPosition { epoch, seq: view.seq };
         let shown = Shown {
             sale: (view.sale, view.sale_state(now)),
             view,
@@ -165,7 +165,7 @@ impl Hub {
     }
 
     /// What a new reader gets first, and the number of its next text.
-    pub(super) fn first(&self, last: Option<Place>) -> (Bytes, u64) {
+    pub(super) fn first(&self, last: Option<StreamPosition>) -> (Bytes, u64) {
         let mut shown = self.shown.lock();
         let text = match last.and_then(|last| shown.missed_since(last)) {
             Some(text) => text,
@@ -207,13 +207,13 @@ impl Shown {
         }
         let recovered = epoch != self.epoch;
         let seats_changed = if recovered {
-            encode::all_seats(&mut text, &view, Place { epoch, seq: view.seq });
+            encode::all_seats(&mut text, &view, StreamPosition { epoch, seq: view.seq });
             true
         } else {
             encode::changed_seats(&mut text, &self.view, &view, epoch)
         };
         if seats_changed {
-            self.at = Place { epoch, seq: view.seq };
+            self.at = StreamPosition { epoch, seq: view.seq };
         }
         (self.view, self.epoch, self.sale) = (view, epoch, sale);
         if text.is_empty() {
@@ -247,7 +247,7 @@ impl Shown {
     }
 
     /// Everything since that place and the sale as it is; `None` if the ring does not reach back so far.
-    fn missed_since(&self, last: Place) -> Option<Bytes> {
+    fn missed_since(&self, last: StreamPosition) -> Option<Bytes> {
         // The sale may have changed after the last event with an id, so what stands behind that place comes again.
         let known = match self.ring.iter().rposition(|kept| kept.after == last) {
             Some(place) => place + 1,

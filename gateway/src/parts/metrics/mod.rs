@@ -25,7 +25,7 @@ pub use requests::Outcome;
 
 use connections::Connections;
 use requests::Requests;
-use text::Page;
+use text::MetricsPage;
 
 /// How often what was recorded goes into the buckets: a histogram keeps every single value until then.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Metrics {
     }
 
     /// Writes what was counted of requests and connections.
-    pub(super) fn write_counted(&self, page: &mut Page) {
+    pub(super) fn write_counted(&self, page: &mut MetricsPage) {
         self.requests.write(page);
         let (accepted, open) = self.connections.counts();
         page.counter("farerush_connections_accepted_total", "Connections accepted.", accepted);
@@ -132,7 +132,7 @@ impl Metrics {
     }
 
     /// Writes what was measured, and what this process uses.
-    pub(super) fn write_measured(&self, page: &mut Page) {
+    pub(super) fn write_measured(&self, page: &mut MetricsPage) {
         if let Some(observer) = &self.observer {
             let help = "Spans that were made and then lost, because the collector was away or too slow.";
             page.counter("farerush_trace_spans_lost_total", help, observer.lost_spans());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::text::Page;
+use super::text::MetricsPage;
 
 /// What this process has used so far, and has now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ fn processor_time() -> Duration {
 }
 
 /// Writes the process's figures.
-pub(super) fn write(page: &mut Page) {
+pub(super) fn write(page: &mut MetricsPage) {
     page.counter(
         "process_cpu_seconds_total",
         "Processor time of this process, user and system, in seconds.",
@@ -92,7 +92,7 @@ mod tests {
         let started = start_seconds().unwrap();
         // The machine's start is only known to the second.
         assert!(started < now + 1.5 && started > now - 86_400.0, "{started} {now}");
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         write(&mut page);
         let text = page.finish();
         for name in ["cpu_seconds_total", "resident_memory_bytes", "threads", "open_fds", "max_fds"] {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use warp::http::{Method, StatusCode};
 
-use super::text::{Kind, Page};
+use super::text::{Kind, MetricsPage};
 use crate::base::addresses;
 use crate::wire::problem::Code;
 
@@ -90,7 +90,7 @@ impl Requests {
         (read(&self.won), read(&self.replayed), self.problems.iter().map(read).collect())
     }
 
-    pub(super) fn write(&self, page: &mut Page) {
+    pub(super) fn write(&self, page: &mut MetricsPage) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (won, replayed) = (read(&self.won), read(&self.replayed));
         let problems: Vec<u64> = self.problems.iter().map(read).collect();
@@ -158,7 +158,7 @@ mod tests {
         requests.other("/v1/flights/FR1", &get, StatusCode::OK);
         requests.other("/v1/flights/FR2", &odd, StatusCode::METHOD_NOT_ALLOWED);
         requests.other("/etc/passwd", &get, StatusCode::NOT_FOUND);
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         requests.write(&mut page);
         let text = page.finish();
         assert!(text.contains("{route=\"/v1/flights/{}\",method=\"GET\",status=\"2xx\"} 1\n"), "{text}");
@@ -176,7 +176,7 @@ mod tests {
         {
             requests.grab(outcome);
         }
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         requests.write(&mut page);
         let text = page.finish();
         for (class, count) in [("2xx", 2), ("4xx", 1), ("5xx", 0)] {

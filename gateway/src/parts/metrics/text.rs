@@ -14,12 +14,12 @@ pub(in crate::parts) enum Kind {
 
 /// A page of figures.
 #[derive(Debug, Default)]
-pub(in crate::parts) struct Page {
+pub(in crate::parts) struct MetricsPage {
     text: String,
     name: &'static str,
 }
 
-impl Page {
+impl MetricsPage {
     /// Begins a family; its samples follow.
     pub(in crate::parts) fn family(&mut self, kind: Kind, name: &'static str, help: &str) -> &mut Self {
         let kind = match kind {
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_label_may_hold_anything() {
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         page.family(Kind::Gauge, "x", "Help.").sample(&[("a", "q\"b\\n\n"), ("c", "é")], 1.5);
         assert_eq!(page.finish(), "# HELP x Help.\n# TYPE x gauge\nx{a=\"q\\\"b\\\\n\\n\",c=\"é\"} 1.5\n");
     }

@@ -35,7 +35,7 @@ pub const CHECKS: [&str; 5] = [NO_SEAT_TWICE, ALL_ANSWERED, SOLD_OUT, ALL_READAB
 
 /// What the customers of a rehearsal were told, as far as the checks need it.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Outcomes {
     /// The orders of those who won.
     pub(super) orders: Vec<(OrderNo, Seats)>,
     /// The smallest party that was told that there are not enough seats.
@@ -43,7 +43,7 @@ pub(super) struct Told {
 }
 
 /// Makes all checks.
-pub(super) async fn all(shadow: &Shadow, tally: &Tally, told: &Told) -> Vec<Check> {
+pub(super) async fn all(shadow: &Shadow, tally: &Tally, told: &Outcomes) -> Vec<Check> {
     let view = shadow.flight.view();
     let mut seen: HashSet<Seat> = shadow.gone_before().collect();
     let once = told.orders.iter().flat_map(|(_, seats)| seats).all(|seat| seen.insert(*seat));
@@ -54,11 +54,11 @@ pub(super) async fn all(shadow: &Shadow, tally: &Tally, told: &Told) -> Vec<Chec
 }
 
 /// Seats only ever go, so whoever was too many then is too many now. Where nobody was, demand did not suffice.
-fn sold_out(view: &Arc<FlightView>, told: &Told) -> bool {
+fn sold_out(view: &Arc<FlightView>, told: &Outcomes) -> bool {
     told.smallest_refused.is_none_or(|party| u32::from(party) > view.free)
 }
 
-async fn readable(shadow: &Shadow, told: &Told) -> bool {
+async fn readable(shadow: &Shadow, told: &Outcomes) -> bool {
     let definition = shadow.flight.view().definition.clone();
     let ask = |no: OrderNo| shadow.flight.look_up(OrderRef { no, tag: definition.ids.order_tag(no) });
     // A flight has no more orders than seats, and takes more requests than that at once.

@@ -68,7 +68,7 @@ impl StartFrom {
 
 /// What is to be rehearsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct RehearsalPlan {
     /// How many customers come, from 1 to `CUSTOMERS_MAX`.
     pub customers: u32,
     /// Within how many seconds, from 1 to `OVER_SECONDS_MAX`.
@@ -77,7 +77,7 @@ pub struct Plan {
     pub start_from: StartFrom,
 }
 
-impl Plan {
+impl RehearsalPlan {
     fn over(self) -> Duration {
         Duration::from_secs(self.over_seconds.into())
     }
@@ -155,7 +155,7 @@ pub struct Rehearsal {
     /// Of which flight it is.
     pub(crate) flight_id: FlightId,
     /// What was asked for.
-    pub(crate) plan: Plan,
+    pub(crate) plan: RehearsalPlan,
     /// When it began, as the flights see time.
     pub(crate) started_at: Timestamp,
     /// The same moment, for measuring.
@@ -166,7 +166,7 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    fn new(id: String, plan: Plan, started_at: Timestamp, view: FlightView) -> Self {
+    fn new(id: String, plan: RehearsalPlan, started_at: Timestamp, view: FlightView) -> Self {
         let told = Progress {
             state: State::Running,
             elapsed: Duration::ZERO,
@@ -309,7 +309,7 @@ impl Rehearsals {
     pub fn start(
         &self,
         view: &FlightView,
-        plan: Plan,
+        plan: RehearsalPlan,
         now: Timestamp,
         patience: Duration,
     ) -> Result<Arc<Rehearsal>, StartError> {

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::MissedTickBehavior;
 
-use super::check::{self, Told};
+use super::check::{self, Outcomes};
 use super::crowd::{Arrival, Crowd};
 use super::shadow::Shadow;
 use super::tally::{Outcome, Tally};
@@ -58,7 +58,7 @@ struct Rush<'a> {
     crowd: Peekable<Crowd>,
     start: Instant,
     tally: Tally,
-    told: Told,
+    told: Outcomes,
 }
 
 async fn answer(arrival: Arrival, pending: PendingAnswer) -> (Arrival, Result<Answer, OutcomeUnknown>) {
@@ -78,7 +78,7 @@ impl<'a> Rush<'a> {
             crowd: Crowd::new(rehearsal.plan.customers, over, party_max).peekable(),
             start: Instant::now(),
             tally: Tally::new(over, u64::from(view.free)),
-            told: Told::default(),
+            told: Outcomes::default(),
         }
     }
 

@@ -138,7 +138,7 @@ mod tests {
     use farerush_persistence::journal::MemoryJournal;
     use farerush_persistence::store::WebhookCursor;
 
-    use super::super::lanes::{Noted, Place};
+    use super::super::lanes::{DeliveryCursor, Noted};
     use super::*;
 
     fn id() -> FlightId {
@@ -155,7 +155,7 @@ mod tests {
     fn delivered(kept: &Kept, seq: u64) {
         let cursor = WebhookCursor { flight_id: id(), seq: Seq(seq), free: None };
         let mut lanes = kept.shared.lanes.lock();
-        lanes.put(&id(), Place::START, false);
+        lanes.put(&id(), DeliveryCursor::START, false);
         lanes.saved(&[cursor]);
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Where a flight's deliveries are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DeliveryCursor {
     /// The last event of which everything was delivered.
     pub(super) seq: Seq,
     /// Seats on sale after it, if that is known.
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) within: usize,
 }
 
-impl Place {
+impl DeliveryCursor {
     /// Before a flight's first event.
     pub(super) const START: Self = Self { seq: Seq(0), free: None, within: 0 };
 }
@@ -27,9 +27,9 @@ impl Place {
 #[derive(Debug)]
 struct Lane {
     /// `None`: the store has not said yet.
-    place: Option<Place>,
+    place: Option<DeliveryCursor>,
     /// What the store has of it.
-    saved: Option<Place>,
+    saved: Option<DeliveryCursor>,
     /// The last event known to be durable.
     durable: Seq,
     /// When the first event that was not delivered happened, or a moment at or before that, as far as known.
@@ -72,7 +72,7 @@ pub(super) struct Noted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) flight_id: FlightId,
-    pub(super) from: Place,
+    pub(super) from: DeliveryCursor,
     /// The last event known to be durable.
     pub(super) durable: Seq,
 }
@@ -96,7 +96,7 @@ impl Lanes {
         }
         let Some(lane) = self.lanes.get_mut(flight_id) else { return };
         if noted.is_new && lane.place.is_none() {
-            lane.place = Some(Place::START);
+            lane.place = Some(DeliveryCursor::START);
             self.unplaced.remove(flight_id);
         }
         if noted.last > lane.durable {
@@ -115,11 +115,12 @@ impl Lanes {
 
     /// Says where a flight's deliveries are that had no place yet; `is_saved` if the store says so. Where they are
     /// further than the flight is (its journal was lost, say), they go on from where it is.
-    pub(super) fn put(&mut self, flight_id: &FlightId, place: Place, is_saved: bool) {
+    pub(super) fn put(&mut self, flight_id: &FlightId, place: DeliveryCursor, is_saved: bool) {
         let Some(lane) = self.lanes.get_mut(flight_id) else { return };
         if lane.place.is_none() {
             let fits = place.seq <= lane.durable;
-            lane.place = Some(if fits { place } else { Place { seq: lane.durable, free: None, within: 0 } });
+            lane.place =
+                Some(if fits { place } else { DeliveryCursor { seq: lane.durable, free: None, within: 0 } });
             lane.saved = is_saved.then_some(place);
             self.unplaced.remove(flight_id);
             if !fits {
@@ -130,7 +131,7 @@ impl Lanes {
     }
 
     /// Flights that were noted, with their places.
-    pub(super) fn places(&self) -> impl Iterator<Item = (&FlightId, Option<Place>)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (&FlightId, Option<DeliveryCursor>)> {
         self.lanes.iter().map(|(flight_id, lane)| (flight_id, lane.place))
     }
 
@@ -176,7 +177,7 @@ impl Lanes {
     pub(super) fn arrived(
         &mut self,
         taken: &Taken,
-        place: Place,
+        place: DeliveryCursor,
         at: Option<Timestamp>,
         has_failed: bool,
         pause: impl FnOnce(u32) -> Option<Instant>,
@@ -233,7 +234,7 @@ impl Lanes {
     pub(super) fn saved(&mut self, cursors: &[WebhookCursor]) {
         for WebhookCursor { flight_id, seq, free } in cursors {
             let Some(lane) = self.lanes.get_mut(flight_id) else { continue };
-            lane.saved = Some(Place { seq: *seq, free: *free, within: 0 });
+            lane.saved = Some(DeliveryCursor { seq: *seq, free: *free, within: 0 });
             if lane.place.is_some_and(|place| place.seq == *seq && place.free == *free) {
                 self.unsaved.remove(flight_id);
             }
@@ -305,8 +306,8 @@ mod tests {
         Noted { last: Seq(last), at: Some(Timestamp::from_millis(last.cast_signed() * 10)), is_new }
     }
 
-    fn place(seq: u64) -> Place {
-        Place { seq: Seq(seq), free: Some(1), within: 0 }
+    fn place(seq: u64) -> DeliveryCursor {
+        DeliveryCursor { seq: Seq(seq), free: Some(1), within: 0 }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::backoff::backoff;
-use super::lanes::{Noted, Place};
+use super::lanes::{DeliveryCursor, Noted};
 use super::turn::{Trouble, Turn, Ways};
 use super::{Shared, Stage};
 use crate::base::errors::in_full;
@@ -176,12 +176,12 @@ impl Task {
     /// Where each flight here would begin if webhooks were configured for the first time.
     fn places(&self, engine: &Engine) -> Vec<WebhookCursor> {
         let lanes = self.shared.lanes.lock();
-        let begin = |(flight_id, place): (&FlightId, Option<Place>)| {
+        let begin = |(flight_id, place): (&FlightId, Option<DeliveryCursor>)| {
             let place = match (place, engine.find(flight_id)) {
                 (Some(place), _) => place,
                 (None, Located::Here(flight)) => {
                     let view = flight.view();
-                    Place { seq: view.seq, free: Some(view.free), within: 0 }
+                    DeliveryCursor { seq: view.seq, free: Some(view.free), within: 0 }
                 }
                 (None, _) => return None,
             };
@@ -207,7 +207,7 @@ impl Task {
                 for cursor in found {
                     lanes.put(
                         &cursor.flight_id,
-                        Place { seq: cursor.seq, free: cursor.free, within: 0 },
+                        DeliveryCursor { seq: cursor.seq, free: cursor.free, within: 0 },
                         true,
                     );
                 }
@@ -215,7 +215,7 @@ impl Task {
                     self.is_open = true;
                     lanes.unplaced()
                 });
-                others.iter().for_each(|flight_id| lanes.put(flight_id, Place::START, false));
+                others.iter().for_each(|flight_id| lanes.put(flight_id, DeliveryCursor::START, false));
             }
             Done::Saved(cursors) => lanes.saved(&cursors),
             Done::Failed(error) => {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::body::{self, Envelope};
 use super::events::{Kind, Kinds, meaning_of};
-use super::lanes::{Place, Taken};
+use super::lanes::{DeliveryCursor, Taken};
 use super::post::{Failure, FailureKind, Post};
 use crate::base::errors::in_full;
 
@@ -43,7 +43,7 @@ pub(super) struct Ways {
 pub(super) struct Turn {
     pub(super) taken: Taken,
     /// Where it got to.
-    pub(super) place: Place,
+    pub(super) place: DeliveryCursor,
     /// When the last event up to there happened.
     pub(super) at: Option<Timestamp>,
     pub(super) delivered: u64,
@@ -89,7 +89,7 @@ impl Ways {
                 return Err(Trouble::Stopping);
             }
             let free = self.deliver_event(turn, &flight, recorded).await?;
-            turn.place = Place { seq: recorded.seq, free, within: 0 };
+            turn.place = DeliveryCursor { seq: recorded.seq, free, within: 0 };
             turn.at = Some(recorded.at);
             if began.elapsed() >= TURN_TIME_MAX {
                 break;
@@ -247,7 +247,7 @@ impl Ways {
              what the orders are like now, it can read"
         );
         self.shared.counts.lost_events.fetch_add(events, Ordering::Relaxed);
-        turn.place = Place { seq: last, free: None, within: 0 };
+        turn.place = DeliveryCursor { seq: last, free: None, within: 0 };
         Ok(())
     }
 

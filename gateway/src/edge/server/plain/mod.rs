@@ -49,7 +49,7 @@ const BODY_BYTES_COPIED_MAX: usize = 16 * 1024;
 const REPLY_BYTES_KEPT: usize = 8 * 1024;
 
 /// How the plain part of a connection's life ended.
-pub(super) enum Left {
+pub(super) enum PlainEnd {
     /// With the connection.
     Ended,
     /// With something else than a plain request: this has come so far.
@@ -185,7 +185,7 @@ impl Pays {
 }
 
 /// What waiting for bytes ends with.
-enum Heard {
+enum ReadEnd {
     Bytes,
     /// The client is gone.
     Gone,
@@ -218,7 +218,7 @@ pub(super) async fn serve<S, B>(
     (express, stop, guest): (&Express, &Stop, &Guest),
     peer: Option<Peer>,
     limits: Limits,
-) -> Left
+) -> PlainEnd
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     B: Body<Data = Bytes>,
@@ -255,7 +255,7 @@ where
 }
 
 impl Connection<'_, '_> {
-    async fn run<S, B>(&mut self, front: &mut Front<S>) -> Left
+    async fn run<S, B>(&mut self, front: &mut Front<S>) -> PlainEnd
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
         B: Body<Data = Bytes>,
@@ -264,9 +264,9 @@ impl Connection<'_, '_> {
         let mut whole_by: Option<Instant> = None;
         loop {
             match poll_fn(|context| self.poll_hear(context)).await {
-                Heard::Bytes => {}
-                Heard::Silence if is_first || self.come > 0 => return self.other(),
-                Heard::Gone | Heard::Silence | Heard::Stop => return Left::Ended,
+                ReadEnd::Bytes => {}
+                ReadEnd::Silence if is_first || self.come > 0 => return self.other(),
+                ReadEnd::Gone | ReadEnd::Silence | ReadEnd::Stop => return PlainEnd::Ended,
             }
             match self.begin() {
                 Step::Answered => {}
@@ -275,7 +275,7 @@ impl Connection<'_, '_> {
                     front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
                     if self.write_response(response).await.is_err() {
-                        return Left::Ended;
+                        return PlainEnd::Ended;
                     }
                 }
                 Step::Part => {
@@ -289,12 +289,12 @@ impl Connection<'_, '_> {
                     continue;
                 }
                 Step::Other => return self.other(),
-                Step::End => return Left::Ended,
+                Step::End => return PlainEnd::Ended,
             }
             (is_first, whole_by) = (false, None);
             self.come = 0;
             if poll_fn(|context| self.poll_send(context)).await.is_err() || self.is_told {
-                return Left::Ended;
+                return PlainEnd::Ended;
             }
             // As of the request: it is as good, and no further look at the clock.
             self.guest.waits(self.began.into_std());
@@ -430,22 +430,22 @@ impl Connection<'_, '_> {
         }
     }
 
-    fn other(&mut self) -> Left {
+    fn other(&mut self) -> PlainEnd {
         self.guest.waits(self.began.into_std());
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.truncate(self.come);
-        Left::Other(bytes)
+        PlainEnd::Other(bytes)
     }
 
-    fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<ReadEnd> {
         let mut room = ReadBuf::new(&mut self.bytes[self.come..]);
         match Pin::new(&mut *self.stream).poll_read(context, &mut room) {
             Poll::Ready(Ok(())) if !room.filled().is_empty() => {
                 self.come += room.filled().len();
                 self.is_new = false;
-                return Poll::Ready(Heard::Bytes);
+                return Poll::Ready(ReadEnd::Bytes);
             }
-            Poll::Ready(_) => return Poll::Ready(Heard::Gone),
+            Poll::Ready(_) => return Poll::Ready(ReadEnd::Gone),
             Poll::Pending => {}
         }
         if !self.stop_is_awaited {
@@ -457,11 +457,11 @@ impl Connection<'_, '_> {
             // The first request of somebody who has only just connected is on its way.
             let first_word = self.accepted + FIRST_WORD;
             if !self.is_new || Instant::now() >= first_word {
-                return Poll::Ready(Heard::Stop);
+                return Poll::Ready(ReadEnd::Stop);
             }
             self.wait_until(first_word);
         }
-        self.poll_too_late(context).map(|()| Heard::Silence)
+        self.poll_too_late(context).map(|()| ReadEnd::Silence)
     }
 
     /// Ready once `until` has come. The timer is set anew only where it is off: it may fire early, and never late.
@@ -539,7 +539,7 @@ fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'
     }
     match way.grabs.flights.engine.find(&FlightId::new(name).ok()?) {
         // Whose flights they are is waited for on the long way.
-        Located::Here(flight) if way.grabs.flights.outside.ownership().is_certain() => {
+        Located::Here(flight) if way.grabs.flights.other_servers.ownership().is_certain() => {
             Some((&way.grabs, flight))
         }
         _ => None,

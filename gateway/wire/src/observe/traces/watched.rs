@@ -86,7 +86,7 @@ impl Watched {
     fn end(&mut self, status: Option<StatusCode>, order_id: Option<&str>) {
         self.ended = true;
         let took = self.began.elapsed();
-        let place = Place::of(&self.path);
+        let place = MatchedRoute::of(&self.path);
         if self.observer.access_log {
             tracing::info!(
                 target: "farerush::access",
@@ -153,13 +153,13 @@ fn known_method(method: &Method) -> &'static str {
 
 /// Which address a path belongs to, and what it names.
 #[derive(Debug, Default, PartialEq)]
-struct Place {
+struct MatchedRoute {
     route: Option<String>,
     flight_id: Option<String>,
     order_id: Option<String>,
 }
 
-impl Place {
+impl MatchedRoute {
     fn of(path: &str) -> Self {
         let Some((pattern, _)) = addresses::address(path) else { return Self::default() };
         let (mut place, mut route, mut last) = (Self::default(), String::with_capacity(64), "");
@@ -190,14 +190,14 @@ mod tests {
 
     #[test]
     fn a_path_has_the_route_of_its_address() {
-        let place = Place::of("/v1/flights/FR101/orders");
+        let place = MatchedRoute::of("/v1/flights/FR101/orders");
         assert_eq!(place.route.as_deref(), Some("/v1/flights/{flight_id}/orders"));
         assert_eq!((place.flight_id.as_deref(), place.order_id), (Some("FR101"), None));
-        let place = Place::of("/v1/orders/FR101-7abc/cancel");
+        let place = MatchedRoute::of("/v1/orders/FR101-7abc/cancel");
         assert_eq!(place.route.as_deref(), Some("/v1/orders/{order_id}/cancel"));
         assert_eq!(place.order_id.as_deref(), Some("FR101-7abc"));
-        assert_eq!(Place::of("/v1/admin/flights/X/open").flight_id.as_deref(), Some("X"));
-        assert_eq!(Place::of("/wp-login.php"), Place::default());
+        assert_eq!(MatchedRoute::of("/v1/admin/flights/X/open").flight_id.as_deref(), Some("X"));
+        assert_eq!(MatchedRoute::of("/wp-login.php"), MatchedRoute::default());
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn now() -> u64 {
 }
 
 /// Reads what was claimed, and takes flights that others have out of service.
-pub(super) struct Watch {
+pub(super) struct ClaimsReader {
     journal: Arc<dyn Journal>,
     ownership: Arc<Ownership>,
     place: Mutex<ClaimsPlace>,
@@ -134,7 +134,7 @@ pub(super) struct Watch {
     unsettled: Mutex<HashMap<FlightId, u32>>,
 }
 
-impl Watch {
+impl ClaimsReader {
     pub(super) fn new(journal: Arc<dyn Journal>, ownership: Arc<Ownership>) -> Self {
         Self { journal, ownership, place: Mutex::default(), unsettled: Mutex::default() }
     }

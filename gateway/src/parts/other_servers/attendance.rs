@@ -12,7 +12,7 @@ use farerush_persistence::journal::RedisJournal;
 use parking_lot::Mutex;
 
 use crate::base::errors::in_full;
-use crate::parts::outside::Tended;
+use crate::parts::other_servers::Upkeep;
 
 /// How often it is looked; a server that is not there any more has faded after a few times.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -64,25 +64,27 @@ impl Attendance {
 }
 
 /// Looks again and again, for as long as the server runs.
-pub(super) async fn watch(tended: Weak<Tended>) {
+pub(super) async fn watch(upkeep: Weak<Upkeep>) {
     loop {
         // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
         tokio::time::sleep(LOOK_EVERY).await;
-        let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
-        let looked = tokio::task::spawn_blocking(move || look(&tended)).await;
+        let Some(upkeep) = upkeep.upgrade().filter(|upkeep| !upkeep.stopping.has_begun()) else { return };
+        let looked = tokio::task::spawn_blocking(move || look(&upkeep)).await;
         if let Ok(Err(error)) = looked {
             tracing::debug!(error = in_full(&error), "who serves which flight cannot be found out");
         }
     }
 }
 
-fn look(tended: &Tended) -> Result<(), JournalError> {
-    let outside = &tended.outside;
-    let seen = match &tended.redis {
-        Some(redis) => in_redis(redis, &tended.engine, outside.elsewhere.read().iter().cloned().collect())?,
-        None => here_alone(&outside.journal, &tended.engine)?,
+fn look(upkeep: &Upkeep) -> Result<(), JournalError> {
+    let other_servers = &upkeep.other_servers;
+    let seen = match &upkeep.redis {
+        Some(redis) => {
+            in_redis(redis, &upkeep.engine, other_servers.elsewhere.read().iter().cloned().collect())?
+        }
+        None => here_alone(&other_servers.journal, &upkeep.engine)?,
     };
-    outside.attendance.note(seen);
+    other_servers.attendance.note(seen);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::parts::outside::{Outside, Tended};
+use crate::parts::other_servers::{OtherServers, Upkeep};
 
 /// So long before a flight is claimed, whoever asks for it here is kept: a balancer that was told "elsewhere" just before
 /// has asked its owner by then, and one that its owner sends away finds somebody here who waits with it.
@@ -126,14 +126,14 @@ impl Arrivals {
 
 /// Restarts a flight, which takes it over if another server has it; goes on when the caller stops waiting.
 pub async fn restart(
-    (outside, engine): (&Arc<Outside>, &Arc<Engine>),
+    (other_servers, engine): (&Arc<OtherServers>, &Arc<Engine>),
     flight_id: &FlightId,
     key: Option<IdempotencyKey>,
 ) -> Result<Restarted, RestartError> {
-    let (outside, engine, flight_id) = (outside.clone(), engine.clone(), flight_id.clone());
+    let (other_servers, engine, flight_id) = (other_servers.clone(), engine.clone(), flight_id.clone());
     let restart = async move {
-        let _coming = outside.arrivals.expect(&flight_id);
-        if outside.is_shared() && !engine.has(&flight_id) {
+        let _coming = other_servers.arrivals.expect(&flight_id);
+        if other_servers.is_shared() && !engine.has(&flight_id) {
             tokio::time::sleep(NOTICE).await;
         }
         engine.restart_under(&flight_id, key).await
@@ -142,25 +142,25 @@ pub async fn restart(
 }
 
 /// Takes over what a start has left to its owners: so long after a balancer has found this server.
-pub async fn take_over(tended: Weak<Tended>, flights: Vec<FlightId>, delay: Duration) {
-    let Some(arrivals) = tended.upgrade().map(|tended| tended.outside.arrivals.clone()) else { return };
+pub async fn take_over(upkeep: Weak<Upkeep>, flights: Vec<FlightId>, delay: Duration) {
+    let Some(arrivals) = upkeep.upgrade().map(|upkeep| upkeep.other_servers.arrivals.clone()) else { return };
     arrivals.found(FOUND_WITHIN).await;
     tokio::time::sleep(delay).await;
     tracing::info!(flights = flights.len(), "taking the flights over");
     for part in flights.chunks(FLIGHTS_PER_NOTICE) {
-        let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
-        let coming: Vec<Coming> = part.iter().map(|id| tended.outside.arrivals.expect(id)).collect();
+        let Some(upkeep) = upkeep.upgrade().filter(|upkeep| !upkeep.stopping.has_begun()) else { return };
+        let coming: Vec<Coming> = part.iter().map(|id| upkeep.other_servers.arrivals.expect(id)).collect();
         tokio::time::sleep(NOTICE).await;
-        let fetches = coming.into_iter().map(|coming| fetch(tended.clone(), coming));
+        let fetches = coming.into_iter().map(|coming| fetch(upkeep.clone(), coming));
         stream::iter(fetches).buffer_unordered(RECOVERED_AT_ONCE).for_each(|()| std::future::ready(())).await;
     }
     tracing::info!("all flights are taken over");
 }
 
-async fn fetch(tended: Arc<Tended>, coming: Coming) {
-    let (engine, flight_id) = (&tended.engine, &coming.flight_id);
+async fn fetch(upkeep: Arc<Upkeep>, coming: Coming) {
+    let (engine, flight_id) = (&upkeep.engine, &coming.flight_id);
     // It may have been created or restarted here meanwhile.
-    if tended.stopping.has_begun() || engine.has(flight_id) {
+    if upkeep.stopping.has_begun() || engine.has(flight_id) {
         return;
     }
     match engine.restart(flight_id).await {

@@ -26,8 +26,8 @@ use self::attendance::Attendance;
 use self::definitions::Definitions;
 use self::doubts::Doubts;
 use self::lookups::Lookups;
+use self::ownership::ClaimsReader;
 pub use self::ownership::Ownership;
-use self::ownership::Watch;
 use self::revivals::Revivals;
 use crate::base::errors::in_full;
 use crate::base::stopping::Stopping;
@@ -41,7 +41,7 @@ const DOUBT_EVERY: Duration = Duration::from_millis(250);
 const REGISTER_TRIES: usize = 3;
 
 /// What lies outside of this process.
-pub struct Outside {
+pub struct OtherServers {
     journal: Arc<dyn Journal>,
     store: Store,
     /// Whether other processes may use the journal as well.
@@ -61,7 +61,7 @@ pub struct Outside {
     /// Flights that the journal refused.
     revivals: Revivals,
     ownership: Arc<Ownership>,
-    watch: Arc<Watch>,
+    watch: Arc<ClaimsReader>,
     /// Flights that came up while the store was away: it has to be asked how far it is with them.
     unmet: Mutex<HashSet<FlightId>>,
     /// Whether the store has not been seen since the start.
@@ -72,9 +72,9 @@ pub struct Outside {
 }
 
 /// What is tended while the server runs: what is known of the outside, and what follows from it here.
-pub struct Tended {
+pub struct Upkeep {
     /// What is known.
-    pub outside: Arc<Outside>,
+    pub other_servers: Arc<OtherServers>,
     /// All flights.
     pub engine: Arc<Engine>,
     /// What fills the store.
@@ -85,7 +85,7 @@ pub struct Tended {
     pub stopping: Arc<Stopping>,
 }
 
-impl Outside {
+impl OtherServers {
     /// Nothing is known yet. `is_shared` says whether other processes may have the journal, too; `store_is_remote`
     /// whether the store may come and go by itself.
     pub fn new(is_shared: bool, store_is_remote: bool, journal: Arc<dyn Journal>, store: Store) -> Self {
@@ -93,7 +93,7 @@ impl Outside {
         Self {
             lookups: Lookups::of_events(journal.clone()),
             owners: Lookups::of_epochs(journal.clone()),
-            watch: Arc::new(Watch::new(journal.clone(), ownership.clone())),
+            watch: Arc::new(ClaimsReader::new(journal.clone(), ownership.clone())),
             ownership,
             journal,
             store,
@@ -154,8 +154,8 @@ impl Outside {
     }
 
     /// Looks again and again who serves which flight, for as long as the server runs.
-    pub async fn keep_attendance(tended: Weak<Tended>) {
-        attendance::watch(tended).await;
+    pub async fn keep_attendance(upkeep: Weak<Upkeep>) {
+        attendance::watch(upkeep).await;
     }
 
     /// The same as of the last second, which costs nothing.
@@ -231,14 +231,14 @@ impl Outside {
     /// Reads again and again who owns what, on a thread of its own: a runtime that is busy must not look like a journal
     /// that is away. Ends with the server, and holds nothing between readings, so that after a stop the journal is free
     /// for the next owner.
-    pub fn keep_watch(tended: Weak<Tended>) -> std::io::Result<()> {
+    pub fn keep_watch(upkeep: Weak<Upkeep>) -> std::io::Result<()> {
         std::thread::Builder::new().name("ownership".to_owned()).spawn(move || {
             loop {
                 std::thread::sleep(ownership::pause());
-                let Some(tended) = tended.upgrade() else { return };
-                let moved = tended.outside.watch.read(&tended.engine);
+                let Some(upkeep) = upkeep.upgrade() else { return };
+                let moved = upkeep.other_servers.watch.read(&upkeep.engine);
                 if !moved.is_empty() {
-                    tended.outside.elsewhere.write().extend(moved);
+                    upkeep.other_servers.elsewhere.write().extend(moved);
                 }
             }
         })?;
@@ -246,27 +246,32 @@ impl Outside {
     }
 
     /// Sorts out claims of which nothing came, for as long as the server runs.
-    pub async fn settle_claims(tended: Weak<Tended>) {
+    pub async fn settle_claims(upkeep: Weak<Upkeep>) {
         loop {
             tokio::time::sleep(DOUBT_EVERY).await;
-            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
-            tended.outside.doubts.settle(&tended.outside.journal, &tended.engine).await;
+            let Some(upkeep) = upkeep.upgrade().filter(|upkeep| !upkeep.stopping.has_begun()) else { return };
+            upkeep.other_servers.doubts.settle(&upkeep.other_servers.journal, &upkeep.engine).await;
         }
     }
 
     /// Looks again and again, for as long as the server runs.
-    pub async fn watch(tended: Weak<Tended>) {
+    pub async fn watch(upkeep: Weak<Upkeep>) {
         loop {
             // Holds nothing meanwhile: after a stop, the journal must be free for the next owner.
             tokio::time::sleep(LOOK_EVERY).await;
-            let Some(tended) = tended.upgrade().filter(|tended| !tended.stopping.has_begun()) else { return };
-            let outside = &tended.outside;
-            if outside.is_remote || !outside.unmet.lock().is_empty() {
-                outside.look(&tended.engine, &tended.write_behind).await;
+            let Some(upkeep) = upkeep.upgrade().filter(|upkeep| !upkeep.stopping.has_begun()) else { return };
+            let other_servers = &upkeep.other_servers;
+            if other_servers.is_remote || !other_servers.unmet.lock().is_empty() {
+                other_servers.look(&upkeep.engine, &upkeep.write_behind).await;
             }
-            if outside.is_shared {
-                outside.others.store(outside.flights_elsewhere(&tended.engine), Ordering::Relaxed);
-                outside.revivals.look(&tended.engine, &outside.journal, &tended.write_behind).await;
+            if other_servers.is_shared {
+                other_servers
+                    .others
+                    .store(other_servers.flights_elsewhere(&upkeep.engine), Ordering::Relaxed);
+                other_servers
+                    .revivals
+                    .look(&upkeep.engine, &other_servers.journal, &upkeep.write_behind)
+                    .await;
             }
         }
     }
