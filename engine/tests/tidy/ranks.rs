@@ -113,14 +113,14 @@ const GATEWAY: House = House {
     long: &[
         ("gateway/src/api/admin/flights.rs", 470),
         ("gateway/src/api/admin/import/lines.rs", 479),
-        ("gateway/src/api/audit.rs", 553),
+        ("gateway/src/api/audit.rs", 555),
         ("gateway/src/api/openapi/answers.rs", 413),
         ("gateway/src/edge/server/places.rs", 539),
         ("gateway/src/edge/server/plain/mod.rs", 547),
         ("gateway/src/parts/auth/token_file.rs", 414),
-        ("gateway/src/parts/other_servers.rs", 443),
+        ("gateway/src/parts/other_servers.rs", 448),
         ("gateway/src/start/config/mod.rs", 438),
-        ("gateway/src/start/serve.rs", 422),
+        ("gateway/src/start/serve.rs", 423),
         ("gateway/src/start/storage.rs", 530),
     ],
 };
