@@ -140,15 +140,19 @@ impl History {
     pub(crate) fn judge(&self) -> Result<(), String> {
         let mut why = None;
         for guess in [Guess::Told, Guess::UnderWay, Guess::First, Guess::Last] {
-            match self.judge_by(guess) {
-                Ok(()) => return Ok(()),
-                Err(error) => drop(why.get_or_insert(error)),
+            for unknown_first in [false, true] {
+                match self.judge_by(guess, unknown_first) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => drop(why.get_or_insert(error)),
+                }
             }
         }
         why.map_or(Ok(()), Err)
     }
 
-    fn judge_by(&self, guess: Guess) -> Result<(), String> {
+    /// `unknown_first`: one of which nobody knows what came of it and that was under way then caused an event rather than one
+    /// that was told of it and was not: a payment that comes again is told what the first one was, and causes nothing.
+    fn judge_by(&self, guess: Guess, unknown_first: bool) -> Result<(), String> {
         for (place, event) in self.events.iter().enumerate() {
             if event.seq != place as u64 + 1 {
                 return Err(format!("the audit has a hole before {event:?}"));
@@ -160,7 +164,7 @@ impl History {
             claims: vec![None; self.calls.len()],
             states: Vec::with_capacity(self.events.len()),
         };
-        court.match_events(guess)?;
+        court.match_events(guess, unknown_first)?;
         court.replay()?;
         for place in 0..self.calls.len() {
             court.judge_call(place).map_err(|why| format!("{why}\n  {:?}", self.calls[place]))?;
@@ -170,7 +174,7 @@ impl History {
 }
 
 impl<'a> Court<'a> {
-    fn match_events(&mut self, guess: Guess) -> Result<(), String> {
+    fn match_events(&mut self, guess: Guess, unknown_first: bool) -> Result<(), String> {
         for event in self.history.events.iter().skip(1) {
             // A flight may be created on sale; that is the admin's, and nobody's request here.
             let at_creation = event.seq == 2 && event.kind == "sale_switched" && event.key.is_none();
@@ -209,8 +213,11 @@ impl<'a> Court<'a> {
                 Guess::Last => (0, 0, usize::MAX - **place),
             };
             let found = candidates.iter().filter(|place| named(place)).min_by_key(likeliness);
-            let found =
-                found.or_else(|| candidates.iter().filter(|place| unknown(place)).min_by_key(likeliness));
+            let lost = candidates.iter().filter(|place| unknown(place)).min_by_key(likeliness);
+            let was_rather_lost = unknown_first
+                && lost.is_some_and(|lost| away(lost) == 0)
+                && found.is_some_and(|found| away(found) > 0);
+            let found = if was_rather_lost { lost } else { found.or(lost) };
             let Some(cause) = found.copied() else {
                 let near: Vec<&Call> = candidates.iter().map(call).collect();
                 return Err(format!(
