@@ -581,7 +581,7 @@ fn every_log_line_is_json_and_a_request_s_lines_carry_its_id() {
     let line = line.unwrap_or_else(|| panic!("{answer}\n{lines:?}"));
     assert_eq!(line["request_id"], "find-me-7");
     assert_eq!(line["trace_id"], TRACE);
-    assert_eq!(line["target"], "farerush::wire::body");
+    assert_eq!(line["target"], "farerush_wire::wire::body");
     let others = lines.iter().filter(|line| line["message"] == "selling");
     assert!(others.clone().count() == 1 && others.clone().all(|line| line.get("request_id").is_none()));
 }

@@ -24,9 +24,10 @@ const SETTINGS: [&str; 8] = [
 /// A running, killed or stopped Redis server; killed for good when dropped.
 pub(crate) struct RedisServer {
     port: u16,
-    dir: TempDir,
     options: Vec<String>,
     process: Option<Process>,
+    // After the process, which would go on writing into what is being removed.
+    dir: TempDir,
 }
 
 impl RedisServer {

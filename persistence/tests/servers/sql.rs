@@ -75,9 +75,10 @@ impl Flavour {
 pub(crate) struct SqlServer {
     flavour: Flavour,
     port: u16,
-    dir: TempDir,
     options: Vec<String>,
     process: Option<Process>,
+    // After the process, which would go on writing into what is being removed.
+    dir: TempDir,
 }
 
 impl SqlServer {
