@@ -58,6 +58,17 @@ pub fn recover_from_journal<'a>(
     })
 }
 
+/// The same for a flight that is claimed and fenced under `epoch` already; without a store while that is away.
+pub fn recover_claimed<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: Option<&'a Store>,
+    flight_id: &'a FlightId,
+    epoch: Epoch,
+) -> Waiting<'a, Result<Recovered, RecoveryError>> {
+    let store = store.cloned();
+    Box::pin(rebuild(Arc::clone(journal), store, flight_id.clone(), epoch, Instant::now()))
+}
+
 /// Takes over every flight that journal or store knows. A flight that does not come up is an error of its own;
 /// the call as a whole fails only if journal or store do.
 pub fn recover_all<'a>(

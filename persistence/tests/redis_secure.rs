@@ -12,7 +12,7 @@ use servers::{RedisServer, free_port};
 use tempfile::TempDir;
 
 /// What a gateway's user needs, as docs/running.md says it.
-const ACL: [&str; 12] = [
+const ACL: [&str; 14] = [
     "on",
     ">s3cret",
     "~farerush:*",
@@ -23,6 +23,8 @@ const ACL: [&str; 12] = [
     "+ping",
     "+select",
     "+wait",
+    "+eval",
+    "+time",
     "+info",
     "+config|get",
 ];

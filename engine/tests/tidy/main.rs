@@ -107,7 +107,14 @@ fn only_the_codec_knows_bincode() {
 
 #[test]
 fn every_file_says_what_it_owns_and_none_is_endless() {
-    for under in ["engine/src", "persistence/src", "gateway/src", "gateway/wire/src", "gateway/clients/src"] {
+    for under in [
+        "engine/src",
+        "engine/protocol/src",
+        "persistence/src",
+        "gateway/src",
+        "gateway/wire/src",
+        "gateway/clients/src",
+    ] {
         for (name, text) in sources(under) {
             assert!(text.starts_with("//! "), "{name} does not begin with what it owns");
             let lines = text.lines().count();

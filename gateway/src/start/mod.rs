@@ -4,10 +4,12 @@
 pub mod allocator;
 pub mod backups;
 pub mod cli;
+mod conditions;
 pub mod config;
 pub mod consul;
 pub mod demo;
 pub mod id_secrets;
+mod joining;
 pub mod logging;
 pub mod owning;
 pub mod program;

@@ -9,7 +9,7 @@ use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
 use farerush_engine::flight::{FlightId, IdSecrets, Seq};
 use farerush_engine::journal::{Durability, Extent, Journal, JournalError};
 use farerush_persistence::recovery::{
-    AllRecovered, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal,
+    AllRecovered, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal, recover_claimed,
     recover_from_journal,
 };
 use farerush_persistence::store::Store;
@@ -191,6 +191,14 @@ impl RecoveryContext {
     }
 
     async fn recover_once(&self, flight_id: &FlightId) -> Result<Recovered, RecoveryError> {
+        if let Some(epoch) = self.other_servers.take_claimed(flight_id) {
+            return match recover_claimed(&self.journal, Some(&self.store), flight_id, epoch).await {
+                Err(RecoveryError::Store(error)) if error.is_transient() => {
+                    recover_claimed(&self.journal, None, flight_id, epoch).await
+                }
+                done => done,
+            };
+        }
         match recover(&self.journal, &self.store, flight_id).await {
             Err(RecoveryError::Store(error)) if error.is_transient() => {
                 tracing::warn!(%flight_id, error = in_full(&error), "the store is away: recovering from the journal alone");

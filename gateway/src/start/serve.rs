@@ -24,12 +24,15 @@ use crate::observe::traces::{Observer, Wanted};
 use crate::parts::auth::Identity;
 use crate::parts::metrics::Metrics;
 use crate::parts::other_servers::OtherServers;
+use crate::parts::other_servers::lease::Lease;
 use crate::parts::recoveries::Recoveries;
 use crate::parts::webhooks::Webhooks;
-use crate::start::config::{ConnectionsPerAddress, CustomerAuth, JournalTarget, Settings, StoreTarget};
+use crate::start::conditions::{refuse_open, refuse_unsafe};
+use crate::start::config::{ConnectionsPerAddress, JournalTarget, Settings, StoreTarget};
 use crate::start::consul::Registration;
 use crate::start::demo;
 use crate::start::id_secrets;
+use crate::start::joining::begin_lease;
 use crate::start::owning::Owning;
 use crate::start::recovering;
 use crate::start::recovering::{BroughtUp, EnginePlace, RecoveryContext};
@@ -105,6 +108,8 @@ pub async fn start_with(
     let redis = opened.redis.clone();
     let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
+    // Before the first flight is claimed: whose owner is no member is taken to be gone.
+    let lease = begin_lease(&settings, redis.as_ref(), until).await?;
     let began = Instant::now();
     let mut brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
     let later = std::mem::take(&mut brought_up.later);
@@ -113,8 +118,9 @@ pub async fn start_with(
     let metrics = Metrics::new(observer.clone());
     let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
     let webhooks_too = webhooks.as_deref();
-    let (engine, around) = metrics
-        .within(|| start_engine(&settings, &journal, brought_up, webhooks_too, secrets, observer.as_ref()))?;
+    let (engine, around) = metrics.within(|| {
+        start_engine(&settings, &journal, brought_up, webhooks_too, lease, secrets, observer.as_ref())
+    })?;
     tracing::info!(
         flights,
         left_to_others = later.len(),
@@ -258,6 +264,7 @@ fn start_engine(
     journal: &Arc<dyn Journal>,
     brought_up: BroughtUp,
     webhooks: Option<&Webhooks>,
+    lease: Option<Arc<Lease>>,
     secrets: Arc<IdSecrets>,
     observer: Option<&Arc<Observer>>,
 ) -> Result<(Arc<Engine>, RecoveryContext), StartError> {
@@ -269,6 +276,7 @@ fn start_engine(
         matches!(settings.store, StoreTarget::MySql(_)),
         journal.clone(),
         store.clone(),
+        lease.clone(),
     ));
     let hooks = recovering::hooks(&engine_place, &other_servers);
     // What webhooks have not delivered is not trimmed; and they hear of what is durable, too.
@@ -325,37 +333,10 @@ fn start_engine(
     // Nobody else has set it.
     let _ = engine_place.set(Arc::downgrade(&engine));
     around.adopt_all(&engine, flights);
+    if let Some(lease) = lease {
+        lease.serves(&engine);
+    }
     Ok((engine, around))
-}
-
-/// A server that believes everybody is for this machine alone, unless that is meant otherwise.
-fn refuse_open(settings: &Settings) -> Result<(), StartError> {
-    if settings.customer_auth != CustomerAuth::Open {
-        return Ok(());
-    }
-    if !settings.listen.ip().to_canonical().is_loopback() && !settings.allow_open {
-        return Err(StartError::OpenToAll { address: settings.listen });
-    }
-    tracing::warn!(
-        "customer_auth is open: whoever reaches {} may order for anybody and see anybody's orders. Set customer_auth \
-         to jwt before customers can.",
-        settings.listen
-    );
-    Ok(())
-}
-
-/// A Redis that may lose what it confirms is no journal to sell on, unless that is meant.
-fn refuse_unsafe(settings: &Settings, complaints: Vec<String>) -> Result<(), StartError> {
-    if complaints.is_empty() {
-        return Ok(());
-    }
-    if !settings.may_lose_what_redis_loses() {
-        return Err(StartError::UnsafeRedis(complaints));
-    }
-    for complaint in complaints {
-        tracing::warn!("{complaint}");
-    }
-    Ok(())
 }
 
 impl Running {
@@ -393,6 +374,11 @@ impl Running {
         let engine = system.upkeep.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
+        // Nothing is decided here any more: others need not wait until the lease ends.
+        if let Some(lease) = system.upkeep.other_servers.lease().cloned() {
+            let left_behind = tokio::task::spawn_blocking(move || lease.leave());
+            let _ = tokio::time::timeout(left() / 4, left_behind).await;
+        }
         // They share the store with it, and need little; what they do not deliver now, the next start does.
         let patience = left() / 4;
         let webhooks = system.figures.webhooks.clone();

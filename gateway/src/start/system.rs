@@ -173,6 +173,7 @@ impl System {
         if self.upkeep.other_servers.is_shared() {
             OtherServers::keep_watch(upkeep())?;
             tokio::spawn(OtherServers::settle_claims(upkeep()));
+            tokio::spawn(OtherServers::take_over_orphans(upkeep()));
         }
         tokio::spawn(OtherServers::watch(upkeep()));
         tokio::spawn(OtherServers::keep_attendance(upkeep()));

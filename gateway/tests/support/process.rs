@@ -43,6 +43,8 @@ impl Plan {
             .with("hosts", "t, farerush.test")
             .with("listen", "127.0.0.1:0")
             .with("demo", "false")
+            // A machine that does other things as well must not take a slow process for one that is gone.
+            .with("lease_ms", "10000")
             .with("test_payment", "true")
     }
 

@@ -51,6 +51,7 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
     write_webhooks(&mut json, &figures);
     json.key("ownership");
     write_ownership(&mut json, flights_here.other_servers.ownership().uncertain_for());
+    write_members(&mut json, &figures);
     json.key("flights").open_list();
     let mut flights = flights_here.engine.flights();
     // What another process has by now is not shown as if it were still this one's.
@@ -86,6 +87,21 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
     }
     json.close_list().close();
     Ok(render::response(StatusCode::OK, json))
+}
+
+/// The servers that share the journal, this one among them; none where nobody can.
+fn write_members(json: &mut Json, figures: &Figures) {
+    json.key("members").open_list();
+    if let Some(lease) = figures.health.flights.other_servers.lease() {
+        let (own, mut members) = lease.all();
+        members.sort_unstable_by(|one, other| one.life.cmp(&other.life));
+        for member in members {
+            json.open().key("server").text(&member.about).key("life").text(&member.life);
+            json.key("lease_left_ms").number(millis(member.lease_left));
+            json.key("is_this").boolean(member.life == own).close();
+        }
+    }
+    json.close_list();
 }
 
 /// How webhooks are doing; null if none are sent.

@@ -204,7 +204,7 @@ fn a_status() -> Value {
         "store": {"where": "sqlite:./data/farerush.db", "state": "up"},
         "write_behind": {"backlog_events": 0, "backlog_bytes": 0, "backlog_bytes_max": 268_435_456, "flights_behind": 0, "reread_events": 0,
                          "last_error": null, "stuck": []},
-        "webhooks": null, "ownership": {"state": "certain"},
+        "webhooks": null, "ownership": {"state": "certain"}, "members": [],
         "flights": [{"flight_id": "DEMO1", "seq": 2, "durable_seq": 2, "stored_seq": 2, "epoch": 1, "queue": 0,
                      "holds": 0, "recovered": null}],
         "flights_elsewhere": 0, "flights_unserved": 0, "unserved_flights": [], "stopped_flights": []

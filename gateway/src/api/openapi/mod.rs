@@ -11,6 +11,7 @@ mod pages;
 mod problems;
 mod requests;
 mod seat_plan;
+mod servers;
 mod shape;
 mod waitlist;
 

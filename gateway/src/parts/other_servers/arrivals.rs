@@ -46,9 +46,16 @@ impl Default for Arrivals {
 }
 
 /// A flight that is on its way for as long as this is there.
-struct Coming {
+pub(super) struct Coming {
     arrivals: Arc<Arrivals>,
     flight_id: FlightId,
+}
+
+impl Coming {
+    /// The flight concerned.
+    pub(super) fn flight_id(&self) -> &FlightId {
+        &self.flight_id
+    }
 }
 
 /// Somebody who is kept.
@@ -76,7 +83,8 @@ impl Drop for Coming {
 }
 
 impl Arrivals {
-    fn expect(self: &Arc<Self>, flight_id: &FlightId) -> Coming {
+    /// Says that a flight is on its way here, for as long as what is given lasts.
+    pub(super) fn expect(self: &Arc<Self>, flight_id: &FlightId) -> Coming {
         *self.coming.lock().entry(flight_id.clone()).or_default() += 1;
         Coming { arrivals: self.clone(), flight_id: flight_id.clone() }
     }

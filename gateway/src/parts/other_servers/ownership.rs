@@ -10,14 +10,14 @@ use farerush_engine::actor::{Engine, Located};
 use farerush_engine::flight::FlightId;
 use farerush_engine::journal::{Claimed, ClaimsPlace, Journal, JournalError};
 use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::base::errors::in_full;
+use crate::parts::other_servers::lease::{Lease, nanos, now};
 use crate::wire::problem::Problem;
 
-/// How long what was read holds: a flight that has moved is shown by its old owner for no longer than this.
-const LEASE: Duration = Duration::from_secs(1);
+/// How long what was read holds: a flight that was taken from a living owner is shown by it for no longer than this.
+const READING_HOLDS: Duration = Duration::from_secs(1);
 /// How often it is read.
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
 /// How long a request waits for a reading that is under way or due, after the process was held up.
@@ -29,6 +29,8 @@ const LOOKED_FOR_READINGS: u32 = 50;
 #[derive(Debug)]
 pub struct Ownership {
     is_shared: bool,
+    /// This server's lease; `None` where there are no leases.
+    lease: Option<Arc<Lease>>,
     /// When the last reading that succeeded began, in nanoseconds since the machine's start; 0: none has.
     read_at: AtomicU64,
     /// Whether the last reading failed.
@@ -38,9 +40,9 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    pub(super) fn new(is_shared: bool) -> Self {
+    pub(super) fn new(is_shared: bool, lease: Option<Arc<Lease>>) -> Self {
         let readings = watch::Sender::new(0);
-        Self { is_shared, read_at: AtomicU64::new(0), has_failed: AtomicBool::new(false), readings }
+        Self { is_shared, lease, read_at: AtomicU64::new(0), has_failed: AtomicBool::new(false), readings }
     }
 
     /// Whether other processes may claim flights at all.
@@ -50,7 +52,7 @@ impl Ownership {
 
     /// Whether this process can show now that nobody has claimed its flights. One that slept cannot, at first.
     pub fn is_certain(&self) -> bool {
-        !self.is_shared || self.age().is_some_and(|age| age <= LEASE)
+        !self.is_shared || self.certain_until().is_some_and(|until| now() <= until)
     }
 
     /// Since when it cannot, if so.
@@ -58,7 +60,8 @@ impl Ownership {
         if self.is_certain() {
             return None;
         }
-        Some(self.age().unwrap_or_default().saturating_sub(LEASE))
+        let ended = self.certain_until().unwrap_or_else(now);
+        Some(Duration::from_nanos(now().saturating_sub(ended)))
     }
 
     /// Waits until it can, if that may be soon: a process that was held up reads at once, one that is cut off does not
@@ -85,9 +88,11 @@ impl Ownership {
         if self.is_certain() { Ok(()) } else { Err(uncertain()) }
     }
 
-    fn age(&self) -> Option<Duration> {
+    /// Until when what was read holds, and the lease.
+    fn certain_until(&self) -> Option<u64> {
         let read_at = self.read_at.load(Ordering::Acquire);
-        (read_at > 0).then(|| Duration::from_nanos(now().saturating_sub(read_at)))
+        let lease = self.lease.as_ref().map_or(u64::MAX, |lease| lease.until());
+        (read_at > 0).then(|| read_at.saturating_add(nanos(READING_HOLDS)).min(lease))
     }
 
     fn note_read(&self, began: u64) {
@@ -111,17 +116,6 @@ impl Ownership {
 
 fn uncertain() -> Problem {
     Problem::overloaded("the journal cannot be asked just now whether another server has the flight", 1)
-}
-
-/// Nanoseconds since the machine's start; goes on while the process, or the machine, sleeps.
-fn now() -> u64 {
-    #[cfg(target_os = "linux")]
-    let clock = ClockId::Boottime;
-    #[cfg(not(target_os = "linux"))]
-    let clock = ClockId::Monotonic;
-    let time = clock_gettime(clock);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Reads what was claimed, and takes flights that others have out of service.
@@ -222,25 +216,25 @@ mod tests {
 
     #[test]
     fn a_journal_of_ones_own_needs_no_reading() {
-        let ownership = Ownership::new(false);
+        let ownership = Ownership::new(false, None);
         assert!(ownership.is_certain() && ownership.uncertain_for().is_none());
     }
 
     #[test]
     fn what_was_read_holds_for_a_second_from_when_the_reading_began() {
-        let ownership = Ownership::new(true);
+        let ownership = Ownership::new(true, None);
         assert!(!ownership.is_certain(), "nothing was read yet");
         let ago = |time: Duration| now() - u64::try_from(time.as_nanos()).unwrap();
-        ownership.note_read(ago(LEASE / 2));
+        ownership.note_read(ago(READING_HOLDS / 2));
         assert!(ownership.is_certain());
-        ownership.note_read(ago(LEASE + Duration::from_millis(1)));
+        ownership.note_read(ago(READING_HOLDS + Duration::from_millis(1)));
         assert!(!ownership.is_certain());
         assert!(ownership.uncertain_for().is_some_and(|time| time >= Duration::from_millis(1)));
     }
 
     #[tokio::test]
     async fn one_that_is_cut_off_keeps_nobody_waiting_and_one_that_slept_reads_first() {
-        let ownership = Arc::new(Ownership::new(true));
+        let ownership = Arc::new(Ownership::new(true, None));
         let failed = JournalError::Unavailable { what: "cut off".to_owned(), source: None };
         ownership.note_failed(&failed);
         let began = std::time::Instant::now();

@@ -160,6 +160,8 @@ pub struct Settings {
     pub commit_pause: Duration,
     /// Most live readers.
     pub live_readers_max: u32,
+    /// How long this server's flights are its own after it was last heard of, where others share the journal.
+    pub lease: Duration,
     /// How long a start leaves flights to those who have them once it is asked; zero: it takes them before it serves.
     pub take_over_delay: Duration,
     /// How long a stop goes on serving before it begins.
@@ -197,8 +199,8 @@ impl Settings {
                 _ => address(text).map(Some),
             })?,
             instance: match values.text("instance") {
-                None => default_instance(),
-                Some(_) => values.parse("instance", instance)?,
+                None => instance::default_instance(),
+                Some(_) => values.parse("instance", instance::instance)?,
             },
             consul: ConsulSettings::from_values(values)?,
             journal: journal.unwrap_or_else(|| JournalTarget::File(data_dir.join("journal"))),
@@ -291,6 +293,9 @@ impl Settings {
                 whole(text, 0, 1_000_000).map(|micros: u32| Duration::from_micros(u64::from(micros)))
             })?,
             live_readers_max: values.parse("live_readers_max", |text| whole(text, 0, 1_000_000))?,
+            lease: values.parse("lease_ms", |text| {
+                whole(text, 200, 60_000).map(|ms: u32| Duration::from_millis(u64::from(ms)))
+            })?,
             take_over_delay: values.parse("take_over_delay_ms", |text| {
                 whole(text, 0, 600_000).map(|ms: u32| Duration::from_millis(u64::from(ms)))
             })?,
@@ -393,29 +398,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs().map_err(|_| message())?.next().ok_or_else(message)
 }
 
-/// The longest name of a server, in characters.
-const INSTANCE_CHARS_MAX: usize = 100;
-
-fn instance(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    match (1..=INSTANCE_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_plain) {
-        true => Ok(text.to_owned()),
-        false => {
-            Err(format!("must be 1 to {INSTANCE_CHARS_MAX} letters, digits, hyphens, dots and underscores"))
-        }
-    }
-}
-
-/// In containers the host's name is the container's.
-fn default_instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
-    let host: String = host.chars().filter(is_plain).take(INSTANCE_CHARS_MAX).collect();
-    let host = if host.is_empty() { "localhost" } else { &host };
-    format!("{host}-{}", std::process::id())
-}
-
 fn admin_token(text: &str) -> Result<Secret, String> {
     if !(16..=256).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("must be 16 to 256 visible characters without spaces".to_owned());
@@ -433,6 +415,8 @@ fn ratio(text: &str) -> Result<f64, String> {
 fn millis(text: &str) -> Result<Duration, String> {
     whole(text, 1, 86_400_000).map(|number| Duration::from_millis(u64::from(number)))
 }
+
+mod instance;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use farerush_engine::journal::{Appended, Batch, JournalError};
 use super::RedisJournal;
 use super::link::{Link, Pipeline, or_error, unavailable};
 use super::standings::{KnownStanding, load, lost};
-use super::stream::{EntryId, RECORD_FIELD, damaged, is_id_refused, refusal, with_cause};
+use super::stream::{EntryId, RECORD_FIELD, damaged, is_id_refused, owned_entry, refusal, with_cause};
 use crate::codec;
 use crate::journal::standing::{Standing, Verdict, judge, twice_in_a_round};
 
@@ -202,12 +202,14 @@ impl RedisJournal {
             .map_err(|e| damaged(&batch.flight_id, with_cause(&e)))?;
         self.last_bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
         let id = EntryId { epoch: batch.epoch, seq: batch.last_seq() };
-        let mut command = cmd("XADD");
-        command.arg(self.keys.journal(&batch.flight_id));
-        if must_exist {
-            // A stream that has gone must not begin anew in the middle.
-            command.arg("NOMKSTREAM");
+        if !must_exist {
+            let life = self.life();
+            pipeline.add(&owned_entry(&self.keys, &batch.flight_id, id, record, &life, None));
+            return Ok(());
         }
+        let mut command = cmd("XADD");
+        // A stream that has gone must not begin anew in the middle.
+        command.arg(self.keys.journal(&batch.flight_id)).arg("NOMKSTREAM");
         pipeline.add(command.arg(id.to_string()).arg(RECORD_FIELD).arg(record));
         Ok(())
     }

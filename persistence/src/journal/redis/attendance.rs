@@ -66,11 +66,12 @@ impl RedisJournal {
 
     /// Says that this server is there, and gives all that are.
     fn servers_there(&self, link: &mut Link) -> Result<HashSet<Vec<u8>>, JournalError> {
+        let by = self.life();
         let mut list = cmd("SADD");
-        list.arg(self.keys.servers()).arg(&self.by);
+        list.arg(self.keys.servers()).arg(&by);
         let mut show = cmd("SET");
         let there_ms = u64::try_from(THERE_FOR.as_millis()).unwrap_or(u64::MAX);
-        show.arg(self.keys.server(&self.by)).arg(1).arg("PX").arg(there_ms);
+        show.arg(self.keys.server(&by)).arg(1).arg("PX").arg(there_ms);
         let mut names = cmd("SMEMBERS");
         names.arg(self.keys.servers());
         let answers = link.ask_all(WHAT, [list, show, names])?;
@@ -98,7 +99,11 @@ impl RedisJournal {
     }
 
     /// Some of the flights that are listed, and where the next ones are; `"0"` if there are no more.
-    fn listed_from(&self, link: &mut Link, place: &str) -> Result<(String, Vec<FlightId>), JournalError> {
+    pub(super) fn listed_from(
+        &self,
+        link: &mut Link,
+        place: &str,
+    ) -> Result<(String, Vec<FlightId>), JournalError> {
         let mut scan = cmd("SSCAN");
         scan.arg(self.keys.flights()).arg(place).arg("COUNT").arg(FLIGHTS_A_PAGE);
         let (next, names): (String, Vec<String>) = from(or_error(WHAT, link.ask(WHAT, &scan)?)?)?;
@@ -123,7 +128,8 @@ impl RedisJournal {
             ask.arg(flight_id.as_str());
         }
         let servers: Vec<Option<Vec<u8>>> = from(or_error(WHAT, link.ask(WHAT, &ask)?)?)?;
-        let by = self.by.as_bytes();
+        let life = self.life();
+        let by = life.as_bytes();
         let mut new = Vec::new();
         let (mut gone, mut unheard) = (Vec::new(), Vec::new());
         for (flight_id, server) in page.iter().zip(servers) {

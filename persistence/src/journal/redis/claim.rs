@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use ::redis::{Value, cmd};
+use ::redis::{Cmd, Value};
 use farerush_engine::flight::{Epoch, FlightId, Seq};
 use farerush_engine::journal::{Claim, JournalError};
 
@@ -11,13 +11,21 @@ use super::RedisJournal;
 use super::link::{Link, Pipeline};
 use super::standings::{FLIGHTS_A_LOOK, KnownStanding, load, newest_entries};
 use super::stream::{
-    BY_FIELD, Entry, EntryId, RECORD_FIELD, damaged, entries, is_id_refused, refusal, with_cause,
+    Entry, EntryId, Keys, damaged, entries, is_id_refused, owned_entry, refusal, with_cause,
 };
 use super::watch::note_claims;
 use crate::codec;
 use crate::journal::standing::{Standing, admit};
 
 const CLAIM: &str = "claim flights in Redis";
+
+/// The command that writes a claim's fence; with `from`, only if the flight still belongs to that life.
+fn fence_command(keys: &Keys, claim: &Claim, life: &str, from: Option<&str>) -> Result<Cmd, JournalError> {
+    let mut record = Vec::new();
+    codec::encode_fence_into(&mut record, &claim.flight_id, claim.epoch, Seq(0))
+        .map_err(|e| damaged(&claim.flight_id, with_cause(&e)))?;
+    Ok(owned_entry(keys, &claim.flight_id, EntryId::fence(claim.epoch), record, life, from))
+}
 
 impl RedisJournal {
     pub(super) fn claim(&self, claims: &[Claim]) -> Result<(), JournalError> {
@@ -48,6 +56,34 @@ impl RedisJournal {
         Ok(())
     }
 
+    /// Takes flights over whose owners are gone: each only if it still belongs to that life. Says which it has taken, in the same
+    /// order. Whatever belongs to somebody else by now stays as it is.
+    pub fn fence_orphans(&self, claims: &[(Claim, String)]) -> Result<Vec<bool>, JournalError> {
+        self.query_link.lock().attempt(|link| {
+            let mut taken = Vec::with_capacity(claims.len());
+            let life = self.life();
+            let commands: Result<Vec<Cmd>, JournalError> = claims
+                .iter()
+                .map(|(claim, gone)| fence_command(&self.keys, claim, &life, Some(gone)))
+                .collect();
+            for ((claim, _), answer) in claims.iter().zip(link.ask_all(CLAIM, commands?)?) {
+                taken.push(match answer {
+                    Value::Nil => false,
+                    Value::ServerError(error) if is_id_refused(&error) => self.newest_is_ours(link, claim)?,
+                    Value::ServerError(error) => return Err(refusal(&claim.flight_id, CLAIM, &error)),
+                    _ => true,
+                });
+            }
+            let ours =
+                claims.iter().zip(&taken).filter(|(_, taken)| **taken).map(|((claim, _), _)| claim.clone());
+            let ours: Vec<Claim> = ours.collect();
+            note_claims(link, &self.keys, &ours)?;
+            self.wait_for_replicas(link)?;
+            self.know_claimed(link, &ours)?;
+            Ok(taken)
+        })
+    }
+
     /// Claims of this journal's own, tried before with an unknown outcome, that turn out to have landed.
     fn landed_before<'a>(
         &self,
@@ -71,8 +107,9 @@ impl RedisJournal {
     fn newest_is_ours(&self, link: &mut Link, claim: &Claim) -> Result<bool, JournalError> {
         let newest = link.ask(CLAIM, &newest_entries(&self.keys, &claim.flight_id, "+", 1))?;
         let newest = entries(&claim.flight_id, newest)?;
+        let life = self.life();
         let ours = |entry: &Entry| {
-            entry.id == EntryId::fence(claim.epoch) && entry.by.as_deref() == Some(self.by.as_bytes())
+            entry.id == EntryId::fence(claim.epoch) && entry.by.as_deref() == Some(life.as_bytes())
         };
         Ok(newest.first().is_some_and(ours))
     }
@@ -97,13 +134,9 @@ impl RedisJournal {
     fn write_fences(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
         let mut pipeline = Pipeline::default();
         let mut in_pipeline = Vec::new();
+        let life = self.life();
         for (sent, claim) in claims.iter().enumerate() {
-            let mut record = Vec::new();
-            codec::encode_fence_into(&mut record, &claim.flight_id, claim.epoch, Seq(0))
-                .map_err(|e| damaged(&claim.flight_id, with_cause(&e)))?;
-            let mut command = cmd("XADD");
-            command.arg(self.keys.journal(&claim.flight_id)).arg(EntryId::fence(claim.epoch).to_string());
-            pipeline.add(command.arg(RECORD_FIELD).arg(record).arg(BY_FIELD).arg(&self.by));
+            pipeline.add(&fence_command(&self.keys, claim, &life, None)?);
             in_pipeline.push(claim);
             if !pipeline.is_full() && sent + 1 < claims.len() {
                 continue;

@@ -1,8 +1,8 @@
 //! The Redis journal: a stream for each flight, whose IDs Redis itself keeps in order.
 //! Never locks anything in Redis, and never takes an unknown outcome for a success: the same round is sent again.
 //!
-//! Three connections: one for appends, so that nothing holds them up, one for what is asked again and again by those who
-//! watch over ownership, and one for everything else. What is known of
+//! Four connections: one for appends, so that nothing holds them up, one for what is asked again and again by those who
+//! watch over ownership, one for the lease, and one for everything else. What is known of
 //! a flight is trusted for as long as the connection lasts on which it was learnt; after that Redis is asked again,
 //! and what it has must not be less than what it had confirmed.
 
@@ -13,6 +13,7 @@ mod check;
 mod claim;
 mod keep;
 mod link;
+mod members;
 mod options;
 mod read;
 mod safety;
@@ -21,7 +22,6 @@ mod stream;
 mod watch;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Value, cmd};
@@ -32,11 +32,13 @@ use farerush_engine::journal::{
 use parking_lot::Mutex;
 
 use self::link::{Link, or_error};
+use self::members::Life;
 use self::safety::Safety;
 use self::standings::KnownStanding;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
 pub use attendance::THERE_FOR;
+pub use members::{Beat, Member, Membership, Orphan};
 pub use options::RedisOptions;
 
 /// A journal in a Redis server (6.2 or newer).
@@ -46,11 +48,12 @@ pub struct RedisJournal {
     /// Where it is, without secrets.
     place: String,
     safety: Safety,
-    /// Tells this journal's fences from others'.
-    by: String,
+    /// Tells this journal's fences from others', and this server from others.
+    life: Mutex<Life>,
     append_link: Mutex<Link>,
     query_link: Mutex<Link>,
     watch_link: Mutex<Link>,
+    members_link: Mutex<Link>,
     /// One small entry for each flight this process has written to or claimed. Never held during IO.
     known: Mutex<HashMap<FlightId, KnownStanding>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
@@ -74,16 +77,18 @@ impl RedisJournal {
         let mut query_link = Link::new(info.clone(), &options);
         let findings = check::look(&mut query_link, options.wait_replicas)?;
         let append_link = Mutex::new(Link::new(info.clone(), &options));
-        let watch_link = Mutex::new(Link::new(info, &options));
+        let watch_link = Mutex::new(Link::new(info.clone(), &options));
+        let members_link = Mutex::new(Link::new(info, &options));
         Ok(Self {
             keys: Keys::new(&options.prefix),
             options,
             place,
             safety: Safety::new(findings),
-            by: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
+            life: Mutex::new(Life::new()),
             append_link,
             query_link: Mutex::new(query_link),
             watch_link,
+            members_link,
             known: Mutex::default(),
             unsure: Mutex::default(),
             last_bytes: AtomicU64::new(0),

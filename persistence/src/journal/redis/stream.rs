@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use ::redis::{ServerError, Value};
+use ::redis::{Cmd, ServerError, Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::JournalError;
 
@@ -38,6 +38,21 @@ impl Keys {
     /// A flight's entries. The braces keep all of a flight in one slot of a cluster.
     pub(super) fn journal(&self, flight_id: &FlightId) -> String {
         format!("{}:{{{flight_id}}}:journal", self.prefix)
+    }
+
+    /// Whose a flight is: its epoch, and the life of the member that wrote the fence.
+    pub(super) fn owner(&self, flight_id: &FlightId) -> String {
+        format!("{}:{{{flight_id}}}:owner", self.prefix)
+    }
+
+    /// The members by the end of their leases, in milliseconds of Redis' time. Tagged, so that both keys are in one slot.
+    pub(super) fn members(&self) -> String {
+        format!("{}:{{members}}", self.prefix)
+    }
+
+    /// What members say of themselves, by life.
+    pub(super) fn about_members(&self) -> String {
+        format!("{}:{{members}}:about", self.prefix)
     }
 
     /// A flight's snapshot: a hash of `epoch`, `seq` and `record`.
@@ -74,6 +89,34 @@ impl Keys {
     pub(super) fn waited(&self) -> String {
         format!("{}:waited", self.prefix)
     }
+}
+
+/// Writes an entry by which an ownership begins, and whose it is, in one go: who the newest one belongs to is never in doubt.
+/// With the life of an owner that is gone behind the other arguments, only if the flight is still that one's.
+const OWNED_ENTRY: &str = "\
+if ARGV[4] then \
+  local epoch, life = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+) (.+)$') \
+  local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1] \
+  if life ~= ARGV[4] or not newest or string.match(newest[1], '^%d+') ~= epoch then return false end \
+end \
+local written = redis.pcall('XADD', KEYS[1], ARGV[1], 'record', ARGV[2], 'by', ARGV[3]) \
+if type(written) == 'table' and written.err then return written end \
+redis.call('SET', KEYS[2], string.match(ARGV[1], '^%d+') .. ' ' .. ARGV[3]) \
+return written";
+
+/// The command that writes the first entry of an ownership, and notes whose it is.
+pub(super) fn owned_entry(
+    keys: &Keys,
+    flight_id: &FlightId,
+    id: EntryId,
+    record: Vec<u8>,
+    life: &str,
+    from: Option<&str>,
+) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(OWNED_ENTRY).arg(2).arg(keys.journal(flight_id)).arg(keys.owner(flight_id));
+    command.arg(id.to_string()).arg(record).arg(life).arg(from);
+    command
 }
 
 /// The ID of an entry.

@@ -292,6 +292,12 @@ pub const KEYS: &[Key] = &[
         "how long a journal round waits for more when many requests are under way, in microseconds",
     ),
     key(
+        "lease_ms",
+        "600",
+        "where servers share a Redis: how long after a server was last heard of there the others take its flights over, and how \
+         long it shows them without hearing from Redis itself",
+    ),
+    key(
         "take_over_delay_ms",
         "0",
         "how long a start that shares a Redis goes on leaving flights to those who have them, once a request for one has reached \

@@ -1,0 +1,254 @@
+//! Flights whose server is gone: the members that are left share them and bring them up, with nobody's help.
+//! Never takes a flight from a server that holds a lease: the fence itself asks whose it is.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use farerush_engine::actor::{Located, RestartError};
+use farerush_engine::flight::{Epoch, FlightId};
+use farerush_engine::journal::{Claim, JournalError};
+use farerush_persistence::journal::{Orphan, RedisJournal};
+use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
+
+use crate::base::errors::in_full;
+use crate::parts::other_servers::Upkeep;
+use crate::parts::other_servers::arrivals::Coming;
+use crate::parts::other_servers::lease::Members;
+
+/// How often it is looked for flights that were left over, beside whenever a member is gone.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// The same while there are some, or while this server cannot say who is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// So many are claimed at a time, and so many of them recovered at once.
+const FLIGHTS_PER_CLAIM: usize = 128;
+const RECOVERED_AT_ONCE: usize = 8;
+/// How long a flight of an earlier life of this server waits for the store to get what is on its way there.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// So many looks in a row a flight is one member's turn, then another's.
+const LOOKS_PER_TURN: u32 = 3;
+/// After so many looks a flight of this server's that it does not have is brought up: before, it may be on its way.
+const LOOKS_FOR_OWN: u32 = 15;
+
+/// What was taken over, and is about to be.
+#[derive(Debug, Default)]
+pub(super) struct Takeovers {
+    /// Flights that are claimed and fenced, and are to be brought up under that epoch.
+    claimed: Mutex<HashMap<FlightId, Epoch>>,
+    /// Flights taken over since the start.
+    count: AtomicU64,
+}
+
+impl Takeovers {
+    /// The epoch under which a flight is claimed and fenced already, if it is; said once.
+    pub(super) fn take_claimed(&self, flight_id: &FlightId) -> Option<Epoch> {
+        self.claimed.lock().remove(flight_id)
+    }
+
+    /// How many flights were taken over since the start.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// How many looks in a row each flight has been without a server.
+#[derive(Debug, Default)]
+struct Looks(HashMap<FlightId, u32>);
+
+impl Looks {
+    /// Of the flights that are left alone now, those that are this server's to take.
+    fn own_share(&mut self, orphans: Vec<Orphan>, members: &Members) -> Vec<Orphan> {
+        let before = std::mem::take(&mut self.0);
+        let mut share = Vec::new();
+        for orphan in orphans {
+            let seen = before.get(&orphan.flight_id).map_or(1, |seen| seen + 1);
+            self.0.insert(orphan.flight_id.clone(), seen);
+            let is_own = match orphan.owner == members.own {
+                true => seen >= LOOKS_FOR_OWN,
+                false => members.is_own_turn(&orphan.flight_id, (seen - 1) / LOOKS_PER_TURN),
+            };
+            if is_own {
+                share.push(orphan);
+            }
+        }
+        share
+    }
+}
+
+/// Looks again and again, for as long as the server runs.
+pub(super) async fn watch(upkeep: Weak<Upkeep>) {
+    let Some(lease) = upkeep.upgrade().and_then(|upkeep| upkeep.other_servers.lease.clone()) else { return };
+    let mut looks = Looks::default();
+    let mut pause = LOOK_EVERY;
+    loop {
+        // Holds nothing of the journal meanwhile but the lease, which ends before the journal has to be free.
+        let _ = tokio::time::timeout(pause, lease.changed()).await;
+        let Some(upkeep) = upkeep.upgrade().filter(|upkeep| !upkeep.stopping.has_begun()) else { return };
+        let Some(redis) = upkeep.redis.clone() else { return };
+        pause = LOOK_AGAIN;
+        let Some(members) = lease.members() else { continue };
+        match left_alone(&upkeep, &redis, &members).await {
+            Ok(orphans) if orphans.is_empty() => {
+                looks = Looks::default();
+                pause = LOOK_EVERY;
+            }
+            Ok(orphans) => {
+                let share = looks.own_share(orphans, &members);
+                take_all(&upkeep, &redis, &members, share).await;
+            }
+            Err(error) => {
+                tracing::debug!(error = in_full(&error), "whose flights are whose cannot be found out");
+            }
+        }
+    }
+}
+
+/// The flights whose owner is gone, and those of this server's that it does not have.
+async fn left_alone(
+    upkeep: &Arc<Upkeep>,
+    redis: &Arc<RedisJournal>,
+    members: &Members,
+) -> Result<Vec<Orphan>, JournalError> {
+    let (upkeep, redis) = (upkeep.clone(), redis.clone());
+    let (own, mut others) = (members.own.clone(), members.lives.clone());
+    others.remove(&own);
+    super::blocking(move || {
+        let mut orphans = redis.orphans(&others)?;
+        orphans.retain(|orphan| match upkeep.engine.find(&orphan.flight_id) {
+            Located::Here(_) => orphan.owner != own,
+            // Its operator has to look at it.
+            Located::Quarantined { .. } => false,
+            Located::There | Located::Nobody => true,
+        });
+        Ok(orphans)
+    })
+    .await
+}
+
+async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, members: &Members, orphans: Vec<Orphan>) {
+    if orphans.is_empty() {
+        return;
+    }
+    let (began, wanted) = (Instant::now(), orphans.len());
+    let mut taken = 0;
+    for part in orphans.chunks(FLIGHTS_PER_CLAIM) {
+        if upkeep.stopping.has_begun() {
+            return;
+        }
+        taken += take(upkeep, redis, members, part).await;
+    }
+    tracing::info!(
+        flights = taken,
+        of = wanted,
+        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "flights whose server is gone are served here now"
+    );
+}
+
+/// Claims these flights, as far as they still belong to nobody, and brings them up; says how many.
+async fn take(
+    upkeep: &Arc<Upkeep>,
+    redis: &Arc<RedisJournal>,
+    members: &Members,
+    orphans: &[Orphan],
+) -> usize {
+    let other_servers = &upkeep.other_servers;
+    let mut coming: HashMap<FlightId, Coming> = orphans
+        .iter()
+        .map(|orphan| (orphan.flight_id.clone(), other_servers.arrivals.expect(&orphan.flight_id)))
+        .collect();
+    let of_before = orphans.iter().filter(|orphan| members.past.contains(&orphan.owner));
+    let catch_up = of_before.map(|orphan| upkeep.write_behind.flight_caught_up(&orphan.flight_id, CATCH_UP));
+    futures_util::future::join_all(catch_up).await;
+    let claims: Vec<Claim> = orphans
+        .iter()
+        .map(|orphan| Claim { flight_id: orphan.flight_id.clone(), epoch: orphan.epoch.next() })
+        .collect();
+    let epochs: HashMap<FlightId, Epoch> = match other_servers.store.claim(&claims).await {
+        Ok(claimed) => claimed.into_iter().map(|cursor| (cursor.flight_id, cursor.epoch)).collect(),
+        // Then the journal alone decides, and the store learns of the epoch by the first flush.
+        Err(error) if error.is_transient() => HashMap::new(),
+        Err(error) => {
+            tracing::warn!(error = in_full(&error), "flights whose server is gone cannot be claimed");
+            return 0;
+        }
+    };
+    let fences: Vec<(Claim, String)> = claims
+        .into_iter()
+        .zip(orphans)
+        .map(|(claim, orphan)| {
+            let epoch = epochs.get(&claim.flight_id).copied().unwrap_or(claim.epoch);
+            (Claim { epoch, ..claim }, orphan.owner.clone())
+        })
+        .collect();
+    let (journal, asked) = (redis.clone(), fences.clone());
+    let taken = match super::blocking(move || journal.fence_orphans(&asked)).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            // What was taken all the same belongs to this server, and is brought up at a later look.
+            tracing::warn!(
+                error = in_full(&error),
+                "flights whose server is gone cannot be taken over just now"
+            );
+            return 0;
+        }
+    };
+    let mut fetches = Vec::new();
+    for ((claim, _), _) in fences.into_iter().zip(taken).filter(|(_, taken)| *taken) {
+        other_servers.takeovers.claimed.lock().insert(claim.flight_id.clone(), claim.epoch);
+        if let Some(coming) = coming.remove(&claim.flight_id) {
+            fetches.push(bring_up(upkeep.clone(), coming));
+        }
+    }
+    drop(coming);
+    let count = fetches.len();
+    stream::iter(fetches).buffer_unordered(RECOVERED_AT_ONCE).for_each(|()| std::future::ready(())).await;
+    other_servers.takeovers.count.fetch_add(count as u64, Ordering::Relaxed);
+    count
+}
+
+async fn bring_up(upkeep: Arc<Upkeep>, coming: Coming) {
+    let flight_id = coming.flight_id();
+    match upkeep.engine.restart(flight_id).await {
+        Err(RestartError::Failed(why)) if !upkeep.engine.has(flight_id) => {
+            upkeep.engine.quarantine(flight_id.clone(), why);
+        }
+        Ok(_) | Err(RestartError::NotFound | RestartError::Failed(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orphan(name: &str, owner: &str) -> Orphan {
+        Orphan { flight_id: FlightId::new(name).unwrap(), epoch: Epoch(1), owner: owner.to_owned() }
+    }
+
+    #[test]
+    fn what_nobody_takes_is_another_ones_turn_and_ones_own_is_left_to_come_up_first() {
+        let of = |own: &str| Members {
+            own: own.to_owned(),
+            lives: ["a", "b"].map(str::to_owned).into(),
+            past: Vec::new(),
+        };
+        let (mut one, mut other) = (Looks::default(), Looks::default());
+        let mut turns = Vec::new();
+        for look in 1..LOOKS_FOR_OWN {
+            let orphans = vec![orphan("FR1", "gone"), orphan("FR2", "a")];
+            let (mine, theirs) =
+                (one.own_share(orphans.clone(), &of("a")), other.own_share(orphans, &of("b")));
+            let is = |share: &[Orphan], name: &str| share.iter().any(|it| it.flight_id.as_str() == name);
+            assert!(is(&mine, "FR1") != is(&theirs, "FR1"), "look {look}: it is one's turn");
+            assert!(!is(&mine, "FR2"), "look {look}: it may be on its way");
+            turns.push(is(&mine, "FR1"));
+        }
+        assert!(turns.contains(&true) && turns.contains(&false), "{turns:?}");
+        assert_eq!(one.own_share(vec![orphan("FR2", "a")], &of("a")).len(), 1);
+        // What was there meanwhile counts anew.
+        one.own_share(Vec::new(), &of("a"));
+        assert_eq!(one.own_share(vec![orphan("FR2", "a")], &of("a")).len(), 0);
+    }
+}
