@@ -1,7 +1,7 @@
 //! Flights whose server is gone: the members that are left share them and bring them up, with nobody's help.
 //! Never takes a flight from a server that holds a lease: the fence itself asks whose it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ const LOOKS_FOR_OWN: u32 = 15;
 pub(super) struct Takeovers {
     /// Flights that are claimed and fenced, and are to be brought up under that epoch.
     claimed: Mutex<HashMap<FlightId, Epoch>>,
+    /// Flights that turned out never to have been created, only claimed.
+    never_created: Mutex<HashSet<FlightId>>,
     /// Flights taken over since the start.
     count: AtomicU64,
 }
@@ -120,7 +122,10 @@ async fn left_alone(
             Located::Here(_) => orphan.owner != own,
             // Its operator has to look at it.
             Located::Quarantined { .. } => false,
-            Located::There | Located::Nobody => true,
+            Located::There | Located::Nobody => {
+                let never_created = upkeep.other_servers.takeovers.never_created.lock();
+                orphan.owner != own || !never_created.contains(&orphan.flight_id)
+            }
         });
         Ok(orphans)
     })
@@ -215,7 +220,10 @@ async fn bring_up(upkeep: Arc<Upkeep>, coming: Coming) {
         Err(RestartError::Failed(why)) if !upkeep.engine.has(flight_id) => {
             upkeep.engine.quarantine(flight_id.clone(), why);
         }
-        Ok(_) | Err(RestartError::NotFound | RestartError::Failed(_)) => {}
+        Err(RestartError::NotFound) => {
+            upkeep.other_servers.takeovers.never_created.lock().insert(flight_id.clone());
+        }
+        Ok(_) | Err(RestartError::Failed(_)) => {}
     }
 }
 

@@ -147,8 +147,8 @@ impl RedisJournal {
         answers.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))
     }
 
-    /// The flights that belong to none of these lives, page by page. Those whose owner was never noted (an older version's) are
-    /// not among them. Blocks.
+    /// The flights that belong to none of these lives, page by page. Those of which is not noted who wrote their newest fence (an
+    /// older version did) are not among them. Blocks.
     pub fn orphans(&self, members: &HashSet<String>) -> Result<Vec<Orphan>, JournalError> {
         let mut orphans = Vec::new();
         let mut place = "0".to_owned();
@@ -156,11 +156,22 @@ impl RedisJournal {
             let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
             if !names.is_empty() {
                 let owners = self.watch_link.lock().attempt(|link| self.owners_of(link, &names))?;
-                for (flight_id, owner) in names.into_iter().zip(owners) {
-                    if let Some((epoch, owner)) = owner.filter(|(_, owner)| !members.contains(owner)) {
-                        orphans.push(Orphan { flight_id, epoch, owner });
-                    }
-                }
+                let candidates: Vec<Orphan> = names
+                    .into_iter()
+                    .zip(owners)
+                    .filter_map(|(flight_id, owner)| {
+                        owner.map(|(epoch, owner)| Orphan { flight_id, epoch, owner })
+                    })
+                    .filter(|orphan| !members.contains(&orphan.owner))
+                    .collect();
+                let flights: Vec<FlightId> =
+                    candidates.iter().map(|orphan| orphan.flight_id.clone()).collect();
+                let newest = self.read_epochs(&flights)?;
+                let of_now = candidates
+                    .into_iter()
+                    .zip(newest)
+                    .filter(|(orphan, newest)| *newest == Some(orphan.epoch));
+                orphans.extend(of_now.map(|(orphan, _)| orphan));
             }
             if next == "0" {
                 break;
