@@ -135,15 +135,18 @@ fn write_flights(page: &mut MetricsPage, figures: &Figures, census: &Census) {
         "Flights that journal or store have and nobody serves, here or in any other process.",
         figures.health.flights.other_servers.flights_unserved(),
     );
-    if let Some(lease) = figures.health.flights.other_servers.lease() {
-        page.gauge("farerush_members", "Servers that share the journal, this one among them.", lease.count());
-        page.family(
-            Kind::Counter,
-            "farerush_takeovers_total",
-            "Flights taken over here from servers that were gone.",
-        );
-        page.sample(&[], figures.health.flights.other_servers.flights_taken_over());
-    }
+    let other_servers = &figures.health.flights.other_servers;
+    page.gauge(
+        "farerush_members",
+        "Servers that share the journal, this one among them; 0 where nobody can.",
+        other_servers.lease().map_or(0, |lease| lease.count()),
+    );
+    page.family(
+        Kind::Counter,
+        "farerush_takeovers_total",
+        "Flights taken over here from servers that were gone.",
+    );
+    page.sample(&[], other_servers.flights_taken_over());
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);
     page.gauge("farerush_holds", "Held orders of the flights here.", census.holds);

@@ -22,8 +22,8 @@ const BEATS_PER_LEASE: u32 = 4;
 const DRIFT_PART: u32 = 20;
 /// How soon after another's lease can end it is looked whether it has.
 const AFTER_AN_END: Duration = Duration::from_millis(2);
-/// So many lives of this server that are over are remembered.
-const PAST_LIVES_MAX: usize = 64;
+/// How soon a beat that came to nothing is tried again, at most.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// This server's lease, and what its last beat found.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ struct Found {
     members: Vec<Member>,
     /// Since when the lease has held without a break.
     unbroken_since: Option<u64>,
-    /// Lives of this server that are over, newest last.
-    past: Vec<String>,
+    /// Whether a life of this server has ended by a lapse.
+    has_lapsed: bool,
     /// Whether the last beat came to nothing.
     has_failed: bool,
 }
@@ -70,8 +70,6 @@ pub struct Members {
     pub own: String,
     /// All lives, this one among them.
     pub lives: HashSet<String>,
-    /// Lives of this server that are over.
-    pub past: Vec<String>,
 }
 
 impl Members {
@@ -134,18 +132,21 @@ impl Lease {
 
     /// The flights that are served under this lease from now on. Those that came up in a life that is over by now are not.
     pub fn serves(&self, engine: &Arc<Engine>) {
-        let found = self.found.lock();
-        if !found.past.is_empty() {
+        // Nobody else sets it. Before it is looked whether a life has ended: whichever comes later forgets them.
+        let _ = self.engine.set(Arc::downgrade(engine));
+        let has_lapsed = self.found.lock().has_lapsed;
+        if has_lapsed {
             forget_flights(engine);
         }
-        // Nobody else sets it.
-        let _ = self.engine.set(Arc::downgrade(engine));
     }
 
     /// Gives it up: others may have its flights at once. Blocks.
     pub fn leave(&self) {
-        self.is_over.store(true, Ordering::Release);
-        self.until.store(0, Ordering::Release);
+        {
+            let _found = self.found.lock();
+            self.is_over.store(true, Ordering::Release);
+            self.until.store(0, Ordering::Release);
+        }
         if let Err(error) = self.redis.0.leave() {
             tracing::debug!(error = in_full(&error), "the lease could not be given up; it ends by itself");
         }
@@ -163,7 +164,7 @@ impl Lease {
             return None;
         }
         let lives = found.members.iter().map(|member| member.life.clone()).collect();
-        Some(Members { own: self.redis.0.life(), lives, past: found.past.clone() })
+        Some(Members { own: self.redis.0.life(), lives })
     }
 
     /// All members, as the last beat found them, and this server's life.
@@ -183,10 +184,17 @@ impl Lease {
         now <= self.until() && found.unbroken_since.is_some_and(|since| now.saturating_sub(since) >= length)
     }
 
-    /// Until the next beat: sooner where another's lease may end before it.
+    /// Until the next beat: sooner where another's lease may end before it, or where the last one came to nothing.
     fn pause(&self) -> Duration {
         let regular = self.length / BEATS_PER_LEASE;
         let found = self.found.lock();
+        if found.has_failed || found.unbroken_since.is_none() {
+            return regular.min(TRIED_AGAIN_AFTER);
+        }
+        // Who may not judge need not look.
+        if !self.judges(&found) {
+            return regular;
+        }
         let own = self.redis.0.life();
         let others = found.members.iter().filter(|member| member.life != own);
         let next_end = others.map(|member| member.lease_left + AFTER_AN_END).min();
@@ -214,7 +222,13 @@ impl Lease {
 
     fn note(&self, began: u64, is_renewed: bool, members: Vec<Member>) {
         let mut found = self.found.lock();
+        if self.is_over.load(Ordering::Acquire) {
+            return;
+        }
         found.has_failed = false;
+        let are_others = found.members.len() != members.len()
+            || found.members.iter().any(|known| members.iter().all(|member| member.life != known.life));
+        found.members = members;
         if is_renewed {
             if now() > self.until() {
                 found.unbroken_since = Some(began);
@@ -223,34 +237,34 @@ impl Lease {
             let length = nanos(self.length - self.length / DRIFT_PART);
             self.until.store(began.saturating_add(length), Ordering::Release);
         } else {
-            self.until.store(0, Ordering::Release);
-            found.unbroken_since = None;
-            let life = self.redis.0.life();
-            tracing::warn!(
-                life,
-                "this server's lease had ended before it was renewed, and others may have its flights: it joins them anew"
-            );
-            if found.past.len() == PAST_LIVES_MAX {
-                found.past.remove(0);
-            }
-            found.past.push(life);
-            self.redis.0.begin_life();
+            self.end_life(&mut found);
+            drop(found);
             if let Some(engine) = self.engine.get().and_then(Weak::upgrade) {
                 forget_flights(&engine);
             }
         }
-        let are_others = found.members.len() != members.len()
-            || found.members.iter().any(|known| members.iter().all(|member| member.life != known.life));
-        found.members = members;
         if are_others {
             self.changed.notify_one();
         }
     }
+
+    fn end_life(&self, found: &mut Found) {
+        self.until.store(0, Ordering::Release);
+        found.unbroken_since = None;
+        let life = self.redis.0.life();
+        tracing::warn!(
+            life,
+            "this server's lease had ended before it was renewed, and others may have its flights: it joins them anew"
+        );
+        found.has_lapsed = true;
+        self.redis.0.begin_life();
+    }
 }
 
-/// Stops answering for all flights: whose they are has to be found out anew.
+/// Stops answering for all flights: whose they are has to be found out anew. What is stopped already stays with whoever looks
+/// after that.
 fn forget_flights(engine: &Engine) {
-    for flight in engine.flights() {
+    for flight in engine.flights().into_iter().filter(|flight| engine.has(flight.flight_id())) {
         engine.note_fenced_under(flight.flight_id(), flight.status().epoch);
     }
 }
@@ -276,7 +290,7 @@ mod tests {
 
     fn members(own: &str, lives: &[&str]) -> Members {
         let lives = lives.iter().map(|life| (*life).to_owned()).collect();
-        Members { own: own.to_owned(), lives, past: Vec::new() }
+        Members { own: own.to_owned(), lives }
     }
 
     #[test]

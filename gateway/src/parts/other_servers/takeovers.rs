@@ -7,9 +7,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{Located, RestartError};
-use farerush_engine::flight::{Epoch, FlightId};
-use farerush_engine::journal::{Claim, JournalError};
+use farerush_engine::flight::{Epoch, FlightId, Seq};
+use farerush_engine::journal::{Claim, Journal as _, JournalError};
 use farerush_persistence::journal::{Orphan, RedisJournal};
+use farerush_persistence::write_behind::StoreState;
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
@@ -25,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// So many are claimed at a time, and so many of them recovered at once.
 const FLIGHTS_PER_CLAIM: usize = 128;
 const RECOVERED_AT_ONCE: usize = 8;
-/// How long a flight of an earlier life of this server waits for the store to get what is on its way there.
+/// How long a flight that was served here before waits for the store to get what is on its way there.
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// So many looks in a row a flight is one member's turn, then another's.
 const LOOKS_PER_TURN: u32 = 3;
@@ -68,7 +69,7 @@ impl Looks {
             let seen = before.get(&orphan.flight_id).map_or(1, |seen| seen + 1);
             self.0.insert(orphan.flight_id.clone(), seen);
             let is_own = match orphan.owner == members.own {
-                true => seen >= LOOKS_FOR_OWN,
+                true => seen.is_multiple_of(LOOKS_FOR_OWN),
                 false => members.is_own_turn(&orphan.flight_id, (seen - 1) / LOOKS_PER_TURN),
             };
             if is_own {
@@ -84,6 +85,8 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
     let Some(lease) = upkeep.upgrade().and_then(|upkeep| upkeep.other_servers.lease.clone()) else { return };
     let mut looks = Looks::default();
     let mut pause = LOOK_EVERY;
+    // How many looks in a row have come to nothing.
+    let mut troubles = 0;
     loop {
         // Holds nothing of the journal meanwhile but the lease, which ends before the journal has to be free.
         let _ = tokio::time::timeout(pause, lease.changed()).await;
@@ -98,7 +101,9 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
             }
             Ok(orphans) => {
                 let share = looks.own_share(orphans, &members);
-                take_all(&upkeep, &redis, &members, share).await;
+                let all_went_well = take_all(&upkeep, &redis, share).await;
+                troubles = if all_went_well { 0 } else { troubles + 1 };
+                pause = (LOOK_AGAIN * 2_u32.saturating_pow(troubles.min(8))).min(LOOK_EVERY);
             }
             Err(error) => {
                 tracing::debug!(error = in_full(&error), "whose flights are whose cannot be found out");
@@ -132,74 +137,45 @@ async fn left_alone(
     .await
 }
 
-async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, members: &Members, orphans: Vec<Orphan>) {
-    if orphans.is_empty() {
-        return;
-    }
+/// Takes these flights, in parts; says whether nothing stood in the way.
+async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: Vec<Orphan>) -> bool {
     let (began, wanted) = (Instant::now(), orphans.len());
-    let mut taken = 0;
+    let (mut taken, mut all_went_well) = (0, true);
     for part in orphans.chunks(FLIGHTS_PER_CLAIM) {
         if upkeep.stopping.has_begun() {
-            return;
+            break;
         }
-        taken += take(upkeep, redis, members, part).await;
+        match take(upkeep, redis, part).await {
+            Ok(count) => taken += count,
+            Err(why) => {
+                // What was fenced all the same belongs to this server, and is brought up at a later look.
+                tracing::warn!(error = why, "flights whose server is gone cannot be taken over just now");
+                all_went_well = false;
+            }
+        }
     }
-    tracing::info!(
-        flights = taken,
-        of = wanted,
-        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "flights whose server is gone are served here now"
-    );
+    if taken > 0 {
+        tracing::info!(
+            flights = taken,
+            of = wanted,
+            took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "flights whose server is gone are served here now"
+        );
+    }
+    all_went_well
 }
 
-/// Claims these flights, as far as they still belong to nobody, and brings them up; says how many.
-async fn take(
-    upkeep: &Arc<Upkeep>,
-    redis: &Arc<RedisJournal>,
-    members: &Members,
-    orphans: &[Orphan],
-) -> usize {
+/// Claims these flights, as far as they still belong to nobody, and brings them up; says how many, or what stands in the way.
+async fn take(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: &[Orphan]) -> Result<usize, String> {
     let other_servers = &upkeep.other_servers;
     let mut coming: HashMap<FlightId, Coming> = orphans
         .iter()
         .map(|orphan| (orphan.flight_id.clone(), other_servers.arrivals.expect(&orphan.flight_id)))
         .collect();
-    let of_before = orphans.iter().filter(|orphan| members.past.contains(&orphan.owner));
-    let catch_up = of_before.map(|orphan| upkeep.write_behind.flight_caught_up(&orphan.flight_id, CATCH_UP));
-    futures_util::future::join_all(catch_up).await;
-    let claims: Vec<Claim> = orphans
-        .iter()
-        .map(|orphan| Claim { flight_id: orphan.flight_id.clone(), epoch: orphan.epoch.next() })
-        .collect();
-    let epochs: HashMap<FlightId, Epoch> = match other_servers.store.claim(&claims).await {
-        Ok(claimed) => claimed.into_iter().map(|cursor| (cursor.flight_id, cursor.epoch)).collect(),
-        // Then the journal alone decides, and the store learns of the epoch by the first flush.
-        Err(error) if error.is_transient() => HashMap::new(),
-        Err(error) => {
-            tracing::warn!(error = in_full(&error), "flights whose server is gone cannot be claimed");
-            return 0;
-        }
-    };
-    let fences: Vec<(Claim, String)> = claims
-        .into_iter()
-        .zip(orphans)
-        .map(|(claim, orphan)| {
-            let epoch = epochs.get(&claim.flight_id).copied().unwrap_or(claim.epoch);
-            (Claim { epoch, ..claim }, orphan.owner.clone())
-        })
-        .collect();
+    let fences = claim_in_store(upkeep, &kept(upkeep, redis, orphans).await?).await?;
     let (journal, asked) = (redis.clone(), fences.clone());
-    let taken = match super::blocking(move || journal.fence_orphans(&asked)).await {
-        Ok(taken) => taken,
-        Err(error) => {
-            // What was taken all the same belongs to this server, and is brought up at a later look.
-            tracing::warn!(
-                error = in_full(&error),
-                "flights whose server is gone cannot be taken over just now"
-            );
-            return 0;
-        }
-    };
+    let taken =
+        super::blocking(move || journal.fence_orphans(&asked)).await.map_err(|error| in_full(&error))?;
     let mut fetches = Vec::new();
     for ((claim, _), _) in fences.into_iter().zip(taken).filter(|(_, taken)| *taken) {
         other_servers.takeovers.claimed.lock().insert(claim.flight_id.clone(), claim.epoch);
@@ -208,23 +184,104 @@ async fn take(
         }
     }
     drop(coming);
-    let count = fetches.len();
-    stream::iter(fetches).buffer_unordered(RECOVERED_AT_ONCE).for_each(|()| std::future::ready(())).await;
+    let count = stream::iter(fetches)
+        .buffer_unordered(RECOVERED_AT_ONCE)
+        .filter(|is_up| std::future::ready(*is_up))
+        .count()
+        .await;
     other_servers.takeovers.count.fetch_add(count as u64, Ordering::Relaxed);
-    count
+    Ok(count)
 }
 
-async fn bring_up(upkeep: Arc<Upkeep>, coming: Coming) {
+/// Without those of which this server knows more than journal and store have: to claim them would keep the rest from the store.
+async fn kept(
+    upkeep: &Arc<Upkeep>,
+    redis: &Arc<RedisJournal>,
+    orphans: &[Orphan],
+) -> Result<Vec<Orphan>, String> {
+    let known: HashMap<FlightId, Seq> = upkeep
+        .engine
+        .flights()
+        .into_iter()
+        .map(|flight| (flight.flight_id().clone(), flight.status().durable_seq))
+        .collect();
+    let is_kept = orphans.iter().map(|orphan| async {
+        match known.get(&orphan.flight_id) {
+            Some(durable) => is_kept(upkeep, redis, &orphan.flight_id, *durable).await,
+            None => Ok(true),
+        }
+    });
+    let is_kept = futures_util::future::try_join_all(is_kept).await.map_err(|error| in_full(&error))?;
+    Ok(orphans
+        .iter()
+        .zip(is_kept)
+        .filter(|(_, is_kept)| *is_kept)
+        .map(|(orphan, _)| orphan.clone())
+        .collect())
+}
+
+/// Whether journal or store has a flight up to what was acknowledged of it here.
+async fn is_kept(
+    upkeep: &Upkeep,
+    redis: &Arc<RedisJournal>,
+    flight_id: &FlightId,
+    durable: Seq,
+) -> Result<bool, JournalError> {
+    if upkeep.write_behind.flight_caught_up(flight_id, CATCH_UP).await {
+        return Ok(true);
+    }
+    let (journal, asked) = (redis.clone(), flight_id.clone());
+    let extent = super::blocking(move || journal.extent(&asked)).await?;
+    let is_kept = extent.is_some_and(|extent| extent.last >= durable);
+    if !is_kept {
+        tracing::warn!(
+            %flight_id,
+            "neither journal nor store has all that was acknowledged of the flight: it waits until the store has it"
+        );
+    }
+    Ok(is_kept)
+}
+
+/// Claims flights in the store; gives the fences to write, and whose the flights have to be for it. While the store is away the
+/// journal alone decides, and the store learns of the epoch by the first flush.
+async fn claim_in_store(upkeep: &Upkeep, orphans: &[Orphan]) -> Result<Vec<(Claim, String)>, String> {
+    let claims: Vec<Claim> = orphans
+        .iter()
+        .map(|orphan| Claim { flight_id: orphan.flight_id.clone(), epoch: orphan.epoch.next() })
+        .collect();
+    let epochs: HashMap<FlightId, Epoch> = match upkeep.other_servers.store.claim(&claims).await {
+        Ok(claimed) => claimed.into_iter().map(|cursor| (cursor.flight_id, cursor.epoch)).collect(),
+        Err(error) if error.is_transient() => HashMap::new(),
+        Err(error) => return Err(in_full(&error)),
+    };
+    let fence = |(claim, orphan): (Claim, &Orphan)| {
+        let epoch = epochs.get(&claim.flight_id).copied().unwrap_or(claim.epoch);
+        (Claim { epoch, ..claim }, orphan.owner.clone())
+    };
+    Ok(claims.into_iter().zip(orphans).map(fence).collect())
+}
+
+/// Says whether the flight is served here now.
+async fn bring_up(upkeep: Arc<Upkeep>, coming: Coming) -> bool {
     let flight_id = coming.flight_id();
+    let other_servers = &upkeep.other_servers;
     match upkeep.engine.restart(flight_id).await {
-        Err(RestartError::Failed(why)) if !upkeep.engine.has(flight_id) => {
+        Ok(_) => return true,
+        // With a journal that is away it is tried again once that is back.
+        Err(RestartError::Failed(why))
+            if !upkeep.engine.has(flight_id) && other_servers.ownership.is_certain() =>
+        {
             upkeep.engine.quarantine(flight_id.clone(), why);
         }
-        Err(RestartError::NotFound) => {
-            upkeep.other_servers.takeovers.never_created.lock().insert(flight_id.clone());
+        Err(RestartError::NotFound)
+            if !upkeep.engine.has(flight_id) && upkeep.write_behind.status().store == StoreState::Up =>
+        {
+            other_servers.takeovers.never_created.lock().insert(flight_id.clone());
         }
-        Ok(_) | Err(RestartError::Failed(_)) => {}
+        Err(RestartError::NotFound | RestartError::Failed(_)) => {}
     }
+    let _ = other_servers.takeovers.take_claimed(flight_id);
+    false
 }
 
 #[cfg(test)]
@@ -237,11 +294,7 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_another_ones_turn_and_ones_own_is_left_to_come_up_first() {
-        let of = |own: &str| Members {
-            own: own.to_owned(),
-            lives: ["a", "b"].map(str::to_owned).into(),
-            past: Vec::new(),
-        };
+        let of = |own: &str| Members { own: own.to_owned(), lives: ["a", "b"].map(str::to_owned).into() };
         let (mut one, mut other) = (Looks::default(), Looks::default());
         let mut turns = Vec::new();
         for look in 1..LOOKS_FOR_OWN {

@@ -79,9 +79,23 @@ impl RedisJournal {
             let ours: Vec<Claim> = ours.collect();
             note_claims(link, &self.keys, &ours)?;
             self.wait_for_replicas(link)?;
-            self.know_claimed(link, &ours)?;
+            match self.know_claimed(link, &ours) {
+                // One that cannot be read says so at its recovery, and must not keep the others out.
+                Err(JournalError::Damaged { .. }) => self.know_those_that_can_be_read(link, &ours)?,
+                known => known?,
+            }
             Ok(taken)
         })
+    }
+
+    fn know_those_that_can_be_read(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
+        for claim in claims {
+            match self.know_claimed(link, std::slice::from_ref(claim)) {
+                Err(JournalError::Damaged { .. }) => drop(self.known.lock().remove(&claim.flight_id)),
+                known => known?,
+            }
+        }
+        Ok(())
     }
 
     /// Claims of this journal's own, tried before with an unknown outcome, that turn out to have landed.

@@ -4,11 +4,11 @@
 //! So an owner whose lease holds by its own clock, counted from before it asked, knows that nobody takes its flights: others
 //! do only once they have seen the lease over in Redis' time, which is later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use ::redis::{Value, cmd};
+use ::redis::{Cmd, Value, cmd};
 use farerush_engine::flight::{Epoch, FlightId};
 use farerush_engine::journal::JournalError;
 
@@ -18,23 +18,28 @@ use super::link::{Link, or_error, unavailable};
 const BEAT: &str = "renew the lease in Redis";
 const ORPHANS: &str = "look whose flights are in Redis";
 
-/// Renews a lease, or begins one; takes those out that have run out, if the caller may judge; says who is left. A Redis that
-/// knows no member at all has lost them: nobody can have been seen to be gone there.
+/// How long it is remembered who was seen to be gone, in milliseconds: longer than anybody is cut off and comes back.
+const GONE_KEPT_MS: u64 = 86_400_000;
+
+/// Renews a lease, or begins one, unless its life was seen to be over; takes those out that have run out, if the caller may
+/// judge and was not away itself (its own lease has half of its length left, as Redis sees it); says who is left.
 const RENEW: &str = "\
 local time = redis.call('TIME') \
 local now = time[1] * 1000 + math.floor(time[2] / 1000) \
-local is_there = redis.call('ZSCORE', KEYS[1], ARGV[1]) \
+local own = redis.call('ZSCORE', KEYS[1], ARGV[1]) \
 local renewed = 0 \
-if is_there or ARGV[3] == '1' or redis.call('ZCARD', KEYS[1]) == 0 then \
+if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then \
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1]) \
-  if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[5] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[5]) end \
+  if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[4] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[4]) end \
   renewed = 1 \
 end \
-if ARGV[4] == '1' then \
+if ARGV[3] == '1' and own and own - now >= ARGV[2] / 2 then \
   for _, life in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))) do \
+    redis.call('ZADD', KEYS[3], string.format('%.0f', now), life) \
     redis.call('ZREM', KEYS[1], life) \
     redis.call('HDEL', KEYS[2], life) \
   end \
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now - ARGV[5])) \
 end \
 local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') \
 local answer = {renewed} \
@@ -45,18 +50,24 @@ for at = 1, #members, 2 do \
 end \
 return answer";
 
+/// Ends a life for good.
+const LEAVE: &str = "\
+local time = redis.call('TIME') \
+redis.call('ZADD', KEYS[3], string.format('%.0f', time[1] * 1000), ARGV[1]) \
+redis.call('ZREM', KEYS[1], ARGV[1]) \
+redis.call('HDEL', KEYS[2], ARGV[1]) \
+return 1";
+
 /// One life of a server as a member.
 #[derive(Debug)]
 pub(super) struct Life {
     name: String,
-    /// Whether a beat under this name has been confirmed.
-    has_joined: bool,
 }
 
 impl Life {
     pub(super) fn new() -> Self {
         let name = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        Self { name, has_joined: false }
+        Self { name }
     }
 }
 
@@ -117,34 +128,26 @@ impl RedisJournal {
 
     /// Renews this life's lease, or begins it. Blocks; on a connection of its own.
     pub fn beat(&self, beat: &Beat<'_>) -> Result<Membership, JournalError> {
-        let (life, joins) = {
-            let life = self.life.lock();
-            (life.name.clone(), !life.has_joined)
-        };
-        let flag = |is_so: bool| if is_so { "1" } else { "0" };
-        let mut command = cmd("EVAL");
-        command.arg(RENEW).arg(2).arg(self.keys.members()).arg(self.keys.about_members());
-        command.arg(&life).arg(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX));
-        command.arg(flag(joins)).arg(flag(beat.judges)).arg(beat.about);
+        let mut command = self.on_members(RENEW);
+        command.arg(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX));
+        command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS);
         let answer = self.members_link.lock().attempt(|link| link.ask(BEAT, &command))?;
-        let membership = membership(or_error(BEAT, answer)?)?;
-        let mut life_now = self.life.lock();
-        if membership.is_renewed && life_now.name == life {
-            life_now.has_joined = true;
-        }
-        Ok(membership)
+        membership(or_error(BEAT, answer)?)
     }
 
-    /// Says that this server is gone: others need not wait for its lease to end.
+    /// Says that this life is over: others need not wait for its lease to end.
     pub fn leave(&self) -> Result<(), JournalError> {
         let what = "give the lease in Redis up";
-        let life = self.life();
-        let (mut member, mut about) = (cmd("ZREM"), cmd("HDEL"));
-        member.arg(self.keys.members()).arg(&life);
-        about.arg(self.keys.about_members()).arg(&life);
-        let answers =
-            self.members_link.lock().attempt(|link| link.ask_all(what, [member.clone(), about.clone()]))?;
-        answers.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))
+        let command = self.on_members(LEAVE);
+        or_error(what, self.members_link.lock().attempt(|link| link.ask(what, &command))?).map(drop)
+    }
+
+    /// A script about this life among the members.
+    fn on_members(&self, script: &str) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(script).arg(3).arg(self.keys.members()).arg(self.keys.about_members());
+        command.arg(self.keys.gone_members()).arg(self.life());
+        command
     }
 
     /// The flights that belong to none of these lives, page by page. Those of which is not noted who wrote their newest fence (an
@@ -181,7 +184,30 @@ impl RedisJournal {
         // A page may have been seen twice.
         orphans.sort_unstable_by(|one, other| one.flight_id.cmp(&other.flight_id));
         orphans.dedup();
+        self.leave_out_members(&mut orphans)?;
         Ok(orphans)
+    }
+
+    /// Leaves those out whose owners have joined since it was asked who is a member. Whoever fences a flight joined before, and
+    /// a life never comes back: so who is none now, after its fence was read, is gone.
+    fn leave_out_members(&self, orphans: &mut Vec<Orphan>) -> Result<(), JournalError> {
+        let owners: BTreeSet<String> = orphans.iter().map(|orphan| orphan.owner.clone()).collect();
+        if owners.is_empty() {
+            return Ok(());
+        }
+        let mut ask = cmd("ZMSCORE");
+        ask.arg(self.keys.members());
+        for owner in &owners {
+            ask.arg(owner);
+        }
+        let answer = or_error(ORPHANS, self.watch_link.lock().attempt(|link| link.ask(ORPHANS, &ask))?)?;
+        let scores: Vec<Option<f64>> =
+            ::redis::from_redis_value(answer).map_err(|error| unavailable(ORPHANS, error))?;
+        let there: HashSet<&String> =
+            owners.iter().zip(scores).filter(|(_, score)| score.is_some()).map(|(owner, _)| owner).collect();
+        let own = self.life();
+        orphans.retain(|orphan| orphan.owner == own || !there.contains(&orphan.owner));
+        Ok(())
     }
 
     fn owners_of(

@@ -78,7 +78,10 @@ impl RedisJournal {
         let findings = check::look(&mut query_link, options.wait_replicas)?;
         let append_link = Mutex::new(Link::new(info.clone(), &options));
         let watch_link = Mutex::new(Link::new(info.clone(), &options));
-        let members_link = Mutex::new(Link::new(info, &options));
+        // A beat that takes for long is worth nothing.
+        let hasty =
+            RedisOptions { response_timeout: options.connect_timeout, wait_replicas: 0, ..options.clone() };
+        let members_link = Mutex::new(Link::new(info, &hasty));
         Ok(Self {
             keys: Keys::new(&options.prefix),
             options,

@@ -45,7 +45,7 @@ impl Keys {
         format!("{}:{{{flight_id}}}:owner", self.prefix)
     }
 
-    /// The members by the end of their leases, in milliseconds of Redis' time. Tagged, so that both keys are in one slot.
+    /// The members by the end of their leases, in milliseconds of Redis' time. Tagged, so that all keys of members are in one slot.
     pub(super) fn members(&self) -> String {
         format!("{}:{{members}}", self.prefix)
     }
@@ -53,6 +53,11 @@ impl Keys {
     /// What members say of themselves, by life.
     pub(super) fn about_members(&self) -> String {
         format!("{}:{{members}}:about", self.prefix)
+    }
+
+    /// Lives that were seen to be over, by when.
+    pub(super) fn gone_members(&self) -> String {
+        format!("{}:{{members}}:gone", self.prefix)
     }
 
     /// A flight's snapshot: a hash of `epoch`, `seq` and `record`.
