@@ -374,6 +374,36 @@ fn flights_whose_server_is_gone_are_served_by_the_one_that_is_left() {
     assert!(rig::verify(&rig.plan("one")).contains("8 flights, 0 with a difference"));
 }
 
+#[test]
+fn a_redis_that_comes_back_empty_takes_no_server_its_flights() {
+    let rig = Rig::new();
+    let leased = |name: &str| rig.plan(name).with("lease_ms", "600");
+    let servers = [start(&leased("one")), start(&leased("two"))];
+    let mut sold = [0, 0];
+    for (number, server) in servers.iter().enumerate() {
+        server.create(&format!("FR{number}"));
+        server.grab(&format!("FR{number}"), "before");
+        sold[number] += 1;
+    }
+    rig.redis.command(&["FLUSHALL"]).unwrap();
+    for (number, server) in servers.iter().enumerate() {
+        let flight = format!("FR{number}");
+        until_late("the flight sells again where it was", || {
+            let key = format!("after-{}", sold[number]);
+            match code(&server.try_grab(&flight, &key)) {
+                (201 | 200, _) => true,
+                (503, _) => false,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(server.available(&flight), 178);
+    }
+    for server in servers {
+        server.stop();
+    }
+    assert!(rig::verify(&rig.plan("one")).contains("2 flights, 0 with a difference"));
+}
+
 /// For what comes about only once a server that died has faded.
 fn until_late(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + 4 * PATIENCE;
