@@ -124,6 +124,21 @@ fn every_file_says_what_it_owns_and_none_is_endless() {
 }
 
 #[test]
+fn the_image_is_built_with_every_package() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let dockerfile = fs::read_to_string(root().join("docker/Dockerfile")).unwrap();
+    let members =
+        manifest.lines().find_map(|line| line.strip_prefix("members = [")).expect("there are members");
+    let prepared = dockerfile.lines().find_map(|line| line.strip_prefix("RUN for crate in "));
+    let prepared = prepared.expect("the packages are prepared").split(';').next().unwrap_or_default();
+    for member in members.split('"').skip(1).step_by(2) {
+        let copied = format!("COPY {member}/Cargo.toml {member}/");
+        assert!(dockerfile.contains(&copied), "docker/Dockerfile lacks `{copied}`");
+        assert!(prepared.split(' ').any(|name| name == member), "docker/Dockerfile prepares no {member}");
+    }
+}
+
+#[test]
 fn nothing_is_left_to_do_in_the_code() {
     for under in ["engine", "persistence/src", "gateway/src", "gateway/wire/src", "gateway/clients/src"] {
         for (name, text) in sources(under).into_iter().filter(|(name, _)| !name.contains("tests/tidy/")) {
