@@ -1,6 +1,7 @@
 //! Runs a history against real servers: its clients ask, repeat what they were not told the outcome of, and note
 //! everything down. Never judges.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -211,17 +212,35 @@ impl Scene {
     /// At the end: the flight, its seats, its manifest, each order, each party that waits.
     async fn look_at_everything(&self, client: usize) -> Result<(), String> {
         let mut rng = fastrand::Rng::new();
+        // Some got an order while they waited, and nobody has asked for it yet.
+        let audit = self.audit().await?;
         let (orders, entries) = {
             let known = self.known.lock().expect("no client panics");
-            (known.orders.clone(), known.entries.clone())
+            let told = known.orders.iter().map(|(id, ..)| id.as_str());
+            let orders: BTreeSet<String> =
+                told.chain(audit.iter().filter_map(Event::order)).map(str::to_owned).collect();
+            (orders, known.entries.clone())
         };
         let mut asks = vec![Ask::ReadFlight, Ask::ReadSeats, Ask::ReadManifest];
-        asks.extend(orders.into_iter().map(|(order, ..)| Ask::ReadOrder { order }));
+        asks.extend(orders.into_iter().map(|order| Ask::ReadOrder { order }));
         asks.extend(entries.into_iter().map(|entry| Ask::ReadEntry { entry }));
         for ask in asks {
             self.insist(client, &ask, None, &mut rng).await?;
         }
         Ok(())
+    }
+
+    async fn audit(&self) -> Result<Vec<Event>, String> {
+        let (mut events, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page =
+                self.get(&format!("/v1/admin/flights/{}/audit?limit=200{cursor}", self.flight)).await?;
+            events.extend(page["events"].as_array().into_iter().flatten().map(Event::read));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(events),
+            }
+        }
     }
 
     async fn history(&self) -> Result<History, String> {
@@ -231,16 +250,7 @@ impl Scene {
             known.orders.iter().map(|(id, ..)| id.clone()).collect()
         };
         let listed = self.list(&placed, has_owners).await?;
-        let (mut events, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let page =
-                self.get(&format!("/v1/admin/flights/{}/audit?limit=200{cursor}", self.flight)).await?;
-            events.extend(page["events"].as_array().into_iter().flatten().map(Event::read));
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
-        }
+        let events = self.audit().await?;
         let mut calls = std::mem::take(&mut *self.calls.lock().expect("no client panics"));
         calls.sort_by_key(|call| call.sent);
         Ok(History { calls, events, ended: now_ms(), has_owners, listed })

@@ -44,8 +44,17 @@ impl Event {
     }
 }
 
-/// How seats were given after a plan changed: new seats by order, from an answer or from what came later.
-pub(crate) type Seated = BTreeMap<String, Vec<String>>;
+/// How seats were given after a plan changed.
+#[derive(Debug, Default)]
+pub(crate) struct Seated {
+    /// New seats by order, from an answer or from what came later.
+    pub(crate) at: BTreeMap<String, Vec<String>>,
+    /// Whether nobody was told: then somebody may sit where nobody has seen it.
+    pub(crate) is_untold: bool,
+}
+
+/// Why a history is judged no further: two plans moved people, the answers of both were lost, and nobody looked between.
+pub(crate) const UNTOLD: &str = "nobody can tell where people sat between two plans";
 
 pub(crate) type Verdict = Result<(), String>;
 
@@ -345,12 +354,12 @@ impl Flight {
         self.taken.clear();
         let ids: Vec<String> = self.orders.keys().cloned().collect();
         for id in ids {
-            self.reseat(event, &id, seated.get(&id), cancelled.contains(&id))?;
+            self.reseat(event, &id, seated, cancelled.contains(&id))?;
         }
         Ok(())
     }
 
-    fn reseat(&mut self, event: &Event, id: &str, new: Option<&Vec<String>>, is_cancelled: bool) -> Verdict {
+    fn reseat(&mut self, event: &Event, id: &str, seated: &Seated, is_cancelled: bool) -> Verdict {
         let order = self.orders[id].clone();
         if !order.is_live() {
             return Ok(());
@@ -361,6 +370,8 @@ impl Flight {
         if is_cancelled {
             after.status = "cancelled";
         } else {
+            let new = seated.at.get(id);
+            must(can_stay || new.is_some() || !seated.is_untold, UNTOLD)?;
             let seats = new.unwrap_or(&order.seats).clone();
             must(!can_stay || seats == order.seats, &format!("{id} could have kept its seats"))?;
             must(

@@ -2,12 +2,12 @@
 //! was at some moment between the request and its answer, and what was answered before a request counts for it.
 //! Never talks to a server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::judge::Span;
-use super::replay::{Event, Seated};
+use super::replay::{Event, Seated, UNTOLD};
 use super::request::{Answer, Ask, Call, Wanted, read};
 use super::state::{Cabin, Flight, text, texts};
 
@@ -136,18 +136,18 @@ enum Guess {
 }
 
 impl History {
-    /// What is wrong with it, if anything is. It is right if any guess explains all of it.
-    pub(crate) fn judge(&self) -> Result<(), String> {
+    /// What is wrong with it, if anything is; else whether all of it could be judged. It is right if any guess explains all.
+    pub(crate) fn judge(&self) -> Result<bool, String> {
         let mut why = None;
         for guess in [Guess::Told, Guess::UnderWay, Guess::First, Guess::Last] {
             for unknown_first in [false, true] {
                 match self.judge_by(guess, unknown_first) {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(true),
                     Err(error) => drop(why.get_or_insert(error)),
                 }
             }
         }
-        why.map_or(Ok(()), Err)
+        why.map_or(Ok(true), |why| if why.starts_with(UNTOLD) { Ok(false) } else { Err(why) })
     }
 
     /// `unknown_first`: one of which nobody knows what came of it and that was under way then caused an event rather than one
@@ -230,15 +230,24 @@ impl<'a> Court<'a> {
         Ok(())
     }
 
+    /// What somebody was told of a new plan: whoever sends its request again under its key is told the same.
+    fn told_of(&self, event: &Event) -> Option<&'a Value> {
+        let cause = &self.history.calls[self.causes[place_of(event.seq)]?];
+        let is_it = |call: &&Call| std::ptr::eq(*call, cause) || call.key.is_some() && call.key == cause.key;
+        self.history.calls.iter().filter(is_it).find_map(|call| match &call.answer {
+            Answer::Done { body, .. } if call.ask == cause.ask => Some(body),
+            _ => None,
+        })
+    }
+
     /// Where everybody sits after a new plan: from its answer, else from what each order's later events say.
     fn seated(&self, event: &Event) -> Seated {
-        let answer = self.causes[place_of(event.seq)].map(|cause| &self.history.calls[cause].answer);
-        let mut seated = Seated::new();
-        if let Some(Answer::Done { body, .. }) = answer {
+        let mut seated = BTreeMap::new();
+        if let Some(body) = self.told_of(event) {
             for moved in body["moved"].as_array().into_iter().flatten() {
                 seated.insert(text(&moved["order_id"]), texts(&moved["to"]));
             }
-            return seated;
+            return Seated { at: seated, is_untold: false };
         }
         // Whoever looked at an order that this plan was the last to change has seen it.
         for call in &self.history.calls {
@@ -253,8 +262,7 @@ impl<'a> Court<'a> {
         for event in &self.history.events[place_of(event.seq) + 1..] {
             if event.kind == "cabins_changed" {
                 // The next plan tells from where it moved people; if nobody was told, nothing behind it tells of this one.
-                let cause = self.causes[place_of(event.seq)].map(|cause| &self.history.calls[cause].answer);
-                let Some(Answer::Done { body, .. }) = cause else { break };
+                let Some(body) = self.told_of(event) else { break };
                 for moved in body["moved"].as_array().into_iter().flatten() {
                     let order = text(&moved["order_id"]);
                     if !murky.contains(&order) {
@@ -280,14 +288,14 @@ impl<'a> Court<'a> {
                 murky.insert(order.to_owned());
             }
         }
-        seated
+        Seated { at: seated, is_untold: true }
     }
 
     fn replay(&mut self) -> Result<(), String> {
         let mut flight = Flight::created(&self.history.events[0]);
         self.states.push(flight.clone());
         for event in &self.history.events[1..] {
-            let seated = if event.kind == "cabins_changed" { self.seated(event) } else { Seated::new() };
+            let seated = if event.kind == "cabins_changed" { self.seated(event) } else { Seated::default() };
             let cause = self.causes[place_of(event.seq)].map(|cause| &self.history.calls[cause]);
             let created_open = Ask::Switch { to: "open" };
             let ask = match cause {
