@@ -1,0 +1,170 @@
+//! Where other servers come in: each shows the secret before anything it says is looked at.
+//! Never answers by itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::ask::{Asked, Reply};
+use crate::frame::{self, Frame};
+use crate::link::WRITTEN_AT_ONCE;
+use crate::sealed::{End, Reader, Secret, Writer, meet};
+
+/// Connections that may be showing the secret at a time: strangers can keep no more than these busy.
+const AT_THE_DOOR_MAX: usize = 256;
+/// Requests of one connection that are answered at once; beyond that, no more are read.
+const UNDER_WAY_MAX: usize = 16_384;
+/// How long the loop rests after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The pieces of an answer that goes on; dropped when nobody follows any more.
+pub type Pieces = mpsc::Receiver<Bytes>;
+
+/// Who answers what other servers ask.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers one request whole.
+    fn answer(&self, asked: Asked) -> BoxFuture<'static, Reply>;
+    /// Begins an answer that goes on; `None` in place of the pieces if it does not.
+    fn follow(&self, asked: Asked) -> BoxFuture<'static, (Reply, Option<Pieces>)>;
+}
+
+/// The port for other servers.
+pub struct Door {
+    listener: TcpListener,
+    secret: Secret,
+}
+
+impl Door {
+    /// Listens there. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be listened to.
+    pub async fn open(at: SocketAddr, secret: Secret) -> std::io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(at).await?, secret })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Lets other servers in, for as long as this is polled. Those that are in stay until they go, or the process ends.
+    pub async fn serve(self, answers: Arc<dyn Answers>) {
+        let at_the_door = Arc::new(Semaphore::new(AT_THE_DOOR_MAX));
+        loop {
+            let Ok(place) = at_the_door.clone().acquire_owned().await else { return };
+            let (stream, from) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%error, "accepting another server fails; trying on");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (secret, answers) = (self.secret.clone(), answers.clone());
+            tokio::spawn(async move {
+                let met = meet(stream, &secret, End::Called).await;
+                drop(place);
+                match met {
+                    Ok((reader, writer)) => {
+                        if let Err(error) = talk(reader, writer, answers).await {
+                            tracing::debug!(%from, %error, "a link from another server has ended");
+                        }
+                    }
+                    Err(error) => tracing::warn!(
+                        %from,
+                        %error,
+                        "somebody came to the port for other servers and did not show that they know the secret: a server of \
+                         another system, or with another cluster_secret"
+                    ),
+                }
+            });
+        }
+    }
+}
+
+async fn talk(mut reader: Reader, writer: Writer, answers: Arc<dyn Answers>) -> std::io::Result<()> {
+    let Some(first) = reader.next().await? else { return Ok(()) };
+    match frame::read(first)? {
+        Frame::Follow(asked) => tell(reader, writer, answers.follow(*asked).await).await,
+        first @ Frame::Ask(..) => answer_all(reader, writer, answers, first).await,
+        Frame::Reply(..) | Frame::Piece(_) => Err(std::io::ErrorKind::InvalidData.into()),
+    }
+}
+
+async fn answer_all(
+    mut reader: Reader,
+    writer: Writer,
+    answers: Arc<dyn Answers>,
+    first: Frame,
+) -> std::io::Result<()> {
+    let (to_write, written) = mpsc::unbounded_channel();
+    let writing = tokio::spawn(write(writer, written));
+    let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        let Frame::Ask(id, asked) = frame else { return Err(std::io::ErrorKind::InvalidData.into()) };
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let (answer, to_write) = (answers.answer(*asked), to_write.clone());
+        // Goes on though the one that asked may go.
+        tokio::spawn(async move {
+            let reply = answer.await;
+            // The link may have ended.
+            let _ = to_write.send((id, reply));
+            drop(place);
+        });
+        next = reader.next().await?.map(frame::read).transpose()?;
+    }
+    drop(to_write);
+    // What is under way is answered, if the other end still listens.
+    let _ = writing.await;
+    Ok(())
+}
+
+async fn write(
+    mut writer: Writer,
+    mut to_write: mpsc::UnboundedReceiver<(u64, Reply)>,
+) -> std::io::Result<()> {
+    while let Some(first) = to_write.recv().await {
+        let mut next = Some(first);
+        while let Some((id, reply)) = next {
+            let (head, body) = frame::reply(id, &reply);
+            writer.add(&[&head, body]);
+            next = if writer.waiting() < WRITTEN_AT_ONCE { to_write.try_recv().ok() } else { None };
+        }
+        writer.send().await?;
+    }
+    Ok(())
+}
+
+async fn tell(
+    mut reader: Reader,
+    mut writer: Writer,
+    (reply, pieces): (Reply, Option<Pieces>),
+) -> std::io::Result<()> {
+    let (head, body) = frame::reply(0, &reply);
+    writer.add(&[&head, body]);
+    writer.send().await?;
+    let Some(mut pieces) = pieces else { return Ok(()) };
+    loop {
+        tokio::select! {
+            piece = pieces.recv() => {
+                let Some(piece) = piece else { return Ok(()) };
+                writer.add(&[&frame::piece(), &piece]);
+                writer.send().await?;
+            }
+            // Nothing is said here any more: the other end has gone.
+            _ = reader.next() => return Ok(()),
+        }
+    }
+}
