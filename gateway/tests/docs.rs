@@ -285,8 +285,9 @@ fn blocks(text: &str, word: &str) -> Vec<String> {
 /// All of the product's sources in one text, without line breaks inside literals.
 fn sources() -> String {
     let mut text = String::new();
-    let mut folders =
-        ["engine/src", "persistence/src", "gateway/src"].map(|folder| root().join(folder)).to_vec();
+    let rooms = ["gateway/src", "gateway/wire/src", "gateway/clients/src", "gateway/peers/src"];
+    let folders = ["engine/src", "persistence/src"].into_iter().chain(rooms);
+    let mut folders: Vec<_> = folders.map(|folder| root().join(folder)).collect();
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {

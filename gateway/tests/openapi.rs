@@ -475,6 +475,23 @@ async fn seat_plans(server: &TestServer, checker: &mut Checker) {
     checker.check("POST /v1/admin/flights/{flight_id}/aircraft", &refused);
 }
 
+/// Of a server that shares its flights with nobody; gateway/tests/any_server.rs asks some that do.
+async fn placement(server: &TestServer, checker: &mut Checker) {
+    let reply = server.admin("GET /v1/admin/servers", "").await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    checker.check("GET /v1/admin/servers", &reply);
+    for (path, body) in [
+        ("/v1/admin/servers/{server}/drain", ""),
+        ("/v1/admin/servers/{server}/resume", ""),
+        ("/v1/admin/flights/{flight_id}/move", r#"{"server":"one"}"#),
+    ] {
+        let address = path.replace("{server}", "one").replace("{flight_id}", "DEMO1");
+        let reply = server.admin(&format!("POST {address}"), body).await;
+        reply.is_problem(404, "NOT_FOUND");
+        checker.check(&format!("POST {path}"), &reply);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_the_document_says() {
     let server = TestServer::start().await;
@@ -483,6 +500,7 @@ async fn every_answer_is_as_the_document_says() {
     waitlists(&server, &mut checker).await;
     seat_plans(&server, &mut checker).await;
     admins(&server, &mut checker).await;
+    placement(&server, &mut checker).await;
     operators(&server, &mut checker).await;
     rehearsals(&server, &mut checker).await;
     pages(&server, &mut checker).await;

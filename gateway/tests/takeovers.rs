@@ -185,12 +185,13 @@ struct Server {
 }
 
 impl Server {
-    fn new(rig: &Rig, number: usize) -> Self {
+    fn new(rig: &Rig, number: usize, peer_listen: &str) -> Self {
         let proxy = Proxy::start(rig.redis.address());
         let journal = format!("redis://{}/0", proxy.address());
         // It leaves flights where they are; what is nobody's comes to it all the same.
         let plan = rig.plan(&format!("server-{number}")).with("journal", &journal);
         let plan = plan.with("take_over_delay_ms", "600000").with("lease_ms", "600");
+        let plan = plan.with("peer_listen", peer_listen);
         Self { plan, proxy, gateway: None }
     }
 
@@ -214,9 +215,19 @@ fn per_mille(sorted: &[Duration], part: usize) -> Duration {
 
 #[test]
 fn flights_of_a_server_that_is_gone_sell_again_by_themselves() {
+    servers_go("none");
+}
+
+/// Whoever asks any server waits until there is an owner again; servers that come back are given their share meanwhile.
+#[test]
+fn they_do_so_where_any_server_is_asked() {
+    servers_go("auto");
+}
+
+fn servers_go(peer_listen: &str) {
     let rounds = setting("FARERUSH_TEST_ROUNDS").unwrap_or(6);
     let rig = Rig::new();
-    let mut all: Vec<Server> = (0..SERVERS).map(|number| Server::new(&rig, number)).collect();
+    let mut all: Vec<Server> = (0..SERVERS).map(|number| Server::new(&rig, number, peer_listen)).collect();
     let crowd = Crowd::new();
     for (number, server) in all.iter_mut().enumerate() {
         crowd.addresses.lock()[number] = Some(server.start());

@@ -35,7 +35,15 @@ pub struct Overloaded {
 /// Said by whoever had the flight before.
 pub(crate) const MOVED: &str = "the flight has moved to another server";
 
+/// Said while a flight comes up.
+pub(crate) const RECOVERED: &str = "the flight is being recovered";
+
 impl Overloaded {
+    /// Whether the flight is just coming up here.
+    pub fn is_recovery(&self) -> bool {
+        self.reason == RECOVERED
+    }
+
     /// Whether another process has the flight: that is no load, and waiting does not help here.
     pub fn is_elsewhere(&self) -> bool {
         self.reason == MOVED

@@ -85,7 +85,7 @@ impl Census {
             return;
         };
         match flight.standing() {
-            Standing::Serving => self.serving += 1,
+            Standing::Serving | Standing::Leaving => self.serving += 1,
             Standing::Recovering => self.recovering += 1,
             Standing::Creating => return self.creating += 1,
             Standing::Fenced => return self.fenced += 1,

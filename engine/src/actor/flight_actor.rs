@@ -353,7 +353,8 @@ impl FlightActor {
 
     fn drain(&mut self, context: &mut Context<Self>) {
         // A timer may wake an actor that was replaced: the queue belongs to the one that came after it.
-        if self.shared.standing() != Standing::Serving || !self.shared.is_current(self.generation) {
+        let decides = matches!(self.shared.standing(), Standing::Serving | Standing::Leaving);
+        if !decides || !self.shared.is_current(self.generation) {
             context.stop();
             return;
         }

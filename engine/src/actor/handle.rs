@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::admission::{FLIGHT_IS_FULL, MOVED, Overloaded, Permit, SERVER_IS_FULL};
+use super::admission::{FLIGHT_IS_FULL, MOVED, Overloaded, Permit, RECOVERED, SERVER_IS_FULL};
 use super::message::{Ask, AskedAs, PendingAnswer, Request};
 use super::shared::{FlightShared, Standing};
 use super::stamps::{Stamps, Step};
@@ -57,7 +57,7 @@ impl FlightHandle {
 
     /// Whether this process serves the flight, or is just recovering it. Once it does not, the view stands still.
     pub fn is_here(&self) -> bool {
-        matches!(self.0.standing(), Standing::Serving | Standing::Recovering)
+        matches!(self.0.standing(), Standing::Serving | Standing::Recovering | Standing::Leaving)
     }
 
     /// Hands a command over. It is decided whatever becomes of the answer to come.
@@ -196,9 +196,9 @@ impl FlightHandle {
         match shared.standing() {
             Standing::Serving => {}
             Standing::Creating | Standing::Recovering => {
-                return Err(Overloaded { retry_after_seconds: 1, reason: "the flight is being recovered" });
+                return Err(Overloaded { retry_after_seconds: 1, reason: RECOVERED });
             }
-            Standing::Fenced => {
+            Standing::Fenced | Standing::Leaving => {
                 return Err(Overloaded { retry_after_seconds: 1, reason: MOVED });
             }
             Standing::Quarantined => {
@@ -215,9 +215,11 @@ impl FlightHandle {
         }
         shared.queue.push(Request { ask, deadline, reply, permit, stamps });
         fence(Ordering::SeqCst);
-        if matches!(shared.standing(), Standing::Fenced | Standing::Quarantined) {
+        match shared.standing() {
             // It ended between the look above and the push: nobody comes to this queue any more.
-            shared.discard_queue();
+            Standing::Fenced => shared.send_away(),
+            Standing::Quarantined => shared.discard_queue(),
+            _ => {}
         }
         shared.wake();
         Ok(PendingAnswer(answer))

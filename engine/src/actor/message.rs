@@ -71,6 +71,8 @@ pub enum Answer {
     Refused(Refusal),
     /// Its deadline had passed before it was its turn: it was put aside, and nothing was done.
     TooLate,
+    /// Another server has the flight by now: it was put aside, and nothing was done.
+    Moved,
 }
 
 /// A flight's live orders at one moment; as many as it has seats, at most.

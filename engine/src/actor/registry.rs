@@ -127,7 +127,9 @@ impl Registry {
         };
         match flight.standing() {
             Standing::Serving => Located::Here(FlightHandle(flight.clone())),
-            Standing::Creating | Standing::Recovering | Standing::Fenced => Located::There,
+            Standing::Creating | Standing::Recovering | Standing::Leaving | Standing::Fenced => {
+                Located::There
+            }
             Standing::Quarantined => Located::Quarantined { reason: flight.quarantine_reason.read().clone() },
         }
     }

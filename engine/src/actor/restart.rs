@@ -1,13 +1,20 @@
-//! How a flight is restarted from what is durable, or taken over, when somebody asks for it.
-//! Never restarts one flight twice at the same time.
+//! How a flight is restarted from what is durable, or taken over, when somebody asks for it; and how it is left to somebody
+//! else. Never does two of these to one flight at the same time.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::engine::Engine;
+use super::message::Signal;
 use super::recoveries::{RecoveryRight, Restarted};
 use super::shared::Standing;
+use super::writer::Condition;
 use crate::flight::{Epoch, FlightId, IdempotencyKey, Seq};
+
+/// How long what a flight has taken may need to be decided and durable, when it is to be left to another server.
+const LEAVING_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether it is.
+const LEAVING_LOOK: Duration = Duration::from_micros(500);
 
 /// Why a flight was not restarted.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +72,45 @@ impl Engine {
             turn.remember(key, restarted);
         }
         Ok(restarted)
+    }
+
+    /// Leaves a flight to another server: from now on it takes no more requests here, and what it has taken is decided,
+    /// durable and answered when this is done. The epoch under which it was served; `None` if it was not, or if the journal did
+    /// not take the rest in time: then it is served on. Goes on when the caller stops waiting.
+    pub async fn leave(self: &Arc<Self>, flight_id: &FlightId) -> Option<Epoch> {
+        let (engine, flight_id) = (self.clone(), flight_id.clone());
+        let leave = async move { engine.leave_here(&flight_id).await };
+        self.supervisor.runtime.spawn(leave).await.ok().flatten()
+    }
+
+    async fn leave_here(&self, flight_id: &FlightId) -> Option<Epoch> {
+        let _turn = self.supervisor.recoveries.turn(flight_id).await;
+        let shared = self.registry.shared(flight_id)?;
+        // What it has taken would not become durable.
+        if self.writer.state().condition() != Condition::Writing || !shared.begin_to_leave() {
+            return None;
+        }
+        let until = Instant::now() + LEAVING_MAX;
+        // Each permit is a request that has no answer yet.
+        while shared.gauge.under_way() > 0 {
+            if Instant::now() >= until {
+                shared.stay();
+                return None;
+            }
+            tokio::time::sleep(LEAVING_LOOK).await;
+        }
+        if shared.standing() != Standing::Leaving {
+            return None;
+        }
+        shared.retire_actor();
+        let address = shared.actor.take();
+        if let Some(address) = address {
+            // Answered after the turn that may be going on.
+            let _ = address.send(Signal::Retire).await;
+        }
+        // What it has decided by itself is durable after this, too.
+        self.supervisor.writer.barrier().await;
+        shared.leave().then(|| shared.epoch())
     }
 
     async fn take_over(

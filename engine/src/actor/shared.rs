@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::address::ActorAddress;
 use super::admission::Gauge;
 use super::board::Board;
-use super::message::Request;
+use super::message::{Answer, Request};
 use super::view::FlightView;
 use super::writer::state::WriterState;
 use crate::flight::{Epoch, FlightId, Seq};
@@ -32,6 +32,8 @@ pub(crate) enum Standing {
     Fenced = 3,
     /// It is stopped, because something that must hold did not, or because it could not be recovered.
     Quarantined = 4,
+    /// It takes no more, decides what it has taken, and is another process's after that.
+    Leaving = 5,
 }
 
 impl Standing {
@@ -41,6 +43,7 @@ impl Standing {
             1 => Self::Creating,
             2 => Self::Recovering,
             3 => Self::Fenced,
+            5 => Self::Leaving,
             _ => Self::Quarantined,
         }
     }
@@ -189,7 +192,48 @@ impl FlightShared {
         if self.epoch() <= epoch {
             tracing::warn!(flight_id = %self.flight_id, %epoch, "another process owns the flight now");
             self.set_standing(Standing::Fenced);
-            self.discard_queue();
+            self.send_away();
+        }
+    }
+
+    /// Takes no more requests; says whether it took any before.
+    pub(crate) fn begin_to_leave(&self) -> bool {
+        let _one_at_a_time = self.changing.lock();
+        let is_served = self.standing() == Standing::Serving;
+        if is_served {
+            self.set_standing(Standing::Leaving);
+            // Who takes a permit from now on sees that, or is seen by whoever counts permits after this.
+            fence(Ordering::SeqCst);
+        }
+        is_served
+    }
+
+    /// Takes requests again, if it was about to leave.
+    pub(crate) fn stay(&self) {
+        let _one_at_a_time = self.changing.lock();
+        if self.standing() == Standing::Leaving {
+            self.set_standing(Standing::Serving);
+        }
+    }
+
+    /// All that was decided is durable, and nothing more is: another process may have it. Says whether it was about to leave.
+    pub(crate) fn leave(&self) -> bool {
+        let _one_at_a_time = self.changing.lock();
+        let leaves = self.standing() == Standing::Leaving;
+        if leaves {
+            self.set_standing(Standing::Fenced);
+            self.send_away();
+        }
+        leaves
+    }
+
+    /// Tells all who are queued that the flight is another process's: of what they asked, nothing was done.
+    pub(crate) fn send_away(&self) {
+        // As where a queue is discarded.
+        fence(Ordering::SeqCst);
+        while let Some(request) = self.queue.pop() {
+            // Whoever asked may have gone.
+            let _ = request.reply.send(Answer::Moved);
         }
     }
 

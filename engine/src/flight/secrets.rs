@@ -69,6 +69,12 @@ pub struct IdSecrets {
 }
 
 impl IdSecrets {
+    /// A key for something else than ids that all servers of a system share, which says nothing of the secrets (BLAKE3's key
+    /// derivation from the one in use; `context` is that purpose's own).
+    pub fn key_for(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &self.current.1.0)
+    }
+
     /// `current` makes new ids, all of them open old ones.
     pub fn new(current: IdSecret, older: impl IntoIterator<Item = IdSecret>) -> Self {
         let named = |secret: IdSecret| (secret.id(), secret);

@@ -89,11 +89,17 @@ fn imports_point_one_way() {
         why,
     );
     assert_never("persistence/src", &["farerush::", "warp", "hyper", "actix"], why);
-    for under in ["gateway/src", "gateway/wire/src", "gateway/clients/src"] {
+    for under in ["gateway/src", "gateway/wire/src", "gateway/clients/src", "gateway/peers/src"] {
         assert_never(under, &["sqlx", "redis::", "bincode"], "the gateway knows ports, not drivers");
     }
     let clients = "the clients know base, and a server by its HTTP";
     assert_never("gateway/clients/src", &["farerush::", "farerush_persistence", "warp"], clients);
+    let peers = "the link between servers knows HTTP's words, and no flight";
+    assert_never(
+        "gateway/peers/src",
+        &["farerush::", "farerush_engine", "farerush_persistence", "warp"],
+        peers,
+    );
 }
 
 #[test]
@@ -114,6 +120,7 @@ fn every_file_says_what_it_owns_and_none_is_endless() {
         "gateway/src",
         "gateway/wire/src",
         "gateway/clients/src",
+        "gateway/peers/src",
     ] {
         for (name, text) in sources(under) {
             assert!(text.starts_with("//! "), "{name} does not begin with what it owns");
@@ -140,7 +147,14 @@ fn the_image_is_built_with_every_package() {
 
 #[test]
 fn nothing_is_left_to_do_in_the_code() {
-    for under in ["engine", "persistence/src", "gateway/src", "gateway/wire/src", "gateway/clients/src"] {
+    for under in [
+        "engine",
+        "persistence/src",
+        "gateway/src",
+        "gateway/wire/src",
+        "gateway/clients/src",
+        "gateway/peers/src",
+    ] {
         for (name, text) in sources(under).into_iter().filter(|(name, _)| !name.contains("tests/tidy/")) {
             for (number, line) in text.lines().enumerate() {
                 for word in ["TODO", "FIXME", "XXX", "#[ignore"] {

@@ -1,22 +1,26 @@
 //! Where other servers come in: each shows the secret before anything it says is looked at.
 //! Never answers by itself.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use crate::ask::{Asked, Reply};
 use crate::frame::{self, Frame};
 use crate::link::WRITTEN_AT_ONCE;
 use crate::sealed::{End, Reader, Secret, Writer, meet};
 
-/// Connections that may be showing the secret at a time: strangers can keep no more than these busy.
-const AT_THE_DOOR_MAX: usize = 256;
+/// Connections that may be showing the secret at a time, and of one address: a stranger keeps nobody else out.
+const AT_THE_DOOR_MAX: usize = 4096;
+const AT_THE_DOOR_OF_ONE_MAX: usize = 32;
 /// Requests of one connection that are answered at once; beyond that, no more are read.
 const UNDER_WAY_MAX: usize = 16_384;
 /// How long the loop rests after a failed accept.
@@ -58,11 +62,15 @@ impl Door {
         self.listener.local_addr()
     }
 
-    /// Lets other servers in, for as long as this is polled. Those that are in stay until they go, or the process ends.
+    /// Lets other servers in, for as long as this is polled; when it is dropped, all are sent away.
     pub async fn serve(self, answers: Arc<dyn Answers>) {
         let at_the_door = Arc::new(Semaphore::new(AT_THE_DOOR_MAX));
+        let shares = Arc::default();
+        // They end with this.
+        let mut inside = JoinSet::new();
         loop {
             let Ok(place) = at_the_door.clone().acquire_owned().await else { return };
+            while inside.try_join_next().is_some() {}
             let (stream, from) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -71,10 +79,11 @@ impl Door {
                     continue;
                 }
             };
+            let Some(share) = Share::take(&shares, from.ip()) else { continue };
             let (secret, answers) = (self.secret.clone(), answers.clone());
-            tokio::spawn(async move {
+            inside.spawn(async move {
                 let met = meet(stream, &secret, End::Called).await;
-                drop(place);
+                drop((place, share));
                 match met {
                     Ok((reader, writer)) => {
                         if let Err(error) = talk(reader, writer, answers).await {
@@ -89,6 +98,39 @@ impl Door {
                     ),
                 }
             });
+        }
+    }
+}
+
+/// How many connections of each address are showing the secret.
+type Shares = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One of them.
+struct Share {
+    shares: Shares,
+    of: IpAddr,
+}
+
+impl Share {
+    fn take(shares: &Shares, of: IpAddr) -> Option<Self> {
+        let mut counts = shares.lock();
+        let count = counts.entry(of).or_default();
+        if *count >= AT_THE_DOOR_OF_ONE_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Self { shares: shares.clone(), of })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut counts = self.shares.lock();
+        if let Some(count) = counts.get_mut(&self.of) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.of);
+            }
         }
     }
 }

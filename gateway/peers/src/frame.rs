@@ -176,18 +176,25 @@ mod tests {
 
     #[test]
     fn an_answer_is_the_same_on_the_other_side() {
-        let answer = Response::builder().status(409).header("retry-after", "1").body(Bytes::from_static(b"no"));
+        let answer =
+            Response::builder().status(409).header("retry-after", "1").body(Bytes::from_static(b"no"));
         let answer = answer.unwrap();
         let said = Reply::NotMine(answer.clone());
         let (mut bytes, body) = reply(9, &said);
         bytes.extend_from_slice(body);
-        let Frame::Reply(9, Reply::NotMine(read)) = read(bytes.into()).unwrap() else { panic!("it is a reply") };
-        assert_eq!((read.status(), read.headers(), read.body()), (answer.status(), answer.headers(), answer.body()));
+        let Frame::Reply(9, Reply::NotMine(read)) = read(bytes.into()).unwrap() else {
+            panic!("it is a reply")
+        };
+        assert_eq!(
+            (read.status(), read.headers(), read.body()),
+            (answer.status(), answer.headers(), answer.body())
+        );
     }
 
     #[test]
     fn whatever_is_cut_off_or_changed_is_an_error_and_never_a_panic() {
-        let request = Request::builder().uri("/x").header("a", "b").body(Bytes::from_static(b"body")).unwrap();
+        let request =
+            Request::builder().uri("/x").header("a", "b").body(Bytes::from_static(b"body")).unwrap();
         let asked = Asked { request, peer: Some("1.2.3.4".parse().unwrap()), left: Duration::ZERO };
         let whole = ask(1, &asked, true);
         for length in 0..whole.len() {

@@ -153,4 +153,3 @@ impl Followed {
         frame::read(self.reader.next().await.ok()??).ok()
     }
 }
-

@@ -60,7 +60,8 @@ pub(crate) async fn meet(stream: TcpStream, secret: &Secret, end: End) -> Result
 
 async fn shake_hands(mut stream: TcpStream, secret: &Secret, end: End) -> Result<(Reader, Writer)> {
     let pattern = PATTERN.parse().map_err(refused)?;
-    let builder = Builder::new(pattern).prologue(PROLOGUE).and_then(|it| it.psk(0, &secret.0)).map_err(refused)?;
+    let builder =
+        Builder::new(pattern).prologue(PROLOGUE).and_then(|it| it.psk(0, &secret.0)).map_err(refused)?;
     let mut hands = match end {
         End::Caller => builder.build_initiator(),
         End::Called => builder.build_responder(),
@@ -82,7 +83,8 @@ async fn shake_hands(mut stream: TcpStream, secret: &Secret, end: End) -> Result
     }
     let state = Arc::new(hands.into_stateless_transport_mode().map_err(refused)?);
     let (from, to) = stream.into_split();
-    let reader = Reader { from, state: state.clone(), nonce: 0, sealed: BytesMut::new(), open: BytesMut::new() };
+    let reader =
+        Reader { from, state: state.clone(), nonce: 0, sealed: BytesMut::new(), open: BytesMut::new() };
     Ok((reader, Writer { to, state, nonce: 0, frames: Vec::new(), sealed: Vec::new() }))
 }
 
@@ -163,11 +165,14 @@ impl Reader {
     }
 
     fn unseal(&mut self) -> Result<()> {
-        while let Some(length) = self.sealed.first_chunk().map(|bytes| usize::from(u16::from_be_bytes(*bytes))) {
+        while let Some(length) =
+            self.sealed.first_chunk().map(|bytes| usize::from(u16::from_be_bytes(*bytes)))
+        {
             let Some(message) = self.sealed.get(2..2 + length) else { break };
             let at = self.open.len();
             self.open.resize(at + length, 0);
-            let opened = self.state.read_message(self.nonce, message, &mut self.open[at..]).map_err(refused)?;
+            let opened =
+                self.state.read_message(self.nonce, message, &mut self.open[at..]).map_err(refused)?;
             self.open.truncate(at + opened);
             self.nonce += 1;
             self.sealed.advance(2 + length);

@@ -92,7 +92,7 @@ async fn every_request_has_its_own_answer_though_many_are_under_way() {
     let asks = (0..2000).map(|n| {
         let peers = &peers;
         // Some are larger than what is sealed at once.
-        let body = vec![b'a' + (n % 26) as u8; if n % 100 == 0 { 200_000 } else { n % 300 }];
+        let body = vec![b"abcdefgh"[n % 8]; if n % 100 == 0 { 200_000 } else { n % 300 }];
         async move {
             let reply = peers.ask(address, &ask(&format!("/n{n}"), body.clone())).await.unwrap();
             let Reply::Answer(answer) = reply else { panic!("it is its own") };

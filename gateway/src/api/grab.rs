@@ -175,6 +175,7 @@ pub fn granted(grabs: &Grabs, under_way: &UnderWay, outcome: Option<Answer>) -> 
         Some(Answer::Order { order, definition, replayed }) => (order, definition, replayed),
         Some(Answer::Refused(refusal)) => return Err(grabs.flights.refused(refusal)),
         Some(Answer::TooLate) => return Err(deadline::too_late()),
+        Some(Answer::Moved) => return Err(Problem::flight_elsewhere()),
         Some(_) | None => return Err(Problem::outcome_unknown()),
     };
     if let Some((share, key)) = under_way.pays.as_ref().filter(|_| !replayed) {

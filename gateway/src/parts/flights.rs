@@ -57,7 +57,7 @@ impl Flights {
             Located::Here(flight) => Ok(Some(flight)),
             // Being created or recovered; else it is another one's.
             Located::There if self.engine.has(id) => {
-                Err(Problem::overloaded("the flight is being recovered", 1))
+                Err(Problem::overloaded("the flight is being recovered", 1).for_a_moment())
             }
             Located::There => Err(Problem::flight_elsewhere()),
             Located::Quarantined { reason } => {
@@ -176,6 +176,7 @@ impl Flights {
             // What is refused needs no journal: it is as good as the flight's state, and that as the ownership.
             Ok(Ok(Answer::Refused(refusal))) => Err(self.refused(refusal)),
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
+            Ok(Ok(Answer::Moved)) => Err(Problem::flight_elsewhere()),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Problem::outcome_unknown()),
         }
@@ -202,6 +203,7 @@ impl Flights {
         self.other_servers.ownership().still_certain()?;
         match answered {
             Ok(Ok(Answer::TooLate)) => Err(deadline::too_late()),
+            Ok(Ok(Answer::Moved)) => Err(Problem::flight_elsewhere()),
             Ok(Ok(Answer::Refused(Refusal::OrderNotFound))) => {
                 owned.still().await?;
                 Ok(None)
@@ -243,6 +245,8 @@ fn shows(answer: &Answer) -> Seq {
         Answer::Order { order, .. } => order.changed_by,
         Answer::Flight { seq, .. } | Answer::Reseated { seq, .. } | Answer::Closed { seq, .. } => *seq,
         Answer::Waitlisted { entry, .. } => entry.changed_by,
-        Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate => Seq(0),
+        Answer::Live(_) | Answer::Waitlist(_) | Answer::Refused(_) | Answer::TooLate | Answer::Moved => {
+            Seq(0)
+        }
     }
 }

@@ -1,25 +1,30 @@
 //! What lies outside of this process: a journal and a store that others may use too, and flights that others serve.
 //! Never changes who owns a flight, except to bring up one that nobody can be serving, or that is wanted here.
 
+pub mod about;
 pub mod arrivals;
 mod attendance;
 mod definitions;
 mod doubts;
+pub mod handovers;
 pub mod lease;
 mod lookups;
+pub mod members;
 mod ownership;
 mod revivals;
 mod store_watch;
 mod takeovers;
+mod whereabouts;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farerush_engine::actor::Engine;
 use farerush_engine::flight::{Epoch, FlightDefinition, FlightId};
 use farerush_engine::journal::{Journal, JournalError};
+use farerush_peers::Peers;
 use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::store::{Store, StoredOrder};
 use farerush_persistence::write_behind::WriteBehind;
@@ -28,12 +33,14 @@ use parking_lot::{Mutex, RwLock};
 use self::attendance::Attendance;
 use self::definitions::Definitions;
 use self::doubts::Doubts;
+use self::handovers::Handovers;
 use self::lease::Lease;
 use self::lookups::Lookups;
 use self::ownership::ClaimsReader;
 pub use self::ownership::Ownership;
 use self::revivals::Revivals;
 use self::takeovers::Takeovers;
+pub use self::whereabouts::Whereabouts;
 use crate::base::errors::in_full;
 use crate::base::stopping::Stopping;
 use crate::wire::problem::Problem;
@@ -73,8 +80,12 @@ pub struct OtherServers {
     /// This server's lease, where servers share flights.
     lease: Option<Arc<Lease>>,
     takeovers: Takeovers,
+    handovers: Handovers,
     lookups: Lookups<bool>,
     owners: Lookups<Option<Epoch>>,
+    places: whereabouts::Places,
+    /// Requests that were handed on to other servers, since the start.
+    forwarded: Arc<AtomicU64>,
 }
 
 /// What is tended while the server runs: what is known of the outside, and what follows from it here.
@@ -87,6 +98,8 @@ pub struct Upkeep {
     pub write_behind: WriteBehind,
     /// The journal, if it is in Redis.
     pub redis: Option<Arc<RedisJournal>>,
+    /// The ways to other servers, where there may be some.
+    pub peers: Option<Arc<Peers>>,
     /// When it ends.
     pub stopping: Arc<Stopping>,
 }
@@ -105,6 +118,7 @@ impl OtherServers {
         Self {
             lookups: Lookups::of_events(journal.clone()),
             owners: Lookups::of_epochs(journal.clone()),
+            places: whereabouts::Places::new(lease.as_ref()),
             watch: Arc::new(ClaimsReader::new(journal.clone(), ownership.clone())),
             ownership,
             journal,
@@ -122,6 +136,8 @@ impl OtherServers {
             arrivals: Arc::default(),
             lease,
             takeovers: Takeovers::default(),
+            handovers: Handovers::default(),
+            forwarded: Arc::default(),
         }
     }
 
@@ -138,6 +154,21 @@ impl OtherServers {
     /// How many flights were taken over from servers that were gone, since the start.
     pub fn flights_taken_over(&self) -> u64 {
         self.takeovers.count()
+    }
+
+    /// How many requests were handed on to other servers, since the start.
+    pub fn forwarded(&self) -> Arc<AtomicU64> {
+        self.forwarded.clone()
+    }
+
+    /// How many flights were handed over to other servers, since the start.
+    pub fn flights_handed_over(&self) -> u64 {
+        self.handovers.count()
+    }
+
+    /// Gives flights to the servers that they belong to, for as long as this one runs.
+    pub async fn keep_placement(upkeep: Weak<Upkeep>) {
+        handovers::watch(upkeep).await;
     }
 
     /// Takes flights over whose servers are gone, for as long as the server runs.

@@ -1,6 +1,7 @@
 //! Settings, commands, and everything that is wired together when the program starts.
 //! Never answers a request.
 
+mod accepting;
 pub mod allocator;
 pub mod backups;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod id_secrets;
 mod joining;
 pub mod logging;
 pub mod owning;
+mod peering;
 pub mod program;
 pub mod recovering;
 pub mod serve;

@@ -43,13 +43,15 @@ pub struct BroughtUp {
 }
 
 /// Opens the store, brings its tables up to date and recovers all flights; waits for servers until `until`. A MySQL
-/// server that stays away is left out, if the journal has flights and replies do not wait for the store.
+/// server that stays away is left out, if the journal has flights and replies do not wait for the store. Where this server
+/// is not alone, the others give it what is its share once it serves.
 pub async fn bring_up(
     settings: &Settings,
     journal: &Arc<dyn Journal>,
     until: Instant,
     owning: Option<&Owning>,
     secrets: &Arc<IdSecrets>,
+    is_alone: bool,
 ) -> Result<BroughtUp, StartError> {
     let attempt = async || {
         let store = open_store(settings, Some(secrets), true).await?;
@@ -61,7 +63,8 @@ pub async fn bring_up(
             return Err(StartError::OtherIdSecret { store: store.describe(), secret });
         }
         let later = flights_for_later(settings, journal, Some(&store)).await?;
-        let flights = if later.is_empty() { recover_all(journal, &store).await? } else { Vec::new() };
+        let takes_all = is_alone && later.is_empty();
+        let flights = if takes_all { recover_all(journal, &store).await? } else { Vec::new() };
         Ok(BroughtUp { store, flights, later, without_store: None })
     };
     let may_do_without = matches!(settings.store, StoreTarget::MySql(_))
@@ -88,7 +91,8 @@ pub async fn bring_up(
     let store = open_store(settings, Some(secrets), false).await?;
     let recover = async || {
         let later = flights_for_later(settings, journal, None).await?;
-        let flights = if later.is_empty() { recover_all_from_journal(journal).await? } else { Vec::new() };
+        let takes_all = is_alone && later.is_empty();
+        let flights = if takes_all { recover_all_from_journal(journal).await? } else { Vec::new() };
         Ok((flights, later))
     };
     let (flights, later) = wait_for(settings, until, recover).await?;

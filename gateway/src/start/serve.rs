@@ -9,36 +9,33 @@ use farerush_engine::actor::{Engine, EngineParts, Limits, WriterOptions};
 use farerush_engine::flight::IdSecrets;
 use farerush_engine::journal::Journal;
 use farerush_persistence::write_behind::{OnSeenFlush, WriteBehind, WriteBehindOptions};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api::routes;
 use crate::base::stop::Stop;
-use crate::edge::gate::{Gate, Gated};
-use crate::edge::limited::Limited;
+use crate::edge::gate::Gate;
 use crate::edge::ops_server::OpsServer;
 use crate::edge::server;
-use crate::edge::server::PerAddress;
 use crate::edge::starting::Starting;
 use crate::observe::traces::{Observer, Wanted};
 use crate::parts::auth::Identity;
 use crate::parts::metrics::Metrics;
-use crate::parts::other_servers::OtherServers;
 use crate::parts::other_servers::lease::Lease;
+use crate::parts::other_servers::{OtherServers, handovers};
 use crate::parts::recoveries::Recoveries;
 use crate::parts::webhooks::Webhooks;
+use crate::start::accepting::{accept, limits, peer_port};
 use crate::start::conditions::{refuse_open, refuse_unsafe};
-use crate::start::config::{ConnectionsPerAddress, JournalTarget, Settings, StoreTarget};
+use crate::start::config::{JournalTarget, Settings, StoreTarget};
 use crate::start::consul::Registration;
 use crate::start::demo;
 use crate::start::id_secrets;
 use crate::start::joining::begin_lease;
 use crate::start::owning::Owning;
+use crate::start::peering;
 use crate::start::recovering;
 use crate::start::recovering::{BroughtUp, EnginePlace, RecoveryContext};
 use crate::start::storage::{DataDir, StartError, StoreLock, open_journal};
 use crate::start::system::{StartedParts, System};
-use crate::wire::cors::Cors;
 
 /// How long a stop waits at most for Consul to take note.
 const DEREGISTRATION_MAX: Duration = Duration::from_secs(2);
@@ -57,6 +54,7 @@ pub struct Running {
     drain_delay: Duration,
     stop: Arc<Stop>,
     connections: JoinHandle<()>,
+    peer_port: Option<JoinHandle<()>>,
     _data_dir: DataDir,
     _store_lock: StoreLock,
 }
@@ -109,9 +107,13 @@ pub async fn start_with(
     let owning = opened.identity.map(|identity| Owning::new(&settings, identity, opened.redis));
     let journal = in_front(opened.journal);
     // Before the first flight is claimed: whose owner is no member is taken to be gone.
-    let lease = begin_lease(&settings, redis.as_ref(), until).await?;
+    let peering = peering::open(&settings, &secrets).await?;
+    let peer = peering.as_ref().map(|peering| peering.address);
+    let lease = begin_lease(&settings, redis.as_ref(), peer, until).await?;
     let began = Instant::now();
-    let mut brought_up = recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets).await?;
+    let is_alone = peering.is_none() || lease.as_ref().is_none_or(|lease| lease.count() <= 1);
+    let mut brought_up =
+        recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets, is_alone).await?;
     let later = std::mem::take(&mut brought_up.later);
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
@@ -134,7 +136,7 @@ pub async fn start_with(
     if let Some(webhooks) = &webhooks {
         webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
     }
-    if settings.demo && later.is_empty() {
+    if settings.demo && later.is_empty() && is_alone {
         let created = demo::create(&engine, &around.other_servers).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
@@ -150,9 +152,18 @@ pub async fn start_with(
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
     let stop = Arc::new(Stop::default());
+    let (door, peers) = peering.map(|peering| (peering.door, peering.peers)).unzip();
     around.other_servers.read_ownership(&engine).await;
-    let known =
-        StartedParts { engine, around, identity, metrics, webhooks, redis, journal: journal.describe() };
+    let known = StartedParts {
+        engine,
+        around,
+        identity,
+        metrics,
+        webhooks,
+        redis,
+        journal: journal.describe(),
+        peers,
+    };
     let system = System::new(&settings, known, stop.clone());
     system.tend(&settings, later, owning).map_err(StartError::Thread)?;
     if let Some(ops) = &ops {
@@ -160,6 +171,7 @@ pub async fn start_with(
         tracing::info!(address = %ops.address(), "the operators' port is served");
     }
     let drain_delay = settings.drain_delay;
+    let peer_port = door.map(|door| tokio::spawn(door.serve(peer_port(&system))));
     starting.end().await;
     let connections =
         tokio::spawn(accept(listener, &system, &settings, gate, (stop.clone(), observer.clone())));
@@ -182,6 +194,7 @@ pub async fn start_with(
         drain_delay,
         stop,
         connections,
+        peer_port,
         _data_dir: data_dir,
         _store_lock: store_lock,
     })
@@ -199,63 +212,6 @@ fn traces_of(settings: &Settings) -> Wanted<'_> {
 fn start_ops(settings: &Settings) -> Result<Option<OpsServer>, StartError> {
     let Some(address) = settings.ops_listen else { return Ok(None) };
     OpsServer::start(address).map(Some).map_err(|source| StartError::Listen { address, source })
-}
-
-fn accept(
-    listener: TcpListener,
-    system: &System,
-    settings: &Settings,
-    gate: Arc<Gate>,
-    (stop, observer): (Arc<Stop>, Option<Arc<Observer>>),
-) -> impl Future<Output = ()> + Send + use<> {
-    let limits = limits(settings);
-    let (identity, metrics) = (&system.identity, &system.figures.metrics);
-    // Where every request is watched, or gets more headers, or has to show who it is from, or is counted, there is no
-    // short way.
-    let is_plain = observer.is_none() && settings.cors_origins.is_none();
-    let short_way = (is_plain && identity.asks_nothing_of_customers()).then(|| server::ShortWay {
-        grabs: system.api.grabs.clone(),
-        gate: gate.clone(),
-        body: system.api.body,
-    });
-    let express = server::Express::new(short_way, observer, identity.needs_addresses());
-    let express = express.readable_for(settings.cors_origins.clone());
-    let limited = Limited::new(warp::service(routes::all(&system.api)), identity, metrics);
-    let service = metrics.per_connection(limited);
-    let cors = settings.cors_origins.clone();
-    let counting = Some(metrics.clone());
-    async move {
-        // Two services, so that nothing is added where nobody asked for it.
-        match cors {
-            Some(origins) => {
-                let service = Gated::new(Cors::new(service, origins), gate, counting);
-                server::serve(listener, service, express, limits, stop).await;
-            }
-            None => server::serve(listener, Gated::new(service, gate, counting), express, limits, stop).await,
-        }
-    }
-}
-
-fn limits(settings: &Settings) -> server::Limits {
-    server::Limits {
-        connections_max: settings.max_connections,
-        per_address: per_address(settings),
-        header_timeout: settings.header_timeout,
-        idle_timeout: settings.idle_timeout,
-        answer_timeout: settings.answer_timeout,
-        header_bytes_max: settings.header_bytes_max,
-    }
-}
-
-/// How many connections one address may hold. Where nobody has said so, a quarter of those there may be, so that one alone
-/// keeps nobody out; then whoever runs on this machine (a proxy, a measurement) is not meant.
-fn per_address(settings: &Settings) -> PerAddress {
-    let (max, loopback_is_free) = match settings.connections_per_address_max {
-        ConnectionsPerAddress::AQuarter => (Some(settings.max_connections.div_ceil(4)), true),
-        ConnectionsPerAddress::Most(max) => (Some(max), false),
-        ConnectionsPerAddress::All => (None, true),
-    };
-    PerAddress { max, loopback_is_free, proxies: settings.rate_limits.trusted_proxies.clone() }
 }
 
 /// Starts the engine and the write-behind around what was recovered.
@@ -357,7 +313,9 @@ impl Running {
                 registration.end(DEREGISTRATION_MAX.min(deadline / 4)).await;
             }
         };
-        tokio::join!(tokio::time::sleep(self.drain_delay.min(deadline / 2)), deregistered);
+        // Whoever still comes is answered by those who have the flights from then on.
+        let given_away = handovers::give_all_away(&system.upkeep, Instant::now() + deadline / 2);
+        tokio::join!(tokio::time::sleep(self.drain_delay.min(deadline / 2)), deregistered, given_away);
         self.stop.begin();
         // Clients get half of the time; the rest belongs to what was acknowledged.
         let connections_ended = tokio::time::timeout(left() / 2, self.connections).await.is_ok();
@@ -374,6 +332,9 @@ impl Running {
         let engine = system.upkeep.engine.clone();
         let engine_stopped = tokio::task::spawn_blocking(move || engine.stop());
         let engine_stopped = tokio::time::timeout(left() / 2, engine_stopped).await.is_ok();
+        if let Some(peer_port) = self.peer_port {
+            peer_port.abort();
+        }
         // Nothing is decided here any more: others need not wait until the lease ends.
         if let Some(lease) = system.upkeep.other_servers.lease().cloned() {
             let left_behind = tokio::task::spawn_blocking(move || lease.leave());

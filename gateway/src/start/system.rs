@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use farerush_engine::actor::Engine;
 use farerush_engine::flight::FlightId;
+use farerush_peers::Peers;
 use farerush_persistence::journal::RedisJournal;
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,7 @@ use crate::api::routes::Api;
 use crate::api::waitlist::Waitlists;
 use crate::base::stop::Stop;
 use crate::base::stopping::Stopping;
+use crate::edge::forwarding::Forwarder;
 use crate::parts::auth::Identity;
 use crate::parts::catching_up::CatchingUp;
 use crate::parts::cockpit::Cockpit;
@@ -55,6 +57,8 @@ pub struct StartedParts {
     pub webhooks: Option<Arc<Webhooks>>,
     /// The journal, if it is in Redis.
     pub redis: Option<Arc<RedisJournal>>,
+    /// The ways to other servers, where there may be some.
+    pub peers: Option<Arc<Peers>>,
     /// What the journal is and where, in words.
     pub journal: String,
 }
@@ -79,9 +83,17 @@ pub struct System {
 impl System {
     /// Puts everything together; nothing goes on by itself yet.
     pub fn new(settings: &Settings, known: StartedParts, stop: Arc<Stop>) -> Self {
-        let StartedParts { engine, around, identity, metrics, webhooks, redis, journal } = known;
+        let StartedParts { engine, around, identity, metrics, webhooks, redis, journal, peers } = known;
         let (identity, metrics) = (Arc::new(identity), Arc::new(metrics));
         let (stopping, cockpit) = (Arc::new(Stopping::default()), Arc::new(Cockpit::default()));
+        let upkeep = Arc::new(Upkeep {
+            other_servers: around.other_servers.clone(),
+            engine: engine.clone(),
+            write_behind: around.write_behind.clone(),
+            redis: redis.clone(),
+            peers,
+            stopping: stopping.clone(),
+        });
         let ownership = around.other_servers.ownership().clone();
         let live = Live::new(&engine, settings.live_readers_max, stop, ownership);
         let flights = Arc::new(Flights {
@@ -99,13 +111,8 @@ impl System {
             has_replica: settings.store_read.is_some(),
         });
         let sales = Arc::new(Sales { flights: flights.clone(), lists: lists.clone() });
-        let health = Arc::new(Health {
-            flights: flights.clone(),
-            lists: lists.clone(),
-            journal,
-            redis: redis.clone(),
-            stopping: stopping.clone(),
-        });
+        let health =
+            Arc::new(Health { flights: flights.clone(), lists: lists.clone(), journal, redis, stopping });
         let figures = Arc::new(Figures {
             health: health.clone(),
             metrics: metrics.clone(),
@@ -128,6 +135,7 @@ impl System {
             sales: sales.clone(),
             figures: figures.clone(),
             charts: Arc::new(Charts { cockpit: cockpit.clone(), health }),
+            upkeep: upkeep.clone(),
             imports: Arc::new(imports),
             door: door.clone(),
             body,
@@ -148,14 +156,14 @@ impl System {
             metrics,
             body,
         };
-        let upkeep = Arc::new(Upkeep {
-            other_servers: around.other_servers,
-            engine,
-            write_behind: around.write_behind,
-            redis,
-            stopping,
-        });
         Self { api, figures, flights, lists, identity, upkeep, cockpit }
+    }
+
+    /// What hands requests on to other servers, where there may be some.
+    pub fn forwarder(&self) -> Option<Arc<Forwarder>> {
+        let peers = self.upkeep.peers.clone()?;
+        let count = self.upkeep.other_servers.forwarded();
+        Some(Arc::new(Forwarder::new(self.flights.clone(), peers, self.api.body, count)))
     }
 
     /// Starts everything that goes on by itself. `later` are flights that are left to their owners for now.
@@ -174,6 +182,7 @@ impl System {
             OtherServers::keep_watch(upkeep())?;
             tokio::spawn(OtherServers::settle_claims(upkeep()));
             tokio::spawn(OtherServers::take_over_orphans(upkeep()));
+            tokio::spawn(OtherServers::keep_placement(upkeep()));
         }
         tokio::spawn(OtherServers::watch(upkeep()));
         tokio::spawn(OtherServers::keep_attendance(upkeep()));

@@ -45,6 +45,8 @@ impl Plan {
             .with("demo", "false")
             // A machine that does other things as well must not take a slow process for one that is gone.
             .with("lease_ms", "10000")
+            // What one server does by itself; those tests that hand requests on say so.
+            .with("peer_listen", "none")
             .with("test_payment", "true")
     }
 

@@ -8,4 +8,5 @@ pub mod orders;
 pub mod refunds;
 pub mod routes;
 pub mod seat_plan;
+pub mod servers;
 pub mod status;

@@ -13,6 +13,7 @@ use crate::api::filters::{accepts, first_of, key, query, with};
 use crate::api::{admin, audit};
 use crate::parts::auth::Role;
 use crate::parts::figures::Figures;
+use crate::parts::other_servers::Upkeep;
 use crate::parts::sales::Sales;
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::FlightName;
@@ -25,6 +26,8 @@ pub struct Admins {
     pub figures: Arc<Figures>,
     /// What the charts show.
     pub charts: Arc<Charts>,
+    /// The servers that share flights.
+    pub upkeep: Arc<Upkeep>,
     /// Files of flights.
     pub imports: Arc<admin::import::Imports>,
     /// Who may come in.
@@ -78,7 +81,32 @@ pub fn routes(admins: &Admins) -> BoxedFilter<(Response,)> {
         .unify()
         .or(reads(admins))
         .unify()
+        .or(placement(admins))
+        .unify()
         .boxed()
+}
+
+/// Which server has which flights.
+fn placement(admins: &Admins) -> BoxedFilter<(Response,)> {
+    let list = path!("v1" / "admin" / "servers")
+        .and(warp::get())
+        .and(door::admin(&admins.door, Role::Viewer))
+        .and(with(&admins.upkeep))
+        .and(query())
+        .then(admin::servers::list)
+        .boxed();
+    let acting = || {
+        warp::post()
+            .and(door::admin(&admins.door, Role::Operator))
+            .and(with(&admins.upkeep))
+            .and(received(admins.body))
+    };
+    let server = || path!("v1" / "admin" / "servers" / String / ..);
+    let drain = server().and(path!("drain")).and(acting()).then(admin::servers::drain).boxed();
+    let resume = server().and(path!("resume")).and(acting()).then(admin::servers::resume).boxed();
+    let flight = path!("v1" / "admin" / "flights" / FlightName / "move");
+    let move_it = flight.and(acting()).then(admin::servers::move_flight).boxed();
+    first_of([list, drain, resume, move_it])
 }
 
 /// What is told about one flight, and the way in for many.

@@ -12,6 +12,7 @@ use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::auth::Admin;
 use crate::parts::figures::Figures;
+use crate::parts::other_servers::about::About;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -96,7 +97,7 @@ fn write_members(json: &mut Json, figures: &Figures) {
         let (own, mut members) = lease.all();
         members.sort_unstable_by(|one, other| one.life.cmp(&other.life));
         for member in members {
-            json.open().key("server").text(&member.about).key("life").text(&member.life);
+            json.open().key("server").text(&About::read(&member.about).server).key("life").text(&member.life);
             json.key("lease_left_ms").number(millis(member.lease_left));
             json.key("is_this").boolean(member.life == own).close();
         }

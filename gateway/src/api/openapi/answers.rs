@@ -232,5 +232,5 @@ fn orders() -> Vec<(&'static str, Shape)> {
 
 /// All that has a name.
 pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
-    [flights(), orders(), super::servers::schemas()].concat()
+    [flights(), orders(), super::servers::schemas(), super::placement::shapes()].concat()
 }

@@ -8,6 +8,7 @@ mod cockpit;
 mod customers;
 mod operation;
 mod pages;
+mod placement;
 mod problems;
 mod requests;
 mod seat_plan;
@@ -68,6 +69,7 @@ fn document() -> OpenApi {
         .chain(seat_plan::operations())
         .chain(admins::operations())
         .chain(admin_reads::operations())
+        .chain(placement::operations())
         .chain(cockpit::operations())
         .chain(pages::operations())
     {

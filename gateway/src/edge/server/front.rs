@@ -116,8 +116,13 @@ pub struct Coming {
 
 impl RequestBody {
     /// A body that has come whole.
-    pub(super) fn whole(bytes: &[u8]) -> Self {
-        Self::Whole((!bytes.is_empty()).then(|| Bytes::copy_from_slice(bytes)))
+    pub(super) fn copied(bytes: &[u8]) -> Self {
+        Self::whole(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The same of bytes that are at hand.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::Whole((!bytes.is_empty()).then_some(bytes))
     }
 }
 

@@ -147,6 +147,18 @@ fn write_flights(page: &mut MetricsPage, figures: &Figures, census: &Census) {
         "Flights taken over here from servers that were gone.",
     );
     page.sample(&[], other_servers.flights_taken_over());
+    page.family(
+        Kind::Counter,
+        "farerush_handovers_total",
+        "Flights that this process has handed over to servers that were there.",
+    );
+    page.sample(&[], other_servers.flights_handed_over());
+    page.family(
+        Kind::Counter,
+        "farerush_forwarded_total",
+        "Requests that came here and were handed on to the servers that have their flights.",
+    );
+    page.sample(&[], other_servers.forwarded().load(Ordering::Relaxed));
     page.family(Kind::Gauge, "farerush_seats", "Seats of the flights here: all, and those still on sale.");
     page.sample(&[("kind", "all")], census.capacity).sample(&[("kind", "free")], census.free);
     page.gauge("farerush_holds", "Held orders of the flights here.", census.holds);

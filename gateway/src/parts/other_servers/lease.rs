@@ -1,7 +1,7 @@
 //! This server's lease, and who else has one: renewed again and again on a thread of its own, from before the first flight is
 //! claimed until the last one is given up. Never takes a flight: says whose turn it is to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::base::errors::in_full;
+use crate::parts::other_servers::about::About;
+use crate::parts::other_servers::members::{Members, Server};
 
 /// A lease is renewed so many times before it could end.
 const BEATS_PER_LEASE: u32 = 4;
@@ -31,12 +33,14 @@ pub struct Lease {
     redis: Redis,
     length: Duration,
     /// What others may know of this server.
-    about: String,
+    about: Mutex<About>,
     /// Until when it holds by this machine's clock, in nanoseconds since its start; 0: it does not.
     until: AtomicU64,
     found: Mutex<Found>,
     /// Says that the members are others than before.
     changed: Notify,
+    /// At which servers flights are to be, by name.
+    pins: Mutex<HashMap<FlightId, String>>,
     /// Whether it is given up.
     is_over: AtomicBool,
     /// The flights that belong to it, once there are any.
@@ -55,6 +59,8 @@ impl std::fmt::Debug for Redis {
 #[derive(Debug, Default)]
 struct Found {
     members: Vec<Member>,
+    /// What they say of themselves.
+    servers: Arc<Vec<Server>>,
     /// Since when the lease has held without a break.
     unbroken_since: Option<u64>,
     /// Whether a life of this server has ended by a lapse.
@@ -63,39 +69,16 @@ struct Found {
     has_failed: bool,
 }
 
-/// Who is there, as a beat found it.
-#[derive(Debug, Clone)]
-pub struct Members {
-    /// The life of this server.
-    pub own: String,
-    /// All lives, this one among them.
-    pub lives: HashSet<String>,
-}
-
-impl Members {
-    /// Whether this server is the one to serve a flight that nobody has: of all members the one with the highest hash of both
-    /// names (rendezvous hashing), so that only those flights move whose server is gone. With each `turn` it is another one's.
-    pub fn is_own_turn(&self, flight_id: &FlightId, turn: u32) -> bool {
-        let weight = |life: &str| {
-            let mut text = Vec::with_capacity(64);
-            for part in [flight_id.as_str().as_bytes(), b"\0", life.as_bytes(), &turn.to_le_bytes()] {
-                text.extend_from_slice(part);
-            }
-            (xxhash_rust::xxh3::xxh3_64(&text), life.to_owned())
-        };
-        self.lives.iter().map(|life| weight(life)).max().is_some_and(|(_, life)| life == self.own)
-    }
-}
-
 impl Lease {
     /// A lease of this length; nothing is asked yet.
-    pub fn new(redis: Arc<RedisJournal>, length: Duration, about: String) -> Self {
+    pub fn new(redis: Arc<RedisJournal>, length: Duration, about: About) -> Self {
         Self {
             redis: Redis(redis),
             length,
-            about,
+            about: Mutex::new(about),
             until: AtomicU64::new(0),
             found: Mutex::default(),
+            pins: Mutex::default(),
             changed: Notify::new(),
             is_over: AtomicBool::new(false),
             engine: OnceLock::new(),
@@ -163,13 +146,76 @@ impl Lease {
         if !self.judges(&found) {
             return None;
         }
-        let lives = found.members.iter().map(|member| member.life.clone()).collect();
-        Some(Members { own: self.redis.0.life(), lives })
+        let lives: HashSet<String> = found.members.iter().map(|member| member.life.clone()).collect();
+        let takers = found.servers.iter().filter(|server| !server.about.leaves);
+        let mut takers: BTreeSet<String> = takers.map(|server| server.life.clone()).collect();
+        if takers.is_empty() {
+            // Somebody has to.
+            takers.extend(lives.iter().cloned());
+        }
+        // Of several with one name always the same one.
+        let at = |name: &String| {
+            let named = found.servers.iter().filter(|server| server.about.server == *name);
+            named.map(|server| server.life.clone()).min()
+        };
+        let known = self.pins.lock();
+        let pins = known.iter().filter_map(|(flight_id, name)| Some((flight_id.clone(), at(name)?)));
+        let pins = Arc::new(pins.collect());
+        Some(Members { own: self.redis.0.life(), lives, takers, pins })
     }
 
     /// All members, as the last beat found them, and this server's life.
     pub fn all(&self) -> (String, Vec<Member>) {
         (self.redis.0.life(), self.found.lock().members.clone())
+    }
+
+    /// What all members say of themselves, as the last beat found them.
+    pub fn servers(&self) -> Arc<Vec<Server>> {
+        self.found.lock().servers.clone()
+    }
+
+    /// Says to the others whether this server gives its flights away and takes none. Blocks; a failure is made up for by the
+    /// next beat.
+    pub fn set_leaves(&self, leaves: bool) {
+        self.about.lock().leaves = leaves;
+        // Noted where it is made.
+        let _ = self.beat();
+    }
+
+    /// Reads anew at which servers flights are to be. Blocks; where that fails it is as it was.
+    pub(super) fn read_pins(&self) {
+        match self.redis.0.pins() {
+            Ok(pins) => {
+                let pins =
+                    pins.into_iter().filter_map(|(name, server)| Some((FlightId::new(&name).ok()?, server)));
+                *self.pins.lock() = pins.collect();
+            }
+            Err(error) => {
+                tracing::debug!(error = in_full(&error), "at which servers flights are to be cannot be read");
+            }
+        }
+    }
+
+    /// Has a flight be at the server of this name, as long as there is one; `None`: at no certain one. Blocks.
+    pub fn pin(&self, flight_id: &FlightId, server: Option<&str>) -> Result<(), JournalError> {
+        self.redis.0.pin(flight_id, server)?;
+        self.read_pins();
+        Ok(())
+    }
+
+    /// At which server a flight is to be, as it was read last.
+    pub fn pin_of(&self, flight_id: &FlightId) -> Option<String> {
+        self.pins.lock().get(flight_id).cloned()
+    }
+
+    /// The lives that flights belong to now. Blocks.
+    pub(super) fn owners(&self, flights: &[FlightId]) -> Result<Vec<Option<String>>, JournalError> {
+        self.redis.0.owners(flights)
+    }
+
+    /// The life of this server.
+    pub fn life(&self) -> String {
+        self.redis.0.life()
     }
 
     /// How many members there are.
@@ -204,7 +250,10 @@ impl Lease {
     fn beat(&self) -> Result<(), JournalError> {
         let began = now();
         let judges = self.judges(&self.found.lock());
-        let beat = Beat { lease: self.length, judges, about: &self.about };
+        let flights =
+            self.engine.get().and_then(Weak::upgrade).map_or(0, |engine| engine.shown_and_moved().0);
+        let about = About { flights, ..self.about.lock().clone() }.write();
+        let beat = Beat { lease: self.length, judges, about: &about };
         match self.redis.0.beat(&beat) {
             Ok(membership) => {
                 self.note(began, membership.is_renewed, membership.members);
@@ -228,6 +277,8 @@ impl Lease {
         found.has_failed = false;
         let are_others = found.members.len() != members.len()
             || found.members.iter().any(|known| members.iter().all(|member| member.life != known.life));
+        let says = |member: &Member| Server { life: member.life.clone(), about: About::read(&member.about) };
+        found.servers = Arc::new(members.iter().map(says).collect());
         found.members = members;
         if is_renewed {
             if now() > self.until() {
@@ -282,41 +333,4 @@ pub(super) fn now() -> u64 {
     let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn members(own: &str, lives: &[&str]) -> Members {
-        let lives = lives.iter().map(|life| (*life).to_owned()).collect();
-        Members { own: own.to_owned(), lives }
-    }
-
-    #[test]
-    fn each_flight_is_one_members_turn_and_only_those_move_whose_server_is_gone() {
-        let flights: Vec<FlightId> = (0..300).map(|n| FlightId::new(&format!("FR{n}")).unwrap()).collect();
-        let all = ["a", "b", "c"];
-        let turn_of = |flight: &FlightId, lives: &[&str], turn| {
-            let whose: Vec<String> = lives
-                .iter()
-                .filter(|own| members(own, lives).is_own_turn(flight, turn))
-                .map(|own| (*own).to_owned())
-                .collect();
-            assert_eq!(whose.len(), 1, "{flight}: {whose:?}");
-            whose[0].clone()
-        };
-        let mut counts = std::collections::HashMap::new();
-        for flight in &flights {
-            let before = turn_of(flight, &all, 0);
-            let after = turn_of(flight, &["a", "b"], 0);
-            assert!(before == "c" || before == after, "{flight} moves from {before} to {after}");
-            *counts.entry(before).or_insert(0) += 1;
-        }
-        assert!(counts.values().all(|count| (60..=140).contains(count)), "{counts:?}");
-        assert!(
-            flights.iter().any(|flight| turn_of(flight, &all, 0) != turn_of(flight, &all, 1)),
-            "it is not for ever the same one's turn"
-        );
-    }
 }

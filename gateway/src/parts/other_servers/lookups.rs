@@ -58,8 +58,8 @@ impl Lookups<Option<Epoch>> {
     }
 }
 
-impl<A: Copy + Send + 'static> Lookups<A> {
-    fn new(
+impl<A: Clone + Send + 'static> Lookups<A> {
+    pub(super) fn new(
         ask_journal: impl Fn(&[FlightId]) -> Result<Vec<A>, JournalError> + Send + Sync + 'static,
     ) -> Self {
         let queue = Queue { waiting: VecDeque::new(), is_asking: false };
@@ -107,7 +107,7 @@ impl<A: Copy + Send + 'static> Lookups<A> {
                 Ok(Ok(_)) | Err(_) => vec![None; names.len()],
             };
             for (flight_id, answer) in questions {
-                let said = places.get(&flight_id).and_then(|place| found.get(*place).copied().flatten());
+                let said = places.get(&flight_id).and_then(|place| found.get(*place).cloned().flatten());
                 // Whoever asked may have gone.
                 let _ = answer.send(said);
             }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::base::errors::in_full;
 use crate::parts::other_servers::Upkeep;
 use crate::parts::other_servers::arrivals::Coming;
-use crate::parts::other_servers::lease::Members;
+use crate::parts::other_servers::members::Members;
 
 /// How often it is looked for flights that were left over, beside whenever a member is gone.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -146,7 +146,10 @@ async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: Vec<
             break;
         }
         match take(upkeep, redis, part).await {
-            Ok(count) => taken += count,
+            Ok(count) => {
+                taken += count;
+                upkeep.other_servers.takeovers.count.fetch_add(count as u64, Ordering::Relaxed);
+            }
             Err(why) => {
                 // What was fenced all the same belongs to this server, and is brought up at a later look.
                 tracing::warn!(error = why, "flights whose server is gone cannot be taken over just now");
@@ -165,8 +168,12 @@ async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: Vec<
     all_went_well
 }
 
-/// Claims these flights, as far as they still belong to nobody, and brings them up; says how many, or what stands in the way.
-async fn take(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: &[Orphan]) -> Result<usize, String> {
+/// Claims these flights, as far as they still belong to whom they are said to, and brings them up; says how many, or what stands in the way.
+pub(super) async fn take(
+    upkeep: &Arc<Upkeep>,
+    redis: &Arc<RedisJournal>,
+    orphans: &[Orphan],
+) -> Result<usize, String> {
     let other_servers = &upkeep.other_servers;
     let mut coming: HashMap<FlightId, Coming> = orphans
         .iter()
@@ -189,7 +196,6 @@ async fn take(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: &[Orphan
         .filter(|is_up| std::future::ready(*is_up))
         .count()
         .await;
-    other_servers.takeovers.count.fetch_add(count as u64, Ordering::Relaxed);
     Ok(count)
 }
 
@@ -294,7 +300,13 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_another_ones_turn_and_ones_own_is_left_to_come_up_first() {
-        let of = |own: &str| Members { own: own.to_owned(), lives: ["a", "b"].map(str::to_owned).into() };
+        let lives = ["a", "b"].map(str::to_owned);
+        let of = |own: &str| Members {
+            own: own.to_owned(),
+            lives: lives.clone().into(),
+            takers: lives.clone().into(),
+            pins: Arc::default(),
+        };
         let (mut one, mut other) = (Looks::default(), Looks::default());
         let mut turns = Vec::new();
         for look in 1..LOOKS_FOR_OWN {

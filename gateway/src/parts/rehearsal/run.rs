@@ -173,7 +173,7 @@ impl<'a> Rush<'a> {
                 self.told.orders.push((order.no, order.seats));
             }
             Ok(Answer::Refused(refusal)) => self.refused(arrival, Problem::from(refusal).code()),
-            Ok(Answer::TooLate) => self.refused(arrival, Code::Overloaded),
+            Ok(Answer::TooLate | Answer::Moved) => self.refused(arrival, Code::Overloaded),
             Ok(_) | Err(_) => self.refused(arrival, Code::OutcomeUnknown),
         }
     }

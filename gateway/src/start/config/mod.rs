@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use farerush_engine::journal::Durability;
 
+pub use self::peers::{PeerListen, PeerSettings};
+pub use self::targets::{JournalTarget, StoreTarget};
+use self::targets::{journal_target, mysql_url, store_target};
 use crate::base::settings::{expand, whole};
 use crate::edge::gate::Hosts;
 use crate::parts::auth::settings as auth_settings;
@@ -22,26 +25,6 @@ pub use crate::base::settings::{
     ConfigError, KEYS, Key, Origin, Secret, Sources, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, Value, Values,
 };
 pub use crate::parts::auth::settings::{CustomerAuth, JwtKey, JwtSettings};
-
-/// Where events become durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalTarget {
-    /// Segments in this directory.
-    File(PathBuf),
-    /// A Redis server at this URL, which may hold a password.
-    Redis(Secret),
-    /// Nowhere: gone with the process.
-    Memory,
-}
-
-/// The SQL side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreTarget {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A MySQL (or MariaDB) server at this URL, which holds a password.
-    MySql(Secret),
-}
 
 /// How many connections one address may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +143,8 @@ pub struct Settings {
     pub commit_pause: Duration,
     /// Most live readers.
     pub live_readers_max: u32,
+    /// The port for other servers.
+    pub peering: PeerSettings,
     /// How long this server's flights are its own after it was last heard of, where others share the journal.
     pub lease: Duration,
     /// How long a start leaves flights to those who have them once it is asked; zero: it takes them before it serves.
@@ -296,6 +281,7 @@ impl Settings {
             lease: values.parse("lease_ms", |text| {
                 whole(text, 200, 60_000).map(|ms: u32| Duration::from_millis(u64::from(ms)))
             })?,
+            peering: PeerSettings::of(values)?,
             take_over_delay: values.parse("take_over_delay_ms", |text| {
                 whole(text, 0, 600_000).map(|ms: u32| Duration::from_millis(u64::from(ms)))
             })?,
@@ -330,46 +316,6 @@ impl Settings {
 }
 
 /// `None` says: the default.
-fn journal_target(text: &str, data_dir: &Path) -> Result<Option<JournalTarget>, String> {
-    match text.split_once(':') {
-        _ if text == "file:<data_dir>/journal" => Ok(None),
-        Some(("file", path)) if !path.is_empty() => Ok(Some(JournalTarget::File(expand(path, data_dir)))),
-        Some(("memory", "")) => Ok(Some(JournalTarget::Memory)),
-        Some(("redis" | "rediss" | "unix" | "redis+unix", rest))
-            if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) =>
-        {
-            Ok(Some(JournalTarget::Redis(Secret::new(text))))
-        }
-        _ => {
-            Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, \
-                 unix://<path> for a socket) or memory:"
-                .to_owned())
-        }
-    }
-}
-
-fn store_target(text: &str, data_dir: &Path) -> Result<Option<StoreTarget>, String> {
-    match text.split_once(':') {
-        _ if text == "sqlite:<data_dir>/farerush.db" => Ok(None),
-        Some(("sqlite", path)) if !path.is_empty() => {
-            Ok(Some(StoreTarget::Sqlite(expand(path.strip_prefix("//").unwrap_or(path), data_dir))))
-        }
-        Some(("mysql", _)) => mysql_url(text).map(|url| Some(StoreTarget::MySql(url))),
-        Some(("mariadb", _)) => Err("MariaDB is written mysql://, too".to_owned()),
-        _ => Err(format!("must be sqlite:<file> or {MYSQL_URL}")),
-    }
-}
-
-const MYSQL_URL: &str = "mysql://user:password@host[:port]/database";
-
-fn mysql_url(text: &str) -> Result<Secret, String> {
-    // The rest is checked by whoever connects; nothing of it may show in a message.
-    match text.strip_prefix("mysql://") {
-        Some(rest) if !rest.is_empty() => Ok(Secret::new(text)),
-        _ => Err(format!("must be {MYSQL_URL}")),
-    }
-}
-
 fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".to_owned())
 }
@@ -417,6 +363,8 @@ fn millis(text: &str) -> Result<Duration, String> {
 }
 
 mod instance;
+mod peers;
+mod targets;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //! Never parses it.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -67,9 +68,9 @@ async fn read<B: Buf>(
 }
 
 /// Takes a body of any type as a whole.
-pub async fn whole<B: Buf>(
+pub async fn whole<B: Buf, E: Display>(
     length: Option<u64>,
-    stream: impl Stream<Item = Result<B, warp::Error>>,
+    stream: impl Stream<Item = Result<B, E>>,
     limits: BodyLimits,
 ) -> Received {
     if length.is_some_and(|length| length > limits.bytes_max as u64) {
@@ -84,7 +85,7 @@ pub async fn whole<B: Buf>(
     }
 }
 
-async fn collect<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>, bytes_max: usize) -> Received {
+async fn collect<B: Buf, E: Display>(stream: impl Stream<Item = Result<B, E>>, bytes_max: usize) -> Received {
     let mut stream = pin!(stream);
     // Nearly every body comes in one piece, which is passed on as it is.
     let mut first = Bytes::new();

@@ -4,7 +4,7 @@
 //! So an owner whose lease holds by its own clock, counted from before it asked, knows that nobody takes its flights: others
 //! do only once they have seen the lease over in Redis' time, which is later.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ impl RedisJournal {
 
     /// Renews this life's lease, or begins it. Blocks; on a connection of its own.
     pub fn beat(&self, beat: &Beat<'_>) -> Result<Membership, JournalError> {
-        let mut command = self.on_members(RENEW);
+        let mut command = self.on_members(RENEW, &self.life());
         command.arg(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX));
         command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS);
         let answer = self.members_link.lock().attempt(|link| link.ask(BEAT, &command))?;
@@ -137,16 +137,21 @@ impl RedisJournal {
 
     /// Says that this life is over: others need not wait for its lease to end.
     pub fn leave(&self) -> Result<(), JournalError> {
+        self.end_life(&self.life())
+    }
+
+    /// Says that a life is over that was this server's.
+    pub fn end_life(&self, life: &str) -> Result<(), JournalError> {
         let what = "give the lease in Redis up";
-        let command = self.on_members(LEAVE);
+        let command = self.on_members(LEAVE, life);
         or_error(what, self.members_link.lock().attempt(|link| link.ask(what, &command))?).map(drop)
     }
 
     /// A script about this life among the members.
-    fn on_members(&self, script: &str) -> Cmd {
+    fn on_members(&self, script: &str, life: &str) -> Cmd {
         let mut command = cmd("EVAL");
         command.arg(script).arg(3).arg(self.keys.members()).arg(self.keys.about_members());
-        command.arg(self.keys.gone_members()).arg(self.life());
+        command.arg(self.keys.gone_members()).arg(life);
         command
     }
 
@@ -208,6 +213,29 @@ impl RedisJournal {
         let own = self.life();
         orphans.retain(|orphan| orphan.owner == own || !there.contains(&orphan.owner));
         Ok(())
+    }
+
+    /// The servers that flights are to be at, by name, whatever else says where they belong. Blocks.
+    pub fn pins(&self) -> Result<HashMap<String, String>, JournalError> {
+        let what = "read the flights' pins in Redis";
+        let mut ask = cmd("HGETALL");
+        ask.arg(self.keys.pins());
+        let answer = or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?)?;
+        ::redis::from_redis_value(answer).map_err(|error| unavailable(what, error))
+    }
+
+    /// Has a flight be at the server of this name, as long as there is one; `None`: at no certain one. Blocks.
+    pub fn pin(&self, flight_id: &FlightId, server: Option<&str>) -> Result<(), JournalError> {
+        let what = "pin a flight in Redis";
+        let mut ask = cmd(if server.is_some() { "HSET" } else { "HDEL" });
+        ask.arg(self.keys.pins()).arg(flight_id.as_str()).arg(server);
+        or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?).map(drop)
+    }
+
+    /// The life that each of these flights belongs to, as of now; `None` where nobody has noted it. Blocks.
+    pub fn owners(&self, flights: &[FlightId]) -> Result<Vec<Option<String>>, JournalError> {
+        let owners = self.watch_link.lock().attempt(|link| self.owners_of(link, flights))?;
+        Ok(owners.into_iter().map(|owner| owner.map(|(_, life)| life)).collect())
     }
 
     fn owners_of(

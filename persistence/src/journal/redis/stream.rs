@@ -60,6 +60,11 @@ impl Keys {
         format!("{}:{{members}}:gone", self.prefix)
     }
 
+    /// The servers that flights are to be at: a hash of names.
+    pub(super) fn pins(&self) -> String {
+        format!("{}:{{members}}:pins", self.prefix)
+    }
+
     /// A flight's snapshot: a hash of `epoch`, `seq` and `record`.
     pub(super) fn snapshot(&self, flight_id: &FlightId) -> String {
         format!("{}:{{{flight_id}}}:snapshot", self.prefix)

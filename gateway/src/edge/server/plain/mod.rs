@@ -2,19 +2,17 @@
 //! its own. Never serves what is framed in any other way: the connection, with all that has come, is hyper's then.
 
 mod answer;
+mod grabs;
 mod request;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farerush_engine::actor::{FlightHandle, Located};
-use farerush_engine::flight::FlightId;
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,7 +21,8 @@ use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 use warp::http::{Request, Response};
 
-use self::request::{Plain, Read};
+use self::grabs::{Pays, grabbed_flight};
+use self::request::Read;
 use super::arrival::Arrivals;
 use super::front::{Front, RequestBody, RequestIds};
 use super::places::Guest;
@@ -33,11 +32,11 @@ use crate::base::stop::Stop;
 use crate::edge::gate::Gate;
 use crate::observe::traces::Observer;
 use crate::parts::auth::Caller;
-use crate::parts::rate::{Peer, Share, counted};
+use crate::parts::rate::Peer;
 use crate::wire::body::BodyLimits;
 use crate::wire::cors::Origins;
 use crate::wire::deadline::{self, Deadline};
-use crate::wire::problem::Problem;
+use crate::wire::problem::{Code, Problem};
 
 /// Largest plain request, in bytes; a larger one is hyper's.
 const REQUEST_BYTES_MAX: usize = 4096;
@@ -154,36 +153,6 @@ struct Connection<'c, 's> {
     stop_is_awaited: bool,
 }
 
-/// Whom a connection's grabs count for, where customers show nothing: its address.
-struct Pays {
-    address: IpAddr,
-    /// Whether it may say that it asks for somebody else.
-    is_proxy: bool,
-    /// Its share on the flight that was grabbed last.
-    last: Option<(FlightId, Arc<Share>)>,
-}
-
-impl Pays {
-    fn new(grabs: &Grabs, peer: IpAddr) -> Self {
-        Self { address: counted(peer), is_proxy: grabs.identity.rates.trusts(peer), last: None }
-    }
-
-    /// Its share on this flight; looked for once, and then at hand.
-    fn share(&mut self, grabs: &Grabs, flight: &FlightHandle, now: std::time::Instant) -> Arc<Share> {
-        let shares = &grabs.identity.rates.shares;
-        match &self.last {
-            Some((flight_id, share)) if flight_id == flight.flight_id() && shares.is_current(share, now) => {
-                share.clone()
-            }
-            _ => {
-                let share = shares.of(flight.flight_id(), self.address, now);
-                self.last = Some((flight.flight_id().clone(), share.clone()));
-                share
-            }
-        }
-    }
-}
-
 /// What waiting for bytes ends with.
 enum ReadEnd {
     Bytes,
@@ -270,7 +239,11 @@ impl Connection<'_, '_> {
             }
             match self.begin() {
                 Step::Answered => {}
-                Step::Grab(grabs, under_way) => self.grab(&grabs, under_way).await,
+                Step::Grab(grabs, under_way) => {
+                    if !self.grab(&grabs, under_way).await && self.ask_instead(front).await.is_err() {
+                        return PlainEnd::Ended;
+                    }
+                }
                 Step::Ask(request) => {
                     front.note_came(self.came.into_std());
                     let Ok(response) = front.ask(*request).await;
@@ -337,6 +310,10 @@ impl Connection<'_, '_> {
                 self.wait_until(deadline.answer_by.into());
                 Step::Grab(grabs.clone(), under_way)
             }
+            // It has just gone: the long way knows where.
+            Err(problem) if problem.code() == Code::Elsewhere => {
+                plain.into_request().map_or(Step::Other, |request| Step::Ask(Box::new(request)))
+            }
             Err(problem) => {
                 grabs.metrics.grab_ended(now.into_std(), grab::outcome(Err(&problem)));
                 self.write_problem(&problem);
@@ -345,8 +322,24 @@ impl Connection<'_, '_> {
         }
     }
 
-    /// Waits for what the flight says, and writes it.
-    async fn grab(&mut self, grabs: &Grabs, mut under_way: UnderWay) {
+    /// Has the service answer a request whose flight went before it decided.
+    async fn ask_instead<S, B>(&mut self, front: &mut Front<S>) -> Result<(), B::Error>
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+        B: Body<Data = Bytes>,
+    {
+        let mut room = request::room();
+        if let Read::Whole(plain) = request::read(&self.bytes[..self.come], &mut room)
+            && let Some(request) = plain.into_request()
+        {
+            let Ok(response) = front.ask(request).await;
+            self.write_response(response).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what the flight says, and writes it; says whether it has said something.
+    async fn grab(&mut self, grabs: &Grabs, mut under_way: UnderWay) -> bool {
         let outcome = poll_fn(|context| match Pin::new(&mut under_way.pending).poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome.ok()),
             Poll::Pending => self.poll_too_late(context).map(|()| None),
@@ -354,11 +347,15 @@ impl Connection<'_, '_> {
         .await;
         self.until = self.began + self.limits.idle_timeout;
         let answered = grab::granted(grabs, &under_way, outcome);
+        if answered.as_ref().is_err_and(|problem| problem.code() == Code::Elsewhere) {
+            return false;
+        }
         grabs.metrics.grab_ended(self.began.into_std(), grab::outcome(answered.as_ref()));
         match answered {
             Ok(granted) => self.write_granted(&granted),
             Err(problem) => self.write_problem(&problem),
         }
+        true
     }
 
     fn write_granted(&mut self, granted: &Granted) {
@@ -522,26 +519,5 @@ impl Connection<'_, '_> {
         self.out.clear();
         self.out.shrink_to(REPLY_BYTES_KEPT);
         Poll::Ready(Ok(()))
-    }
-}
-
-/// The flight of a grab that needs nothing but what this way knows.
-fn grabbed_flight<'e>(plain: &Plain<'_, '_>, express: &'e Express) -> Option<(&'e Arc<Grabs>, FlightHandle)> {
-    let way = express.short_way.as_ref()?;
-    let name = plain.target.strip_prefix("/v1/flights/")?.strip_suffix("/orders")?;
-    let is_json = plain.content_type.is_some_and(|name| name.eq_ignore_ascii_case(b"application/json"));
-    if plain.method != "POST" || plain.asks_for_more || !is_json || plain.body.len() > way.body.bytes_max {
-        return None;
-    }
-    // What is not for this server is refused on the long way.
-    if !plain.host.is_some_and(|host| way.gate.is_for_us(host)) {
-        return None;
-    }
-    match way.grabs.flights.engine.find(&FlightId::new(name).ok()?) {
-        // Whose flights they are is waited for on the long way.
-        Located::Here(flight) if way.grabs.flights.other_servers.ownership().is_certain() => {
-            Some((&way.grabs, flight))
-        }
-        _ => None,
     }
 }

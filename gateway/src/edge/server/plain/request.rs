@@ -89,7 +89,7 @@ impl Plain<'_, '_> {
         if self.target.contains("/live") {
             return None;
         }
-        let mut request = Request::new(RequestBody::whole(self.body));
+        let mut request = Request::new(RequestBody::copied(self.body));
         *request.method_mut() = Method::from_bytes(self.method.as_bytes()).ok()?;
         *request.uri_mut() = Uri::try_from(self.target).ok()?;
         let headers = request.headers_mut();

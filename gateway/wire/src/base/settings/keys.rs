@@ -298,6 +298,22 @@ pub const KEYS: &[Key] = &[
          long it shows them without hearing from Redis itself",
     ),
     key(
+        "peer_listen",
+        "auto",
+        "where servers share a Redis: address at which the others hand on what they are asked about this one's flights; auto: a \
+         free port of the address from which Redis is reached; none: nobody hands anything on, and each server answers for its \
+         own flights alone",
+    ),
+    key("peer_address", "auto", "where the others reach peer_listen, if that is not the address itself"),
+    Key {
+        secret: true,
+        ..key(
+            "cluster_secret",
+            "made of id_secret",
+            "what servers show each other before anything is handed on, the same for all that share a Redis: 32 to 256 characters",
+        )
+    },
+    key(
         "take_over_delay_ms",
         "0",
         "how long a start that shares a Redis goes on leaving flights to those who have them, once a request for one has reached \
