@@ -9,6 +9,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use rig::{Asked, PATIENCE, Rig, send, start, until};
 use serde_json::{Value, json};
@@ -131,21 +132,50 @@ fn an_admin_says_at_any_server_which_one_has_which_flights() {
     assert_eq!((status, &problem["code"]), (404, &json!("FLIGHT_NOT_FOUND")), "{problem}");
     let (status, answer) = gateways[1].post(&format!("/v1/admin/servers/{}/drain", names[0]), "");
     assert_eq!(status, 200, "{answer}");
-    until("all flights but the one that is to stay have left the server", || {
-        gateways[0].status_of("FR3")["flight_id"] == "FR3"
-            && servers(&gateways[1])
-                .iter()
-                .any(|server| server["server"] == *names[0] && server["flights"] == 1)
-            && (0..12).all(|n| owner(&format!("FR{n}")).is_some())
+    until("all flights have left the server, the one that is to be there as well", || {
+        let has_none = |server: &Value| {
+            server["server"] == *names[0] && server["takes_flights"] == false && server["flights"] == 0
+        };
+        servers(&gateways[1]).iter().any(has_none)
+            && (0..12).all(|n| owner(&format!("FR{n}")).is_some_and(|owner| owner != 0))
     });
-    let (status, answer) = gateways[1].post("/v1/admin/flights/FR3/move", r#"{"server":null}"#);
-    assert_eq!(status, 200, "{answer}");
-    until("it has left, too", || owner("FR3").is_some_and(|owner| owner != 0));
     let (status, answer) = gateways[2].post(&format!("/v1/admin/servers/{}/resume", names[0]), "");
     assert_eq!(status, 200, "{answer}");
-    until("it has flights again", || {
-        servers(&gateways[1]).iter().any(|server| server["server"] == *names[0] && server["flights"] != 0)
-    });
+    until("it has flights again, and the one that is to be there", || owner("FR3") == Some(0));
+    let (status, answer) = gateways[1].post("/v1/admin/flights/FR3/move", r#"{"server":null}"#);
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn a_token_is_made_and_revoked_at_one_server_for_all() {
+    let rig = Rig::new();
+    let gateways = three(&rig);
+    let status = |gateway: &Gateway, token: &str| {
+        let headers = format!("authorization: Bearer {token}\r\n");
+        send_as(gateway.address(), "GET /v1/admin/status", &headers)
+    };
+    let plan = |name: &str| rig.plan(name);
+    let made = plan("one").run_with("token", &["create", "--name", "night", "--role", "viewer"]);
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    assert!(token.starts_with("farerush_"), "{made:?}");
+    until("the token holds at each server", || gateways.iter().all(|gateway| status(gateway, &token) == 200));
+    let revoked = plan("three").run_with("token", &["revoke", "--name", "night"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let since = Instant::now();
+    until("it holds at none", || gateways.iter().all(|gateway| status(gateway, &token) == 401));
+    println!("revoked everywhere after {:?}", since.elapsed());
+    let again = plan("two").run_with("token", &["create", "--name", "night", "--role", "viewer"]);
+    assert!(!again.status.success(), "its name is not given again: {again:?}");
+}
+
+/// The status of an answer to somebody who shows what these headers say.
+fn send_as(address: std::net::SocketAddr, request: &str, headers: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{headers}\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// The next event of a stream, as JSON.

@@ -142,7 +142,7 @@ fn spread(gateways: &[Option<Gateway>], flights: usize) {
         let shares: Vec<BTreeSet<String>> = gateways.iter().flatten().map(served).collect();
         let all: BTreeSet<&String> = shares.iter().flatten().collect();
         let count: usize = shares.iter().map(BTreeSet::len).sum();
-        all.len() == flights && count == flights && shares.iter().all(|share| share.len() * 6 > flights)
+        all.len() == flights && count == flights && shares.iter().all(|share| share.len() * 12 > flights)
     });
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{Epoch, FlightId};
 use farerush_engine::journal::{Batch, Claim, Journal, JournalError};
-use farerush_persistence::journal::{Beat, Membership, RedisJournal, RedisOptions};
+use farerush_persistence::journal::{Beat, Membership, Orphan, RedisJournal, RedisOptions};
 use journal_support::small_events;
 use servers::RedisServer;
 
@@ -120,17 +120,25 @@ fn of_several_that_take_a_flight_over_one_has_it_and_nobody_deposes_a_living_own
     assert_eq!(names, ["FR1", "FR2", "FR3"]);
     assert!(orphans.iter().all(|orphan| orphan.owner == gone.life() && orphan.epoch == Epoch(1)));
     // Both try all of them, under whatever epoch the store gave each.
-    let claims = |epoch: u64| ["FR1", "FR2", "FR3"].map(|name| (claim(name, epoch), gone.life()));
+    let of = |name: &str, epoch: u64, owner: String| Orphan {
+        flight_id: flight(name),
+        epoch: Epoch(epoch),
+        owner,
+    };
+    let claims =
+        |epoch: u64| ["FR1", "FR2", "FR3"].map(|name| (claim(name, epoch), of(name, 1, gone.life())));
     assert_eq!(one.fence_orphans(&claims(2)).unwrap(), [true; 3]);
     assert_eq!(other.fence_orphans(&claims(3)).unwrap(), [false; 3], "they belong to a member by now");
     assert!(other.orphans(&members).unwrap().is_empty());
     // Whoever asks by hand may, as always, and is the owner from then on.
     other.fence(&[claim("FR1", 4)]).unwrap();
-    assert_eq!(one.fence_orphans(&[(claim("FR1", 5), one.life())]).unwrap(), [false]);
+    assert_eq!(one.fence_orphans(&[(claim("FR1", 5), of("FR1", 2, one.life()))]).unwrap(), [false]);
     assert_eq!(other.epochs(&[flight("FR1"), flight("FR2")]).unwrap(), [Some(Epoch(4)), Some(Epoch(2))]);
+    // Nor does it count under another epoch: its owner has claimed it anew.
+    assert_eq!(one.fence_orphans(&[(claim("FR1", 5), of("FR1", 3, other.life()))]).unwrap(), [false]);
     // A fence of a version that notes no owner counts for more than what was noted before it.
     redis.command(&["XADD", "farerush:{FR2}:journal", "9-0", "record", "x"]).unwrap();
-    assert_eq!(other.fence_orphans(&[(claim("FR2", 10), one.life())]).unwrap(), [false]);
+    assert_eq!(other.fence_orphans(&[(claim("FR2", 10), of("FR2", 2, one.life()))]).unwrap(), [false]);
     let nobody = HashSet::new();
     assert!(one.orphans(&nobody).unwrap().iter().all(|orphan| orphan.flight_id != flight("FR2")));
     // One that comes too late with its epoch is told so, as by any fence.

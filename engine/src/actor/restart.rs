@@ -84,7 +84,7 @@ impl Engine {
     }
 
     async fn leave_here(&self, flight_id: &FlightId) -> Option<Epoch> {
-        let _turn = self.supervisor.recoveries.turn(flight_id).await;
+        let turn = self.supervisor.recoveries.turn(flight_id).await;
         let shared = self.registry.shared(flight_id)?;
         // What it has taken would not become durable.
         if self.writer.state().condition() != Condition::Writing || !shared.begin_to_leave() {
@@ -110,7 +110,14 @@ impl Engine {
         }
         // What it has decided by itself is durable after this, too.
         self.supervisor.writer.barrier().await;
-        shared.leave().then(|| shared.epoch())
+        if !shared.leave() {
+            if shared.standing() == Standing::Recovering {
+                // Its actor panicked at the last moment, when it was no more the one that is recovered for that.
+                let _ = self.supervisor.recover(&shared, &turn).await;
+            }
+            return None;
+        }
+        Some(shared.epoch())
     }
 
     async fn take_over(

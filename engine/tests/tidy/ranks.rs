@@ -133,7 +133,6 @@ const GATEWAY: House = House {
         ("gateway/src/api/audit.rs", 555),
         ("gateway/src/edge/server/places.rs", 539),
         ("gateway/src/edge/server/plain/mod.rs", 523),
-        ("gateway/src/parts/auth/token_file.rs", 414),
         ("gateway/src/start/storage.rs", 530),
     ],
 };

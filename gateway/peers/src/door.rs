@@ -2,14 +2,14 @@
 //! Never answers by itself.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -21,6 +21,10 @@ use crate::sealed::{End, Reader, Secret, Writer, meet};
 /// Connections that may be showing the secret at a time, and of one address: a stranger keeps nobody else out.
 const AT_THE_DOOR_MAX: usize = 4096;
 const AT_THE_DOOR_OF_ONE_MAX: usize = 32;
+/// How long it may take until the first request was heard.
+const ENTERING_MAX: Duration = Duration::from_secs(3);
+/// How often it is logged that strangers come, at most.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 /// Requests of one connection that are answered at once; beyond that, no more are read.
 const UNDER_WAY_MAX: usize = 16_384;
 /// How long the loop rests after a failed accept.
@@ -65,7 +69,7 @@ impl Door {
     /// Lets other servers in, for as long as this is polled; when it is dropped, all are sent away.
     pub async fn serve(self, answers: Arc<dyn Answers>) {
         let at_the_door = Arc::new(Semaphore::new(AT_THE_DOOR_MAX));
-        let shares = Arc::default();
+        let (shares, warnings) = (Arc::default(), Arc::new(Warnings::default()));
         // They end with this.
         let mut inside = JoinSet::new();
         loop {
@@ -80,22 +84,17 @@ impl Door {
                 }
             };
             let Some(share) = Share::take(&shares, from.ip()) else { continue };
-            let (secret, answers) = (self.secret.clone(), answers.clone());
+            let (secret, answers, warnings) = (self.secret.clone(), answers.clone(), warnings.clone());
             inside.spawn(async move {
-                let met = meet(stream, &secret, End::Called).await;
-                drop((place, share));
-                match met {
-                    Ok((reader, writer)) => {
-                        if let Err(error) = talk(reader, writer, answers).await {
+                match tokio::time::timeout(ENTERING_MAX, enter(stream, &secret)).await {
+                    Ok(Ok(Some((reader, writer, first)))) => {
+                        drop((place, share));
+                        if let Err(error) = talk(reader, writer, first, answers).await {
                             tracing::debug!(%from, %error, "a link from another server has ended");
                         }
                     }
-                    Err(error) => tracing::warn!(
-                        %from,
-                        %error,
-                        "somebody came to the port for other servers and did not show that they know the secret: a server of \
-                         another system, or with another cluster_secret"
-                    ),
+                    Ok(Ok(None)) => {}
+                    Ok(Err(_)) | Err(_) => warnings.stranger(from),
                 }
             });
         }
@@ -113,6 +112,11 @@ struct Share {
 
 impl Share {
     fn take(shares: &Shares, of: IpAddr) -> Option<Self> {
+        // Whoever has one address of IPv6 has 2^64 of them.
+        let of = match of.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            address => address,
+        };
         let mut counts = shares.lock();
         let count = counts.entry(of).or_default();
         if *count >= AT_THE_DOOR_OF_ONE_MAX {
@@ -135,9 +139,40 @@ impl Drop for Share {
     }
 }
 
-async fn talk(mut reader: Reader, writer: Writer, answers: Arc<dyn Answers>) -> std::io::Result<()> {
-    let Some(first) = reader.next().await? else { return Ok(()) };
-    match frame::read(first)? {
+/// Shows the secret and hears the first frame: only that tells a server from somebody who says again what a server has said before
+/// (the pattern's first message can be sent by whoever has heard it).
+async fn enter(stream: TcpStream, secret: &Secret) -> std::io::Result<Option<(Reader, Writer, Frame)>> {
+    let (mut reader, writer) = meet(stream, secret, End::Called).await?;
+    let Some(first) = reader.next().await? else { return Ok(None) };
+    Ok(Some((reader, writer, frame::read(first)?)))
+}
+
+/// Says now and then that strangers come.
+#[derive(Default)]
+struct Warnings(Mutex<Option<Instant>>);
+
+impl Warnings {
+    fn stranger(&self, from: SocketAddr) {
+        let mut last = self.0.lock();
+        if last.is_some_and(|at| at.elapsed() < WARNING_PAUSE) {
+            return;
+        }
+        *last = Some(Instant::now());
+        tracing::warn!(
+            %from,
+            "somebody came to the port for other servers and did not show that they know the secret: a server of \
+             another system, or with another cluster_secret"
+        );
+    }
+}
+
+async fn talk(
+    reader: Reader,
+    writer: Writer,
+    first: Frame,
+    answers: Arc<dyn Answers>,
+) -> std::io::Result<()> {
+    match first {
         Frame::Follow(asked) => tell(reader, writer, answers.follow(*asked).await).await,
         first @ Frame::Ask(..) => answer_all(reader, writer, answers, first).await,
         Frame::Reply(..) | Frame::Piece(_) => Err(std::io::ErrorKind::InvalidData.into()),

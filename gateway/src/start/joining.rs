@@ -39,7 +39,7 @@ pub(super) async fn begin_lease(
     let lease = wait_for(settings, until, attempt).await?;
     let noted = files::open_private(&settings.data_dir.join(LIFE)).and_then(|mut file| {
         file.set_len(0)?;
-        file.write_all(lease.life().as_bytes())
+        write!(file, "{} {}", this_boot(), lease.life())
     });
     if let Err(error) = noted {
         tracing::debug!(%error, "the next start will wait until this one's lease is over, if it is killed");
@@ -49,8 +49,17 @@ pub(super) async fn begin_lease(
 
 /// A server whose data directory this process has is gone, whatever its lease says: nobody need wait for its flights.
 async fn end_life_before(settings: &Settings, redis: &Arc<RedisJournal>) {
-    let Ok(life) = std::fs::read_to_string(settings.data_dir.join(LIFE)) else { return };
-    let redis = redis.clone();
+    let Ok(noted) = std::fs::read_to_string(settings.data_dir.join(LIFE)) else { return };
+    // A copy of the directory at another machine says nothing of the server that it was copied from.
+    let Some((_, life)) = noted.split_once(' ').filter(|(boot, _)| *boot == this_boot()) else { return };
+    let (redis, life) = (redis.clone(), life.to_owned());
     // Else it ends by itself.
     let _ = tokio::task::spawn_blocking(move || redis.end_life(&life)).await;
+}
+
+/// What tells this machine's last start from all others.
+fn this_boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let id = id.trim();
+    if id.is_empty() { "unknown".to_owned() } else { id.to_owned() }
 }

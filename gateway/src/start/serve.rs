@@ -17,7 +17,7 @@ use crate::edge::ops_server::OpsServer;
 use crate::edge::server;
 use crate::edge::starting::Starting;
 use crate::observe::traces::{Observer, Wanted};
-use crate::parts::auth::Identity;
+use crate::parts::auth::{Identity, SharedTokens};
 use crate::parts::metrics::Metrics;
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::{OtherServers, handovers};
@@ -118,6 +118,8 @@ pub async fn start_with(
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
+    let shared_tokens =
+        redis.as_ref().filter(|_| peering.is_some()).map(|redis| SharedTokens::new(redis.clone(), &secrets));
     let webhooks = settings.webhooks.as_ref().map(Webhooks::new).transpose()?.map(Arc::new);
     let webhooks_too = webhooks.as_deref();
     let (engine, around) = metrics.within(|| {
@@ -165,6 +167,9 @@ pub async fn start_with(
         peers,
     };
     let system = System::new(&settings, known, stop.clone());
+    if let Some(shared_tokens) = shared_tokens {
+        tokio::spawn(shared_tokens.keep(Arc::downgrade(&system.identity)));
+    }
     system.tend(&settings, later, owning).map_err(StartError::Thread)?;
     if let Some(ops) = &ops {
         ops.serve(&system.figures);
@@ -314,7 +319,10 @@ impl Running {
             }
         };
         // Whoever still comes is answered by those who have the flights from then on.
-        let given_away = handovers::give_all_away(&system.upkeep, Instant::now() + deadline / 2);
+        let until = Instant::now() + deadline / 2;
+        let given_away = handovers::give_all_away(&system.upkeep, until);
+        // A part that is on its way goes on.
+        let given_away = async { drop(tokio::time::timeout_at(until.into(), given_away).await) };
         tokio::join!(tokio::time::sleep(self.drain_delay.min(deadline / 2)), deregistered, given_away);
         self.stop.begin();
         // Clients get half of the time; the rest belongs to what was acknowledged.

@@ -24,8 +24,6 @@ use crate::wire::problem::{Code, Problem};
 use crate::wire::query::Query;
 use crate::wire::render;
 
-/// How long a flight may take to move.
-const MOVE_MAX: Duration = Duration::from_secs(4);
 /// How long a request to drain waits for flights to go; the rest goes after it.
 const DRAIN_WAIT: Duration = Duration::from_secs(3);
 
@@ -142,7 +140,7 @@ pub async fn move_flight(
                 60,
             ));
         };
-        if handovers::give(&upkeep, peer, std::slice::from_ref(&flight_id), MOVE_MAX).await == 0 {
+        if handovers::give(&upkeep, peer, std::slice::from_ref(&flight_id)).await == 0 {
             tracing::warn!(flight = %flight_id, life, "the flight was not taken; it is tried again");
             return Err(Problem::overloaded(
                 "the other server does not take it just now; it is tried again",

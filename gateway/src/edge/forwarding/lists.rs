@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use farerush_peers::{Answered, Asked, Reply};
-use futures_util::future::{BoxFuture, join, join_all};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,38 +51,50 @@ struct Place<'a> {
     flight_id: &'a str,
 }
 
+/// Somebody who wants a page; the last one who does takes it out.
+struct Wants<'a> {
+    lists: &'a Lists,
+    target: &'a str,
+    page: Option<Arc<AsyncMutex<Page>>>,
+}
+
+impl Drop for Wants<'_> {
+    fn drop(&mut self) {
+        let mut pages = self.lists.pages.lock();
+        drop(self.page.take());
+        if pages.get(self.target).is_some_and(|page| Arc::strong_count(page) == 1) {
+            pages.remove(self.target);
+        }
+    }
+}
+
 impl Lists {
-    /// The page of this address; `here` is what this server has of it, asked when it is its turn.
-    pub(super) async fn page(
-        &self,
-        forwarder: &Forwarder,
-        target: &str,
-        here: impl FnOnce() -> BoxFuture<'static, Answered>,
-    ) -> Answered {
+    /// The page of this address; `here` is what this server has of it, or why there is none.
+    pub(super) async fn page(&self, forwarder: &Forwarder, target: &str, here: Answered) -> Answered {
+        // Whatever is wrong with the question is wrong everywhere.
+        if ![StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(&here.status()) {
+            return here;
+        }
         let came = Instant::now();
-        let slot = self.pages.lock().entry(target.to_owned()).or_default().clone();
-        let answer = {
-            let mut page = slot.lock().await;
-            match page.as_ref().filter(|(began, _)| *began >= came) {
-                Some((_, answer)) => answer.clone(),
-                None => {
-                    let began = Instant::now();
-                    let answer = together(forwarder, target, here()).await;
-                    *page = Some((began, answer.clone()));
-                    answer
-                }
+        let page = self.pages.lock().entry(target.to_owned()).or_default().clone();
+        let wants = Wants { lists: self, target, page: Some(page.clone()) };
+        let mut page = page.lock_owned().await;
+        let answer = match page.as_ref().filter(|(began, _)| *began >= came) {
+            Some((_, answer)) => answer.clone(),
+            None => {
+                let began = Instant::now();
+                let answer = together(forwarder, target, here).await;
+                *page = Some((began, answer.clone()));
+                answer
             }
         };
-        let mut pages = self.pages.lock();
-        // This one and the map's: nobody else wants it.
-        if Arc::strong_count(&slot) <= 2 {
-            pages.remove(target);
-        }
+        drop(page);
+        drop(wants);
         answer
     }
 }
 
-async fn together(forwarder: &Forwarder, target: &str, here: BoxFuture<'static, Answered>) -> Answered {
+async fn together(forwarder: &Forwarder, target: &str, here: Answered) -> Answered {
     let others = forwarder.others();
     let ask = |to| async move {
         let mut request = Request::new(Bytes::new());
@@ -93,8 +105,8 @@ async fn together(forwarder: &Forwarder, target: &str, here: BoxFuture<'static, 
             _ => None,
         }
     };
-    let (here, there) = join(here, join_all(others.iter().map(|to| ask(*to)))).await;
-    let is_whole = there.iter().all(Option::is_some);
+    let there = join_all(others.iter().map(|to| ask(*to))).await;
+    let is_whole = there.iter().all(Option::is_some) && forwarder.flights.other_servers.are_all_heard();
     let is_served_here = here.status() == StatusCode::OK;
     if !is_served_here
         && (here.status() != StatusCode::SERVICE_UNAVAILABLE || !there.iter().any(Option::is_some))

@@ -4,53 +4,50 @@
 
 mod lists;
 mod subject;
+mod whole;
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use farerush_engine::actor::Located;
 use farerush_engine::flight::FlightId;
-use farerush_peers::{Answered, Asked, NotAnswered, Peers, Reply};
+use farerush_peers::{NotAnswered, Peers, Reply};
 use futures_util::future::{BoxFuture, Either};
 use futures_util::{FutureExt as _, stream};
-use http_body::Body as _;
 use tokio::sync::Semaphore;
 use tower_service::Service;
-use warp::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
-use warp::http::request::Parts;
-use warp::http::{HeaderMap, HeaderValue, Method, Request};
+use warp::http::{Method, Request};
 use warp::reply::Response;
 
 use self::lists::{LIST, Lists};
 use self::subject::Subject;
+pub(super) use self::whole::whole_of;
+use self::whole::{Whole, gathered, is_small, passed_back};
+use crate::base::long_body::LongBody;
 use crate::edge::server::RequestBody;
 use crate::observe::traces;
 use crate::parts::flights::Flights;
 use crate::parts::other_servers::Whereabouts;
-use crate::parts::rate::Peer;
-use crate::wire::body::{self, BodyLimits};
-use crate::wire::deadline::REQUEST_TIMEOUT;
+use crate::wire::body::BodyLimits;
 use crate::wire::problem::{NotNow, Problem};
 
-/// The header of a request that may be sent twice.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// How long to wait before it is looked again where a flight is that is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// So long after a request was handed on it is looked whether the flight has another server by now, again and again.
 const LOOK_AFTER: Duration = Duration::from_millis(250);
+/// How long an answer that was on its way is waited for once the flight has another server.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long somebody waits because Redis does not say whose a flight is.
+const DOUBT_MAX: Duration = Duration::from_millis(500);
+/// A live stream of which nothing came for so long has ended: something comes every 15 s.
+const STREAM_SILENCE_MAX: Duration = Duration::from_secs(35);
 /// Requests that may wait for flights of other servers; beyond that, who asks is told to come back.
-const WAITING_MAX: usize = 16_384;
-/// What concerns one connection alone.
-const HOP_BY_HOP: [HeaderName; 6] =
-    [CONNECTION, TRANSFER_ENCODING, TE, UPGRADE, EXPECT, HeaderName::from_static("keep-alive")];
-
+const WAITING_MAX: usize = 8_192;
 /// The ways to the flights of other servers.
 pub struct Forwarder {
     flights: Arc<Flights>,
@@ -128,7 +125,12 @@ where
         if let Subject::Named(name) = &subject
             && forwarder.flights.other_servers.is_other_server(name)
         {
-            let wanted = Wanted { forwarder: forwarder.clone(), inner: self.inner.clone(), subject };
+            let wanted = Wanted {
+                forwarder: forwarder.clone(),
+                inner: self.inner.clone(),
+                subject,
+                in_doubt_since: None,
+            };
             return Either::Right(wanted.answer(request, false).map(Ok).boxed());
         }
         let (Subject::Flight(flight_id) | Subject::Live(flight_id)) = &subject else {
@@ -139,20 +141,20 @@ where
             let (forwarder, mut inner) = (forwarder.clone(), self.inner.clone());
             let target = request.uri().path_and_query().map_or(LIST, |target| target.as_str()).to_owned();
             let page = async move {
-                let here = move || lists::own(inner.call(request)).boxed();
+                let here = lists::own(inner.call(request)).await;
                 passed_back(forwarder.lists.page(&forwarder, &target, here).await)
             };
             return Either::Right(page.map(Ok).boxed());
         };
         let is_here = forwarder.is_here(flight_id);
-        if is_here && !matches!(request.body(), RequestBody::Whole(_)) {
-            // It comes in pieces, and is not gathered for the case that the flight goes meanwhile.
+        if is_here && !is_small(&request) {
             return Either::Left(self.inner.call(request));
         }
         if is_here && matches!(subject, Subject::Live(_)) {
             return Either::Left(self.inner.call(request));
         }
-        let wanted = Wanted { forwarder: forwarder.clone(), inner: self.inner.clone(), subject };
+        let wanted =
+            Wanted { forwarder: forwarder.clone(), inner: self.inner.clone(), subject, in_doubt_since: None };
         Either::Right(wanted.answer(request, is_here).map(Ok).boxed())
     }
 }
@@ -162,14 +164,8 @@ struct Wanted<S> {
     forwarder: Arc<Forwarder>,
     inner: S,
     subject: Subject,
-}
-
-/// A request that can be sent more than once.
-struct Whole {
-    head: Parts,
-    body: Bytes,
-    /// Whether to do it twice is as good as once.
-    is_repeatable: bool,
+    /// Since when it cannot be found out whose the flight is.
+    in_doubt_since: Option<Instant>,
 }
 
 impl<S> Wanted<S>
@@ -183,8 +179,7 @@ where
             Ok(body) => body,
             Err(problem) => return problem.into_response(),
         };
-        let is_repeatable = head.method == Method::GET || head.headers.contains_key(IDEMPOTENCY_KEY);
-        let whole = Whole { head, body, is_repeatable };
+        let whole = Whole::new(head, body);
         if is_here {
             let response = self.ask_here(&whole).await;
             if response.extensions().get::<NotNow>().is_none() {
@@ -202,7 +197,7 @@ where
                 Outcome::Answered(response) => return response,
                 Outcome::NotNow(response) => last = response.or(last),
             }
-            if Instant::now() + LOOK_AGAIN >= until {
+            if Instant::now() + LOOK_AGAIN + GRACE >= until {
                 let why = "the flight is on its way from one server to another";
                 return last.unwrap_or_else(|| Problem::overloaded(why, 1).into_response());
             }
@@ -219,9 +214,16 @@ where
 
     async fn attempt(&mut self, whole: &Whole, until: Instant, anew: bool) -> Outcome {
         match self.forwarder.place(&self.subject, anew).await {
-            Err(problem) => Outcome::Answered(problem.into_response()),
+            // Redis may answer in a moment; a server that is cut off from it sends whoever asks to another one.
+            Err(problem) => {
+                let is_brief = self.in_doubt_since.get_or_insert_with(Instant::now).elapsed() < DOUBT_MAX;
+                let response = problem.into_response();
+                if is_brief { Outcome::NotNow(Some(response)) } else { Outcome::Answered(response) }
+            }
             Ok(Whereabouts::Between) => Outcome::NotNow(None),
-            Ok(Whereabouts::Here | Whereabouts::Apart) => {
+            // Nothing changes by waiting; a balancer asks that one.
+            Ok(Whereabouts::Apart) => Outcome::Answered(self.ask_here(whole).await),
+            Ok(Whereabouts::Here) => {
                 let response = self.ask_here(whole).await;
                 match response.extensions().get::<NotNow>() {
                     Some(NotNow) => Outcome::NotNow(Some(response)),
@@ -254,7 +256,11 @@ impl Forwarder {
                         Ok(Whereabouts::At(same)) if same == server => continue,
                         // Nobody can say.
                         Err(_) => continue,
-                        Ok(_) => Err(NotAnswered::Unknown),
+                        // Whoever gives a flight away has answered before.
+                        Ok(_) => match tokio::time::timeout(GRACE, &mut reply).await {
+                            Ok(replied) => replied,
+                            Err(_) => Err(NotAnswered::Unknown),
+                        },
                     }
                 }
             };
@@ -281,19 +287,24 @@ impl Forwarder {
     async fn follow(&self, server: SocketAddr, whole: &Whole, until: Instant) -> Outcome {
         let left = until.saturating_duration_since(Instant::now());
         self.count.fetch_add(1, Ordering::Relaxed);
-        let Ok(mut followed) = self.peers.follow(server, &whole.asked(left)).await else {
-            return Outcome::NotNow(None);
-        };
+        let asked = whole.asked(left);
+        let follow = tokio::time::timeout_at(until.into(), self.peers.follow(server, &asked));
+        let Ok(Ok(mut followed)) = follow.await else { return Outcome::NotNow(None) };
         match followed.reply() {
             Some(Reply::Answer(answer)) => {
                 let (head, first) = passed_back(answer).into_parts();
                 drop(first);
-                let pieces = stream::unfold(followed, |mut followed| async move {
-                    let piece = followed.piece().await?;
-                    Some((Ok::<_, Infallible>(piece), followed))
+                let mark = LongBody::default();
+                let read = mark.clone();
+                let pieces = stream::unfold((followed, read), |(mut followed, read)| async move {
+                    read.was_read();
+                    let piece = tokio::time::timeout(STREAM_SILENCE_MAX, followed.piece()).await.ok()??;
+                    Some((Ok::<_, Infallible>(piece), (followed, read)))
                 });
                 let (_, body) = warp::Reply::into_response(warp::reply::stream(pieces)).into_parts();
-                Outcome::Answered(Response::from_parts(head, body))
+                let mut response = Response::from_parts(head, body);
+                response.extensions_mut().insert(mark);
+                Outcome::Answered(response)
             }
             Some(Reply::NotMine(answer)) => Outcome::NotNow(Some(passed_back(answer))),
             None => Outcome::NotNow(None),
@@ -307,76 +318,4 @@ enum Outcome {
     Answered(Response),
     /// Nothing was done; what was said of it.
     NotNow(Option<Response>),
-}
-
-impl Whole {
-    fn asked(&self, left: Duration) -> Asked {
-        let mut headers = self.head.headers.clone();
-        for name in HOP_BY_HOP {
-            headers.remove(name);
-        }
-        if !headers.contains_key(REQUEST_TIMEOUT)
-            && let Ok(seconds) =
-                HeaderValue::from_str(&format!("{}.{:03}", left.as_secs(), left.subsec_millis()))
-        {
-            headers.insert(REQUEST_TIMEOUT, seconds);
-        }
-        let mut request = Request::new(self.body.clone());
-        *request.method_mut() = self.head.method.clone();
-        *request.uri_mut() = self.head.uri.clone();
-        *request.headers_mut() = headers;
-        Asked { request, peer: self.head.extensions.get::<Peer>().map(|Peer(address)| *address), left }
-    }
-}
-
-/// What another server has answered, as this one says it.
-fn passed_back(answer: Answered) -> Response {
-    let (mut head, body) = answer.into_parts();
-    for name in HOP_BY_HOP.into_iter().chain([CONTENT_LENGTH]) {
-        head.headers.remove(name);
-    }
-    Response::from_parts(head, body.into())
-}
-
-async fn gathered(coming: RequestBody, headers: &HeaderMap, limits: BodyLimits) -> body::Received {
-    let mut coming = match coming {
-        RequestBody::Whole(bytes) => return Ok(bytes.unwrap_or_default()),
-        coming @ RequestBody::Coming(_) => coming,
-    };
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let pieces = stream::poll_fn(move |context| {
-        loop {
-            match std::task::ready!(Pin::new(&mut coming).poll_frame(context)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-            }
-        }
-    });
-    body::whole(length, pieces, limits).await
-}
-
-/// A whole body, whatever it is made of.
-pub(super) async fn whole_of(response: Response) -> Answered {
-    let (head, body) = response.into_parts();
-    let mut body = pin!(body);
-    let mut bytes = Vec::new();
-    let mut first = Bytes::new();
-    while let Some(Ok(frame)) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        if let Ok(data) = frame.into_data() {
-            if first.is_empty() {
-                first = data;
-                continue;
-            }
-            if bytes.is_empty() {
-                bytes.extend_from_slice(&first);
-            }
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Answered::from_parts(head, if bytes.is_empty() { first } else { bytes.into() })
 }

@@ -5,6 +5,7 @@ mod admin_tokens;
 mod command;
 mod jwt;
 pub mod settings;
+mod shared_tokens;
 mod signature;
 mod token_file;
 
@@ -21,6 +22,7 @@ pub use crate::wire::role::Role;
 pub use admin_tokens::AdminTokens;
 pub use command::{TokenCommand, lifetime, run};
 pub use jwt::{CustomerTokens, JwtError, LEEWAY_SECONDS, Refused};
+pub use shared_tokens::SharedTokens;
 pub use token_file::{Entry, TOKENS_MAX, TokenFile, TokenFileError};
 
 /// An admin who has shown a token that holds.

@@ -22,6 +22,7 @@ use crate::base::errors::in_full;
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::members::Members;
 use crate::parts::other_servers::{Upkeep, Whereabouts, takeovers};
+use crate::wire::problem::Problem;
 
 /// Where a server is told to take flights; nobody but another server reaches it.
 pub const TAKE: &str = "/peers/take";
@@ -29,10 +30,15 @@ pub const TAKE: &str = "/peers/take";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So long the members have to have been the same before flights move: a server that comes back at once has its flights still.
 const SETTLED: Duration = Duration::from_secs(2);
+/// How long flights move before it is looked anew whose they are.
+const ROUND_MAX: Duration = Duration::from_secs(10);
 /// So many flights move at a time: each is away for as long as all of them take.
 const FLIGHTS_AT_A_TIME: usize = 16;
 /// How long the other server may take.
 const TAKING_MAX: Duration = Duration::from_secs(10);
+/// How long it is asked whose a flight is, and how often.
+const FOUND_MAX: Duration = Duration::from_secs(5);
+const FOUND_PAUSE: Duration = Duration::from_millis(100);
 /// How long it may take to say that it is there.
 const PROBE_MAX: Duration = Duration::from_millis(500);
 /// So long nothing is given to a server that did not take what it was given.
@@ -92,7 +98,7 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
             _ => settled.insert((members.takers.clone(), Instant::now())).1,
         };
         if since.elapsed() >= SETTLED {
-            give_away(&upkeep, &lease, &members, Instant::now() + SETTLED).await;
+            give_away(&upkeep, &lease, &members, Instant::now() + ROUND_MAX).await;
         }
     }
 }
@@ -149,7 +155,7 @@ async fn give_share(upkeep: &Arc<Upkeep>, to: SocketAddr, share: Vec<FlightId>, 
         if Instant::now() >= until {
             break;
         }
-        match give(upkeep, to, part, until.saturating_duration_since(Instant::now())).await {
+        match give(upkeep, to, part).await {
             0 => break,
             count => given += count,
         }
@@ -157,19 +163,19 @@ async fn give_share(upkeep: &Arc<Upkeep>, to: SocketAddr, share: Vec<FlightId>, 
     given
 }
 
-/// Gives these flights to the server that is reached there, within about that time; those that it does not take are served on.
-/// Says how many went. Goes on when the caller stops waiting.
-pub async fn give(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId], time: Duration) -> usize {
+/// Gives these flights to the server that is reached there; those that it does not take are served on. Says how many went. Goes
+/// on when the caller stops waiting.
+pub async fn give(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId]) -> usize {
     let (upkeep, flights) = (upkeep.clone(), flights.to_vec());
-    let give = async move { give_here(&upkeep, to, &flights, time.min(TAKING_MAX)).await };
+    let give = async move { give_here(&upkeep, to, &flights).await };
     tokio::spawn(give).await.unwrap_or(0)
 }
 
-async fn give_here(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId], time: Duration) -> usize {
+async fn give_here(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId]) -> usize {
     let (Some(peers), Some(lease)) = (&upkeep.peers, &upkeep.other_servers.lease) else { return 0 };
     let handovers = &upkeep.other_servers.handovers;
     // A flight does not stop for a server that does not answer, nor again and again for one that takes nothing.
-    if handovers.rests(to) || !tell(peers, to, &Given::nothing(), PROBE_MAX.min(time)).await {
+    if handovers.rests(to) || !tell(peers, to, &Given::nothing(), PROBE_MAX).await {
         handovers.refused(to);
         return 0;
     }
@@ -178,14 +184,16 @@ async fn give_here(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId], t
     });
     let left: Vec<(FlightId, Epoch)> = join_all(leaves).await.into_iter().flatten().collect();
     if left.is_empty() {
+        // What they have taken does not become durable in time; they shall not stop for it again at once.
+        handovers.refused(to);
         return 0;
     }
     let names = left.iter().map(|(flight_id, epoch)| (flight_id.as_str().to_owned(), epoch.0)).collect();
-    let is_taken = tell(peers, to, &Given { from: lease.life(), flights: names }, time).await;
+    let is_taken = tell(peers, to, &Given { from: lease.life(), flights: names }, TAKING_MAX).await;
     let mut count = 0;
     for (flight_id, _) in &left {
         // What the other one has said may be lost, or not be of all.
-        let place = upkeep.other_servers.whereabouts(flight_id, true).await;
+        let place = found(upkeep, flight_id).await;
         let is_here = matches!(place, Ok(Whereabouts::Here)) || (place.is_err() && !is_taken);
         if !is_here {
             count += 1;
@@ -201,6 +209,17 @@ async fn give_here(upkeep: &Arc<Upkeep>, to: SocketAddr, flights: &[FlightId], t
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
+/// Where a flight is; asked for a while, because to claim one that has gone would take it from its new owner.
+async fn found(upkeep: &Arc<Upkeep>, flight_id: &FlightId) -> Result<Whereabouts, Problem> {
+    let until = Instant::now() + FOUND_MAX;
+    loop {
+        match upkeep.other_servers.whereabouts(flight_id, true).await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(FOUND_PAUSE).await,
+            found => return found,
+        }
+    }
+}
+
 /// Tells another server of flights that are given to it; says whether it has taken them.
 async fn tell(peers: &Peers, to: SocketAddr, given: &Given, time: Duration) -> bool {
     let mut request = Request::new(Bytes::from(serde_json::to_vec(given).unwrap_or_default()));
@@ -213,7 +232,8 @@ async fn tell(peers: &Peers, to: SocketAddr, given: &Given, time: Duration) -> b
 /// Takes flights that another server gives; says what came of it.
 pub async fn take(upkeep: &Arc<Upkeep>, body: &[u8]) -> StatusCode {
     let Ok(given) = serde_json::from_slice::<Given>(body) else { return StatusCode::BAD_REQUEST };
-    let Some(redis) = upkeep.redis.clone().filter(|_| !upkeep.stopping.has_begun()) else {
+    let gives_away = upkeep.other_servers.lease.as_ref().is_none_or(|lease| lease.leaves());
+    let Some(redis) = upkeep.redis.clone().filter(|_| !gives_away && !upkeep.stopping.has_begun()) else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
     let flights = given.flights.iter().filter_map(|(name, epoch)| {

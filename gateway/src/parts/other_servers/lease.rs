@@ -147,7 +147,10 @@ impl Lease {
             return None;
         }
         let lives: HashSet<String> = found.members.iter().map(|member| member.life.clone()).collect();
-        let takers = found.servers.iter().filter(|server| !server.about.leaves);
+        // Flights are given to those that can be told so, if there are some.
+        let have_peers = found.servers.iter().any(|server| server.about.peer.is_some());
+        let takes = |server: &&Server| !server.about.leaves && (!have_peers || server.about.peer.is_some());
+        let takers = found.servers.iter().filter(takes);
         let mut takers: BTreeSet<String> = takers.map(|server| server.life.clone()).collect();
         if takers.is_empty() {
             // Somebody has to.
@@ -155,7 +158,7 @@ impl Lease {
         }
         // Of several with one name always the same one.
         let at = |name: &String| {
-            let named = found.servers.iter().filter(|server| server.about.server == *name);
+            let named = found.servers.iter().filter(|server| server.about.server == *name && takes(server));
             named.map(|server| server.life.clone()).min()
         };
         let known = self.pins.lock();
@@ -206,6 +209,11 @@ impl Lease {
     /// At which server a flight is to be, as it was read last.
     pub fn pin_of(&self, flight_id: &FlightId) -> Option<String> {
         self.pins.lock().get(flight_id).cloned()
+    }
+
+    /// Whether this server gives its flights away and takes none.
+    pub(super) fn leaves(&self) -> bool {
+        self.about.lock().leaves
     }
 
     /// The lives that flights belong to now. Blocks.

@@ -94,6 +94,7 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
         let Some(redis) = upkeep.redis.clone() else { return };
         pause = LOOK_AGAIN;
         let Some(members) = lease.members() else { continue };
+        bring_up_unserved(&upkeep, &members).await;
         match left_alone(&upkeep, &redis, &members).await {
             Ok(orphans) if orphans.is_empty() => {
                 looks = Looks::default();
@@ -110,6 +111,28 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
             }
         }
     }
+}
+
+/// Brings up what nobody serves though nobody is said to have had it: what only the store knows, or an older version fenced.
+async fn bring_up_unserved(upkeep: &Arc<Upkeep>, members: &Members) {
+    let other_servers = &upkeep.other_servers;
+    let unserved = other_servers.unserved();
+    if unserved.is_empty() || upkeep.peers.is_none() {
+        return;
+    }
+    let Some(lease) = other_servers.lease.clone() else { return };
+    let asked = unserved.clone();
+    let Ok(owners) = super::blocking(move || lease.owners(&asked)).await else { return };
+    let own = unserved
+        .into_iter()
+        .zip(owners)
+        .filter(|(flight_id, owner)| owner.is_none() && members.is_own_turn(flight_id, 0))
+        .map(|(flight_id, _)| flight_id);
+    let fetches = own.filter(|flight_id| !upkeep.engine.has(flight_id)).map(|flight_id| {
+        tracing::warn!(%flight_id, "nobody has the flight: it is brought up here");
+        bring_up(upkeep.clone(), other_servers.arrivals.expect(&flight_id))
+    });
+    stream::iter(fetches).buffer_unordered(RECOVERED_AT_ONCE).for_each(|_| std::future::ready(())).await;
 }
 
 /// The flights whose owner is gone, and those of this server's that it does not have.
@@ -250,7 +273,7 @@ async fn is_kept(
 
 /// Claims flights in the store; gives the fences to write, and whose the flights have to be for it. While the store is away the
 /// journal alone decides, and the store learns of the epoch by the first flush.
-async fn claim_in_store(upkeep: &Upkeep, orphans: &[Orphan]) -> Result<Vec<(Claim, String)>, String> {
+async fn claim_in_store(upkeep: &Upkeep, orphans: &[Orphan]) -> Result<Vec<(Claim, Orphan)>, String> {
     let claims: Vec<Claim> = orphans
         .iter()
         .map(|orphan| Claim { flight_id: orphan.flight_id.clone(), epoch: orphan.epoch.next() })
@@ -262,7 +285,7 @@ async fn claim_in_store(upkeep: &Upkeep, orphans: &[Orphan]) -> Result<Vec<(Clai
     };
     let fence = |(claim, orphan): (Claim, &Orphan)| {
         let epoch = epochs.get(&claim.flight_id).copied().unwrap_or(claim.epoch);
-        (Claim { epoch, ..claim }, orphan.owner.clone())
+        (Claim { epoch, ..claim }, orphan.clone())
     };
     Ok(claims.into_iter().zip(orphans).map(fence).collect())
 }

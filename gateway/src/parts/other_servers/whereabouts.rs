@@ -91,6 +91,13 @@ impl OtherServers {
         }
     }
 
+    /// Whether each flight has a server, and each server can be asked, as far as known.
+    pub fn are_all_heard(&self) -> bool {
+        let can_be_asked =
+            |lease: &Arc<Lease>| lease.servers().iter().all(|server| server.about.peer.is_some());
+        self.lease.as_ref().is_none_or(can_be_asked) && self.flights_unserved() == 0
+    }
+
     /// Where the server of this name is.
     pub fn where_server_is(&self, name: &str) -> Whereabouts {
         let Some(lease) = &self.lease else { return Whereabouts::Here };

@@ -9,6 +9,7 @@ use farerush_engine::journal::{Claim, JournalError};
 
 use super::RedisJournal;
 use super::link::{Link, Pipeline};
+use super::members::Orphan;
 use super::standings::{FLIGHTS_A_LOOK, KnownStanding, load, newest_entries};
 use super::stream::{
     Entry, EntryId, Keys, damaged, entries, is_id_refused, owned_entry, refusal, with_cause,
@@ -19,8 +20,8 @@ use crate::journal::standing::{Standing, admit};
 
 const CLAIM: &str = "claim flights in Redis";
 
-/// The command that writes a claim's fence; with `from`, only if the flight still belongs to that life.
-fn fence_command(keys: &Keys, claim: &Claim, life: &str, from: Option<&str>) -> Result<Cmd, JournalError> {
+/// The command that writes a claim's fence; with `from`, only if the flight still belongs to that life, under that epoch.
+fn fence_command(keys: &Keys, claim: &Claim, life: &str, from: Option<&Orphan>) -> Result<Cmd, JournalError> {
     let mut record = Vec::new();
     codec::encode_fence_into(&mut record, &claim.flight_id, claim.epoch, Seq(0))
         .map_err(|e| damaged(&claim.flight_id, with_cause(&e)))?;
@@ -56,9 +57,9 @@ impl RedisJournal {
         Ok(())
     }
 
-    /// Takes flights over whose owners are gone: each only if it still belongs to that life. Says which it has taken, in the same
+    /// Takes flights over whose owners are gone, or give them: each only if it still belongs to that life, under that epoch. Says which it has taken, in the same
     /// order. Whatever belongs to somebody else by now stays as it is.
-    pub fn fence_orphans(&self, claims: &[(Claim, String)]) -> Result<Vec<bool>, JournalError> {
+    pub fn fence_orphans(&self, claims: &[(Claim, Orphan)]) -> Result<Vec<bool>, JournalError> {
         self.query_link.lock().attempt(|link| {
             let mut taken = Vec::with_capacity(claims.len());
             let life = self.life();

@@ -215,13 +215,32 @@ impl RedisJournal {
         Ok(())
     }
 
-    /// The servers that flights are to be at, by name, whatever else says where they belong. Blocks.
-    pub fn pins(&self) -> Result<HashMap<String, String>, JournalError> {
-        let what = "read the flights' pins in Redis";
+    /// What servers tell one another of admins' tokens, by name. Blocks.
+    pub fn told_tokens(&self) -> Result<HashMap<String, String>, JournalError> {
+        self.hash("read the admins' tokens in Redis", &self.keys.tokens())
+    }
+
+    /// Tells the other servers of admins' tokens. Blocks.
+    pub fn tell_tokens(&self, tokens: &[(String, String)]) -> Result<(), JournalError> {
+        let what = "write the admins' tokens to Redis";
+        let mut ask = cmd("HSET");
+        ask.arg(self.keys.tokens());
+        for (name, told) in tokens {
+            ask.arg(name).arg(told);
+        }
+        or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?).map(drop)
+    }
+
+    fn hash(&self, what: &'static str, key: &str) -> Result<HashMap<String, String>, JournalError> {
         let mut ask = cmd("HGETALL");
-        ask.arg(self.keys.pins());
+        ask.arg(key);
         let answer = or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?)?;
         ::redis::from_redis_value(answer).map_err(|error| unavailable(what, error))
+    }
+
+    /// The servers that flights are to be at, by name, whatever else says where they belong. Blocks.
+    pub fn pins(&self) -> Result<HashMap<String, String>, JournalError> {
+        self.hash("read the flights' pins in Redis", &self.keys.pins())
     }
 
     /// Has a flight be at the server of this name, as long as there is one; `None`: at no certain one. Blocks.

@@ -12,6 +12,7 @@ use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::JournalError;
 
 use super::link::{error_text, unavailable};
+use super::members::Orphan;
 use crate::codec::{self, Record};
 
 /// Field of an entry that holds the record.
@@ -65,6 +66,11 @@ impl Keys {
         format!("{}:{{members}}:pins", self.prefix)
     }
 
+    /// Admins' tokens: a hash of what is told of each, by name.
+    pub(super) fn tokens(&self) -> String {
+        format!("{}:{{members}}:tokens", self.prefix)
+    }
+
     /// A flight's snapshot: a hash of `epoch`, `seq` and `record`.
     pub(super) fn snapshot(&self, flight_id: &FlightId) -> String {
         format!("{}:{{{flight_id}}}:snapshot", self.prefix)
@@ -105,9 +111,9 @@ impl Keys {
 /// With the life of an owner that is gone behind the other arguments, only if the flight is still that one's.
 const OWNED_ENTRY: &str = "\
 if ARGV[4] then \
-  local epoch, life = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+) (.+)$') \
   local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1] \
-  if life ~= ARGV[4] or not newest or string.match(newest[1], '^%d+') ~= epoch then return false end \
+  if redis.call('GET', KEYS[2]) ~= ARGV[4] or not newest then return false end \
+  if string.match(newest[1], '^%d+') ~= string.match(ARGV[4], '^%d+') then return false end \
 end \
 local written = redis.pcall('XADD', KEYS[1], ARGV[1], 'record', ARGV[2], 'by', ARGV[3]) \
 if type(written) == 'table' and written.err then return written end \
@@ -121,11 +127,12 @@ pub(super) fn owned_entry(
     id: EntryId,
     record: Vec<u8>,
     life: &str,
-    from: Option<&str>,
+    from: Option<&Orphan>,
 ) -> Cmd {
     let mut command = cmd("EVAL");
     command.arg(OWNED_ENTRY).arg(2).arg(keys.journal(flight_id)).arg(keys.owner(flight_id));
-    command.arg(id.to_string()).arg(record).arg(life).arg(from);
+    command.arg(id.to_string()).arg(record).arg(life);
+    command.arg(from.map(|orphan| format!("{} {}", orphan.epoch, orphan.owner)));
     command
 }
 
