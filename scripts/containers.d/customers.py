@@ -120,16 +120,6 @@ def flight(options):
         sys.exit(f"error: flight {options.id} was not made: {status} {text.decode()[:300]}")
 
 
-def move(options):
-    caller, tally = Caller(options.admin), Tally()
-    status, _, text = Caller(getattr(options, "from")).ask("GET", "/v1/flights?limit=100")
-    for found in json.loads(text)["flights"] if status == 200 else []:
-        path = f"/v1/admin/flights/{found['flight_id']}/restart"
-        status, text = persist(caller, tally, "POST", path, None, admin(options))
-        if status != 200:
-            sys.exit(f"error: {found['flight_id']} was not moved: {status} {text.decode()[:300]}")
-
-
 def sell(options):
     tally, numbers = Tally(), iter(range(10**9))
     begun = time.monotonic()
@@ -203,7 +193,7 @@ def check(options):
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(required=True)
-    for name, run, flags in (("flight", flight, ("admin", "token")), ("move", move, ("admin", "token", "from")),
+    for name, run, flags in (("flight", flight, ("admin", "token")),
                              ("sell", sell, ("base", "orders")), ("check", check, ("base", "orders"))):
         command = commands.add_parser(name)
         command.set_defaults(run=run)

@@ -130,7 +130,7 @@ const GATEWAY: House = House {
     long: &[
         ("gateway/src/api/admin/flights.rs", 470),
         ("gateway/src/api/admin/import/lines.rs", 479),
-        ("gateway/src/api/audit.rs", 555),
+        ("gateway/src/api/audit.rs", 495),
         ("gateway/src/edge/server/places.rs", 539),
         ("gateway/src/edge/server/plain/mod.rs", 523),
         ("gateway/src/start/storage.rs", 530),

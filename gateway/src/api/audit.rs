@@ -1,6 +1,8 @@
 //! `GET /v1/admin/flights/{flight_id}/audit`: every event of a flight, in order, told in words: from the journal as far as
 //! it reaches back, and before that what the store still knows. Never writes, and holds one page at a time.
 
+mod reading;
+
 use std::sync::Arc;
 
 use farerush_engine::flight::waitlist::{Accept, LeftBecause, WaitlistId, WaitlistNo};
@@ -8,12 +10,11 @@ use farerush_engine::flight::{
     Cabin, Event, FlightId, FlightIds, OrderId, OrderNo, OrderPlaced, OrderStatus, Passengers, Recorded,
     Reference, ReturnedBecause, SalePolicy, SaleSwitch, Seats, Seq, TimeZoneName, Timestamp,
 };
-use farerush_engine::journal::JournalError;
 use farerush_persistence::store::{StoredChange, StoredOrder};
 use warp::http::HeaderValue;
 use warp::reply::Response;
 
-use crate::base::errors::in_full;
+use self::reading::named_page;
 use crate::base::json::Json;
 use crate::parts::auth::Admin;
 use crate::parts::sales::Sales;
@@ -24,8 +25,6 @@ use crate::wire::query::{self, Query};
 
 /// The columns of the table.
 const COLUMNS: [&str; 7] = ["seq", "at", "kind", "actor", "by", "idempotency_key", "details"];
-/// The journal may be trimmed between two looks at it, hardly twice.
-const READ_TRIES: usize = 3;
 
 /// Who caused an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +97,9 @@ pub async fn show(
     let after = query.cursor(|text| query::cursor_number(text).map(Seq)).unwrap_or_default();
     query.finish()?;
     let flight = sales.flights.flight(&name).await?;
-    let (flight_id, definition) = (flight.flight_id().clone(), flight.view().definition.clone());
+    let flight_id = flight.flight_id().clone();
     // One more than the page shows whether there is a next one.
-    let (complete_from, mut told) =
-        page(&sales, Naming { flight_id: &flight_id, ids: &definition.ids }, after, limit + 1).await?;
+    let (complete_from, mut told) = named_page(&sales, &flight, after, limit + 1).await?;
     let more = told.len() > limit;
     told.truncate(limit);
     let next = told.last().filter(|_| more).map(|last| query::cursor(&last.seq.0.to_string()));
@@ -116,64 +114,6 @@ pub async fn show(
     };
     response.headers_mut().insert("farerush-complete-from-seq", HeaderValue::from(complete_from.0));
     Ok(response)
-}
-
-/// Events behind `after`, at most `events_max`, and from which event on none is missing.
-async fn page(
-    sales: &Sales,
-    naming: Naming<'_>,
-    after: Seq,
-    events_max: usize,
-) -> Result<(Seq, Vec<AuditEntry>), Problem> {
-    let deadline = sales.flights.deadline(None)?;
-    for _ in 0..READ_TRIES {
-        let (journal, flight_id) = (sales.flights.other_servers.journal().clone(), naming.flight_id.clone());
-        let read = move || -> Result<(Seq, Vec<Recorded>), JournalError> {
-            let Some(extent) = journal.extent(&flight_id)? else { return Ok((Seq(1), Vec::new())) };
-            // Where it has nothing, what comes next will be the first.
-            let first = if extent.first == Seq(0) { extent.last.next() } else { extent.first };
-            if after.next() < first {
-                return Ok((first, Vec::new()));
-            }
-            journal.read(&flight_id, after, events_max).map(|events| (first, events))
-        };
-        let read = tokio::task::spawn_blocking(read).await;
-        let (first, events) = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(JournalError::Trimmed { .. })) => continue,
-            Ok(Err(error)) => return Err(journal_away(&error)),
-            Err(error) => return Err(journal_away(&error)),
-        };
-        if after.next() >= first {
-            return Ok((first, events.iter().map(|recorded| told(recorded, naming)).collect()));
-        }
-        let stored = sales
-            .lists
-            .from_store(deadline, sales.lists.store.changes(naming.flight_id, after, first, events_max))
-            .await?;
-        let mut told: Vec<AuditEntry> =
-            stored.into_iter().map(|change| told_of_rows(change, naming)).collect();
-        if told.len() < events_max {
-            // The page goes on in the journal.
-            let (journal, flight_id) =
-                (sales.flights.other_servers.journal().clone(), naming.flight_id.clone());
-            let (before, left) = (Seq(first.0 - 1), events_max - told.len());
-            let read = tokio::task::spawn_blocking(move || journal.read(&flight_id, before, left)).await;
-            match read {
-                Ok(Ok(events)) => told.extend(events.iter().map(|recorded| self::told(recorded, naming))),
-                Ok(Err(JournalError::Trimmed { .. })) => continue,
-                Ok(Err(error)) => return Err(journal_away(&error)),
-                Err(error) => return Err(journal_away(&error)),
-            }
-        }
-        return Ok((first, told));
-    }
-    Err(Problem::overloaded("the journal is being trimmed", 1))
-}
-
-fn journal_away(error: &dyn std::error::Error) -> Problem {
-    tracing::warn!(error = in_full(error), "reading the journal for the audit failed");
-    Problem::overloaded("the journal, from which the audit is read, cannot be read just now", 2)
 }
 
 fn as_json(flight_id: &FlightId, told: &[AuditEntry], complete_from: Seq, next: Option<&str>) -> Response {

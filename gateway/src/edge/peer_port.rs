@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 
+use farerush_engine::flight::FlightId;
 use farerush_peers::{Answered, Answers, Asked, Pieces, Reply};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -18,6 +19,7 @@ use warp::reply::Response;
 
 use crate::edge::forwarding::whole_of;
 use crate::edge::server::RequestBody;
+use crate::parts::lists::{Lists, STORED};
 use crate::parts::other_servers::Upkeep;
 use crate::parts::other_servers::handovers::{self, TAKE};
 use crate::parts::rate::Peer;
@@ -31,6 +33,32 @@ pub struct PeerPort<S> {
     /// It is never kept for long: a call only makes the answer's future.
     routes: Mutex<S>,
     upkeep: Weak<Upkeep>,
+    lists: Arc<Lists>,
+}
+
+/// An answer that is a status alone.
+fn status(status: impl Future<Output = StatusCode> + Send + 'static) -> BoxFuture<'static, Reply> {
+    let answer = status.map(|status| {
+        let mut answer = Answered::default();
+        *answer.status_mut() = status;
+        Reply::Answer(answer)
+    });
+    answer.boxed()
+}
+
+async fn stored(lists: &Lists, asked: &Asked) -> StatusCode {
+    let name = asked.request.body();
+    let flight = match name.is_empty() {
+        true => None,
+        false => match std::str::from_utf8(name).ok().and_then(|name| FlightId::new(name).ok()) {
+            Some(flight_id) => Some(flight_id),
+            None => return StatusCode::BAD_REQUEST,
+        },
+    };
+    match lists.caught_up_here(flight.as_ref(), asked.left).await {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 impl<S> PeerPort<S>
@@ -38,9 +66,9 @@ where
     S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    /// These routes, and what is tended meanwhile.
-    pub fn new(routes: S, upkeep: Weak<Upkeep>) -> Arc<Self> {
-        Arc::new(Self { routes: Mutex::new(routes), upkeep })
+    /// These routes, what is tended meanwhile, and what is stored.
+    pub fn new(routes: S, upkeep: Weak<Upkeep>, lists: Arc<Lists>) -> Arc<Self> {
+        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists })
     }
 
     fn ask(&self, asked: Asked) -> S::Future {
@@ -58,18 +86,21 @@ where
     S::Future: Send + 'static,
 {
     fn answer(&self, asked: Asked) -> BoxFuture<'static, Reply> {
-        if asked.request.uri().path() == TAKE {
-            let upkeep = self.upkeep.upgrade();
-            return async move {
-                let status = match upkeep {
-                    Some(upkeep) => handovers::take(&upkeep, asked.request.body()).await,
-                    None => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                let mut answer = Answered::default();
-                *answer.status_mut() = status;
-                Reply::Answer(answer)
+        match asked.request.uri().path() {
+            TAKE => {
+                let upkeep = self.upkeep.upgrade();
+                return status(async move {
+                    match upkeep {
+                        Some(upkeep) => handovers::take(&upkeep, asked.request.body()).await,
+                        None => StatusCode::SERVICE_UNAVAILABLE,
+                    }
+                });
             }
-            .boxed();
+            STORED => {
+                let lists = self.lists.clone();
+                return status(async move { stored(&lists, &asked).await });
+            }
+            _ => {}
         }
         let answer = self.ask(asked);
         async move {

@@ -4,14 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use farerush_engine::actor::{Engine, Located};
 use farerush_engine::flight::FlightId;
+use farerush_peers::{Asked, Peers, Reply};
 use farerush_persistence::store::{self, Store, StoreError};
 use farerush_persistence::write_behind::WriteBehind;
+use futures_util::future::join_all;
+use warp::http::{Request, StatusCode, Uri};
 
 use crate::base::errors::in_full;
 use crate::observe::traces;
 use crate::parts::catching_up::{self, CatchingUp};
+use crate::parts::other_servers::OtherServers;
 use crate::parts::reads::{Reads, Turn};
 use crate::wire::deadline::Deadline;
 use crate::wire::problem::Problem;
@@ -33,6 +38,36 @@ pub struct Lists {
     pub reads: Reads,
     /// Whether lists come from a replica of the store.
     pub has_replica: bool,
+    /// The other servers that store what lists show, where there may be some.
+    pub others: Option<OtherStores>,
+}
+
+/// Where another server is asked to wait until it has stored what was acknowledged; nobody but another server reaches it.
+pub const STORED: &str = "/peers/stored";
+
+/// The other servers, as those that store.
+pub struct OtherStores {
+    /// The ways to them.
+    pub peers: Arc<Peers>,
+    /// Which there are.
+    pub other_servers: Arc<OtherServers>,
+}
+
+impl OtherStores {
+    async fn have_stored(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
+        let name = flight.map(|flight_id| Bytes::copy_from_slice(flight_id.as_str().as_bytes()));
+        let mut request = Request::new(name.unwrap_or_default());
+        *request.uri_mut() = Uri::from_static(STORED);
+        let asked = Asked { request, peer: None, left: patience };
+        let asks = self.other_servers.other_peers().into_iter().map(|to| {
+            let asked = &asked;
+            async move {
+                let reply = tokio::time::timeout(patience, self.peers.ask(to, asked)).await;
+                matches!(reply, Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK)
+            }
+        });
+        join_all(asks).await.into_iter().all(|has_stored| has_stored)
+    }
 }
 
 impl Lists {
@@ -78,9 +113,20 @@ impl Lists {
         }
     }
 
-    /// Waits until the store has everything that was acknowledged before this call (of one flight, or of all); `false` if
-    /// that takes longer than `patience`.
+    /// Waits until the store has everything that was acknowledged before this call (of one flight, or of all), here and at
+    /// the other servers; `false` if that takes longer than `patience`.
     pub async fn caught_up(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
+        let is_here = flight.is_some_and(|it| matches!(self.engine.find(it), Located::Here(_)));
+        let Some(others) = self.others.as_ref().filter(|_| !is_here) else {
+            return self.caught_up_here(flight, patience).await;
+        };
+        let (here, there) =
+            tokio::join!(self.caught_up_here(flight, patience), others.have_stored(flight, patience));
+        here && there
+    }
+
+    /// The same of this server's flights alone.
+    pub async fn caught_up_here(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
         match flight {
             None => self.catching_up.all(patience).await,
             Some(flight_id) => match self.engine.find(flight_id) {

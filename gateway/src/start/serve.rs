@@ -112,6 +112,8 @@ pub async fn start_with(
     let lease = begin_lease(&settings, redis.as_ref(), peer, until).await?;
     let began = Instant::now();
     let is_alone = peering.is_none() || lease.as_ref().is_none_or(|lease| lease.count() <= 1);
+    // Of several that start at once on empty servers, one makes the demo flights.
+    let lease_is_first = lease.as_ref().is_some_and(|lease| lease.is_first());
     let mut brought_up =
         recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets, is_alone).await?;
     let later = std::mem::take(&mut brought_up.later);
@@ -138,7 +140,7 @@ pub async fn start_with(
     if let Some(webhooks) = &webhooks {
         webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
     }
-    if settings.demo && later.is_empty() && is_alone {
+    if settings.demo && later.is_empty() && (is_alone || lease_is_first) {
         let created = demo::create(&engine, &around.other_servers).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");

@@ -298,7 +298,7 @@ async fn an_audit_tells_every_event_once_also_after_a_restart() {
     let TestServer { running, data_dir, .. } = server;
     assert!(running.stop(std::time::Duration::from_secs(9)).await);
     let running = serve::start(settings(&data_dir, &[])).await.unwrap();
-    let server = TestServer { address: running.address, running, data_dir };
+    let server = TestServer::of(running, data_dir);
     assert_eq!(audit(&server, "DEMO2", 200).await, told);
     server.admin("GET /v1/admin/flights/NOPE/audit", "").await.is_problem(404, "FLIGHT_NOT_FOUND");
 }

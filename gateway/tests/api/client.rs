@@ -1,8 +1,12 @@
 //! A server to test, and a client of a few lines. Never interprets what it gets beyond HTTP's framing.
 
+#[path = "../../../persistence/tests/servers/mod.rs"]
+mod servers;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use farerush::start::config::{Settings, Values};
@@ -12,6 +16,8 @@ use farerush_persistence::journal::FaultyJournal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use servers::{RedisServer, SqlServer};
 
 /// The token of every test server.
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
@@ -28,6 +34,16 @@ pub(crate) struct TestServer {
     pub(crate) running: Running,
     pub(crate) address: SocketAddr,
     pub(crate) data_dir: tempfile::TempDir,
+    beside: Beside,
+}
+
+/// Other servers of the same system, where there are to be some.
+#[derive(Default)]
+struct Beside {
+    running: Vec<(Running, tempfile::TempDir)>,
+    next: AtomicUsize,
+    /// Kept for as long as they run.
+    _behind: Option<(RedisServer, SqlServer)>,
 }
 
 /// Settings of a test server, with some of them changed.
@@ -49,11 +65,64 @@ impl TestServer {
         Self::with(&[]).await
     }
 
+    /// One that was started by itself.
+    pub(crate) fn of(running: Running, data_dir: tempfile::TempDir) -> Self {
+        Self { address: running.address, running, data_dir, beside: Beside::default() }
+    }
+
     /// Starts one with settings of its own.
     pub(crate) async fn with(changes: &[(&'static str, &str)]) -> Self {
+        let servers = std::env::var("FARERUSH_TEST_SERVERS").map_or(1, |count| count.parse().unwrap());
+        if servers > 1 && changes.iter().all(|(name, _)| !["journal", "store"].contains(name)) {
+            return Self::several(changes, servers).await;
+        }
         let data_dir = tempfile::tempdir().unwrap();
         let running = serve::start(settings(&data_dir, changes)).await.unwrap();
-        Self { address: running.address, running, data_dir }
+        Self::of(running, data_dir)
+    }
+
+    /// So many, each of which is asked in turn.
+    async fn several(changes: &[(&'static str, &str)], servers: usize) -> Self {
+        let behind = (RedisServer::start(&[]), SqlServer::start(&[]));
+        let (redis, store) = (behind.0.url(), behind.1.url());
+        let secret = "3f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94";
+        let shared = [
+            ("demo", "true"),
+            ("test_payment", "true"),
+            ("lease_ms", "2000"),
+            ("id_secret", secret),
+            ("journal", &redis),
+            ("store", &store),
+        ];
+        let all: Vec<(&'static str, &str)> = shared.into_iter().chain(changes.iter().copied()).collect();
+        let mut running = Vec::new();
+        for _ in 0..servers {
+            let data_dir = tempfile::tempdir().unwrap();
+            running.push((serve::start(settings(&data_dir, &all)).await.unwrap(), data_dir));
+        }
+        let (first, data_dir) = running.remove(0);
+        let beside = Beside { running, next: AtomicUsize::new(0), _behind: Some(behind) };
+        let this = Self { address: first.address, running: first, data_dir, beside };
+        let know_all = async {
+            while this
+                .running
+                .system
+                .upkeep
+                .other_servers
+                .lease()
+                .is_some_and(|lease| lease.count() < servers)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, know_all).await.expect("they know of each other");
+        this
+    }
+
+    /// Whoever is to be asked next.
+    fn turn(&self) -> SocketAddr {
+        let next = self.beside.next.fetch_add(1, Ordering::Relaxed) % (self.beside.running.len() + 1);
+        next.checked_sub(1).map_or(self.address, |place| self.beside.running[place].0.address)
     }
 
     /// Starts one on a data directory that something was put into before.
@@ -61,7 +130,7 @@ impl TestServer {
         let data_dir = tempfile::tempdir().unwrap();
         prepare(data_dir.path());
         let running = serve::start(settings(&data_dir, changes)).await.unwrap();
-        Self { address: running.address, running, data_dir }
+        Self::of(running, data_dir)
     }
 
     /// Starts one whose journal can be told to fail.
@@ -74,7 +143,7 @@ impl TestServer {
             journal as Arc<dyn Journal>
         };
         let running = serve::start_with(settings(&data_dir, changes), in_front).await.unwrap();
-        (Self { address: running.address, running, data_dir }, faults.unwrap())
+        (Self::of(running, data_dir), faults.unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -130,7 +199,7 @@ impl TestServer {
 
     /// Sends bytes as they are and reads until the server closes.
     pub(crate) async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut stream = TcpStream::connect(self.turn()).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         read_to_end(&mut stream).await
     }

@@ -190,7 +190,7 @@ async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
     assert!(running.stop(Duration::from_secs(9)).await, "the stop left something behind");
     read_to_end(&mut idle).await;
     let running = farerush::start::serve::start(settings(&data_dir, &[])).await.unwrap();
-    let server = TestServer { address: running.address, running, data_dir };
+    let server = TestServer::of(running, data_dir);
     let id = order["order_id"].as_str().unwrap();
     assert_eq!(server.get(&format!("/v1/orders/{id}")).await.json(), order);
     assert_eq!(server.get("/v1/flights/DEMO1").await.json()["available"], 177);

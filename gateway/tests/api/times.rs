@@ -197,7 +197,7 @@ async fn when_a_flight_leaves_its_sale_is_closed_for_everybody_and_stays_so_thro
     let TestServer { running, data_dir, .. } = server;
     assert!(running.stop(Duration::from_secs(9)).await);
     let running = serve::start(settings(&data_dir, &[])).await.unwrap();
-    let server = is_over(TestServer { address: running.address, running, data_dir }).await;
+    let server = is_over(TestServer::of(running, data_dir)).await;
     assert_eq!(server.get("/v1/flights/LEAVES").await.json()["sale"]["state"], "closed");
 }
 
@@ -385,7 +385,7 @@ async fn a_flight_of_before_there_were_time_zones_keeps_its_id_and_has_its_airpo
     let TestServer { running, data_dir, .. } = server;
     assert!(running.stop(Duration::from_secs(9)).await);
     let running = serve::start(settings(&data_dir, &[])).await.unwrap();
-    let server = TestServer { address: running.address, running, data_dir };
+    let server = TestServer::of(running, data_dir);
     let flight = server.get("/v1/flights/FR1-20310228").await.json();
     assert_eq!(
         (&flight["origin_time_zone"], &flight["service_date"]),

@@ -226,6 +226,12 @@ impl Lease {
         self.redis.0.life()
     }
 
+    /// Whether of all members this one's life has the first name.
+    pub fn is_first(&self) -> bool {
+        let own = self.life();
+        self.found.lock().members.iter().all(|member| member.life >= own)
+    }
+
     /// How many members there are.
     pub fn count(&self) -> usize {
         self.found.lock().members.len()
