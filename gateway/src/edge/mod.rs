@@ -1,6 +1,7 @@
 //! Connections: the HTTP server, the server for operators, and what is let in at all.
 //! Never knows what a resource means.
 
+mod collected;
 pub mod forwarding;
 pub mod gate;
 pub mod limited;

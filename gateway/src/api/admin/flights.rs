@@ -445,7 +445,7 @@ pub async fn restart(
     Ok(grab::marked(render::response(StatusCode::OK, json), restarted.replayed))
 }
 
-fn empty(body: Received) -> Result<(), Problem> {
+pub(super) fn empty(body: Received) -> Result<(), Problem> {
     let value = fields::parse(&body?, true)?;
     let mut errors = Errors::default();
     Fields::of(&value).finish(&mut errors);

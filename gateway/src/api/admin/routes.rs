@@ -105,7 +105,7 @@ fn placement(admins: &Admins) -> BoxedFilter<(Response,)> {
     let drain = server().and(path!("drain")).and(acting()).then(admin::servers::drain).boxed();
     let resume = server().and(path!("resume")).and(acting()).then(admin::servers::resume).boxed();
     let flight = path!("v1" / "admin" / "flights" / FlightName / "move");
-    let move_it = flight.and(acting()).then(admin::servers::move_flight).boxed();
+    let move_it = flight.and(acting()).and(with(&admins.sales)).then(admin::servers::move_flight).boxed();
     first_of([list, drain, resume, move_it])
 }
 

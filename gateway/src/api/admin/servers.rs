@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farerush_engine::actor::Located;
 use farerush_engine::journal::JournalError;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use crate::api::admin::flights::empty;
 use crate::base::errors::in_full;
 use crate::base::json::Json;
 use crate::base::time::millis;
@@ -17,6 +17,7 @@ use crate::parts::other_servers::about::About;
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::members::Server;
 use crate::parts::other_servers::{Upkeep, handovers};
+use crate::parts::sales::Sales;
 use crate::wire::body::Received;
 use crate::wire::fields::{self, Errors, Fields};
 use crate::wire::names::FlightName;
@@ -84,7 +85,7 @@ async fn turn(
     let lease = shared(upkeep)?;
     // Others are asked themselves: it is handed on to them.
     if named(lease, server)?.life != lease.life() {
-        return Err(Problem::elsewhere("that is said to another server and is to be done"));
+        return Err(Problem::elsewhere("that is to be done"));
     }
     tracing::info!(server, by = %by.name, leaves, "the server is to give its flights away, or to take some again");
     if leaves {
@@ -103,6 +104,7 @@ pub async fn move_flight(
     by: Admin,
     upkeep: Arc<Upkeep>,
     body: Received,
+    sales: Arc<Sales>,
 ) -> Result<Response, Problem> {
     let value = fields::parse(&body?, false)?;
     let mut errors = Errors::default();
@@ -114,18 +116,7 @@ pub async fn move_flight(
     let server = server.ok_or_else(|| Problem::invalid_field("server", "must be a name, or null"))?;
     let lease = shared(&upkeep)?;
     let to = server.as_deref().map(|server| named(lease, server)).transpose()?;
-    let flight_id = name.0.ok_or_else(Problem::flight_not_found)?;
-    match upkeep.engine.find(&flight_id) {
-        Located::Here(_) => {}
-        Located::There => return Err(Problem::flight_elsewhere()),
-        Located::Quarantined { .. } => {
-            return Err(Problem::overloaded("the flight is stopped until its operator has seen to it", 60));
-        }
-        Located::Nobody if upkeep.other_servers.has(&flight_id).await? => {
-            return Err(Problem::flight_elsewhere());
-        }
-        Located::Nobody => return Err(Problem::flight_not_found()),
-    }
+    let flight_id = sales.flights.flight(&name).await?.flight_id().clone();
     tracing::info!(flight = %flight_id, by = %by.name, ?server, "the flight is to be at a server");
     let (pins, pinned, at) = (lease.clone(), flight_id.clone(), server.clone());
     let pin = tokio::task::spawn_blocking(move || pins.pin(&pinned, at.as_deref())).await;
@@ -174,11 +165,4 @@ fn named(lease: &Lease, name: &str) -> Result<Server, Problem> {
             "No server is called so. GET /v1/admin/servers lists those that there are.",
         )
     })
-}
-
-fn empty(body: Received) -> Result<(), Problem> {
-    let value = fields::parse(&body?, true)?;
-    let mut errors = Errors::default();
-    Fields::of(&value).finish(&mut errors);
-    errors.check()
 }

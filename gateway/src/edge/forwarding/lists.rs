@@ -108,9 +108,7 @@ async fn together(forwarder: &Forwarder, target: &str, here: Answered) -> Answer
     let there = join_all(others.iter().map(|to| ask(*to))).await;
     let is_whole = there.iter().all(Option::is_some) && forwarder.flights.other_servers.are_all_heard();
     let is_served_here = here.status() == StatusCode::OK;
-    if !is_served_here
-        && (here.status() != StatusCode::SERVICE_UNAVAILABLE || !there.iter().any(Option::is_some))
-    {
+    if !is_served_here && there.iter().all(Option::is_none) {
         return here;
     }
     let limit = Query::parse(target.split_once('?').map_or("", |(_, query)| query)).limit();

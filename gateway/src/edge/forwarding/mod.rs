@@ -48,6 +48,7 @@ const DOUBT_MAX: Duration = Duration::from_millis(500);
 const STREAM_SILENCE_MAX: Duration = Duration::from_secs(35);
 /// Requests that may wait for flights of other servers; beyond that, who asks is told to come back.
 const WAITING_MAX: usize = 8_192;
+
 /// The ways to the flights of other servers.
 pub struct Forwarder {
     flights: Arc<Flights>,
@@ -292,8 +293,7 @@ impl Forwarder {
         let Ok(Ok(mut followed)) = follow.await else { return Outcome::NotNow(None) };
         match followed.reply() {
             Some(Reply::Answer(answer)) => {
-                let (head, first) = passed_back(answer).into_parts();
-                drop(first);
+                let (head, _) = passed_back(answer).into_parts();
                 let mark = LongBody::default();
                 let read = mark.clone();
                 let pieces = stream::unfold((followed, read), |(mut followed, read)| async move {

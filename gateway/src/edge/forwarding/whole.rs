@@ -1,8 +1,7 @@
 //! Requests and answers as they are handed on: whole, and without what concerns one connection alone.
 //! Never sends one.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use warp::http::request::Parts;
 use warp::http::{HeaderMap, HeaderValue, Method, Request};
 use warp::reply::Response;
 
+use crate::edge::collected::collected;
 use crate::edge::server::RequestBody;
 use crate::parts::rate::Peer;
 use crate::wire::body::{self, BodyLimits};
@@ -109,20 +109,6 @@ pub(super) async fn gathered(coming: RequestBody, headers: &HeaderMap, limits: B
 /// A whole body, whatever it is made of.
 pub(in crate::edge) async fn whole_of(response: Response) -> Answered {
     let (head, body) = response.into_parts();
-    let mut body = pin!(body);
-    let mut bytes = Vec::new();
-    let mut first = Bytes::new();
-    while let Some(Ok(frame)) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        if let Ok(data) = frame.into_data() {
-            if first.is_empty() {
-                first = data;
-                continue;
-            }
-            if bytes.is_empty() {
-                bytes.extend_from_slice(&first);
-            }
-            bytes.extend_from_slice(&data);
-        }
-    }
-    Answered::from_parts(head, if bytes.is_empty() { first } else { bytes.into() })
+    // What is made here does not break off.
+    Answered::from_parts(head, collected(body).await.unwrap_or_default())
 }

@@ -29,6 +29,7 @@ use super::places::Guest;
 use super::taking::Taking;
 use crate::api::grab::{self, Grabs, Granted, UnderWay};
 use crate::base::stop::Stop;
+use crate::edge::collected::collected;
 use crate::edge::gate::Gate;
 use crate::observe::traces::Observer;
 use crate::parts::auth::Caller;
@@ -390,22 +391,7 @@ impl Connection<'_, '_> {
     /// Writes what the service answered. A body that comes in pieces is collected first.
     async fn write_response<B: Body<Data = Bytes>>(&mut self, response: Response<B>) -> Result<(), B::Error> {
         let (head, body) = response.into_parts();
-        let mut body = pin!(body);
-        let mut whole = Vec::new();
-        let mut first = Bytes::new();
-        while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-            match frame?.into_data() {
-                Ok(data) if first.is_empty() => first = data,
-                Ok(data) => {
-                    if whole.is_empty() {
-                        whole.extend_from_slice(&first);
-                    }
-                    whole.extend_from_slice(&data);
-                }
-                Err(_trailers) => {}
-            }
-        }
-        let bytes = if whole.is_empty() { first } else { Bytes::from(whole) };
+        let bytes = collected(body).await?;
         answer::begin(&mut self.out, head.status, bytes.len());
         answer::headers(&mut self.out, &head.headers);
         self.tell_if_last();
