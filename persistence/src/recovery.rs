@@ -76,22 +76,73 @@ pub fn recover_all<'a>(
     store: &'a Store,
 ) -> Waiting<'a, Result<AllRecovered, RecoveryError>> {
     Box::pin(async move {
-        // By flight: the epoch to claim at least, and whether there is any event. There is none where an owner claimed a
-        // flight and went away before creating it.
-        let mut known: BTreeMap<FlightId, (Epoch, bool)> = BTreeMap::new();
-        for cursor in store.cursors().await? {
-            known.insert(cursor.flight_id, (Epoch(1), cursor.seq > Seq(0)));
+        let mut known = known_flights(journal, store).await?;
+        known.retain(|flight| flight.has_events);
+        recover_these(journal, store, &known).await
+    })
+}
+
+/// A flight that journal or store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFlight {
+    /// Which one it is.
+    pub flight_id: FlightId,
+    /// The last event that journal or store have of it; 0 of one that cannot be read.
+    pub last: Seq,
+    /// Whether there may be any event. There is none where an owner claimed a flight and went away before creating it.
+    pub has_events: bool,
+    /// The epoch to claim at least.
+    epoch: Epoch,
+}
+
+/// Every flight that journal or store knows, by id. Nothing is claimed.
+pub fn known_flights<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: &'a Store,
+) -> Waiting<'a, Result<Vec<KnownFlight>, RecoveryError>> {
+    Box::pin(async move {
+        let mut known: BTreeMap<FlightId, KnownFlight> = BTreeMap::new();
+        for Cursor { flight_id, seq, .. } in store.cursors().await? {
+            let flight = KnownFlight {
+                flight_id: flight_id.clone(),
+                last: seq,
+                has_events: seq > Seq(0),
+                epoch: Epoch(1),
+            };
+            known.insert(flight_id, flight);
         }
         for extent in blocking(journal, |journal| journal.extents()).await? {
-            let (epoch, has_events) = known.entry(extent.flight_id.clone()).or_default();
-            *epoch = extent.epoch.next();
-            *has_events |= may_have_events(&extent);
+            let flight = known.entry(extent.flight_id.clone()).or_insert_with(|| KnownFlight {
+                flight_id: extent.flight_id.clone(),
+                last: Seq(0),
+                has_events: false,
+                epoch: Epoch(0),
+            });
+            flight.epoch = extent.epoch.next();
+            flight.last = flight.last.max(extent.last);
+            flight.has_events |= may_have_events(&extent);
         }
-        let claims: Vec<Claim> = known
-            .into_iter()
-            .filter(|(_, (_, has_events))| *has_events)
-            .map(|(flight_id, (epoch, _))| Claim { flight_id, epoch })
-            .collect();
+        Ok(known.into_values().collect())
+    })
+}
+
+impl KnownFlight {
+    /// One of which no more is known than that it may be there.
+    pub const fn named(flight_id: FlightId) -> Self {
+        Self { flight_id, last: Seq(0), has_events: true, epoch: Epoch(1) }
+    }
+}
+
+/// Takes over these flights. A flight that does not come up is an error of its own; the call as a whole fails only if
+/// journal or store do.
+pub fn recover_these<'a>(
+    journal: &'a Arc<dyn Journal>,
+    store: &'a Store,
+    flights: &'a [KnownFlight],
+) -> Waiting<'a, Result<AllRecovered, RecoveryError>> {
+    Box::pin(async move {
+        let claim = |flight: &KnownFlight| Claim { flight_id: flight.flight_id.clone(), epoch: flight.epoch };
+        let claims: Vec<Claim> = flights.iter().map(claim).collect();
         bring_up_all(journal, Some(store), claim_all(store, &claims).await?).await
     })
 }

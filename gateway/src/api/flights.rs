@@ -70,6 +70,7 @@ pub async fn list(sales: Arc<Sales>, raw_query: String) -> Result<Response, Prob
         Some((query::cursor_millis(departs_at)?, FlightId::new(id).ok()?))
     });
     query.finish()?;
+    sales.flights.all_have_come().await?;
     sales.flights.other_servers.ownership().certain().await?;
     let mut turn = sales.lists.turn().await?;
     let now = sales.flights.now();

@@ -2,7 +2,7 @@
 //! Never renders anything.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farerush_engine::actor::{
     Answer, BoardPage, Engine, FlightHandle, Located, Overloaded, PendingAnswer, Sought,
@@ -67,6 +67,26 @@ impl Flights {
             Located::Nobody if self.other_servers.has(id).await? => Err(Problem::flight_elsewhere()),
             Located::Nobody => Ok(None),
         }
+    }
+
+    /// Waits for a flight that is on its way here, so that what is not here then is no such flight.
+    pub async fn has_come(&self, flight_id: &FlightId) -> Result<(), Problem> {
+        let arrivals = self.other_servers.arrivals();
+        if !arrivals.is_coming(flight_id) || arrivals.come(flight_id).await {
+            return Ok(());
+        }
+        Err(Problem::overloaded("the flight is being recovered", 1))
+    }
+
+    /// Waits until a start has brought all flights up, where it has left some for later; not for longer than a request may take.
+    pub async fn all_have_come(&self) -> Result<(), Problem> {
+        let patience = self.deadline(None)?.decide_by.saturating_duration_since(Instant::now());
+        if self.other_servers.arrivals().all_come(patience).await {
+            return Ok(());
+        }
+        let why = "the server has just started and not all flights are there yet, so that a list of them would not be \
+                   whole; each can be asked for by its id";
+        Err(Problem::overloaded(why, 2))
     }
 
     /// A page of the flights that are served here, and whether there are more. A process that serves none of those there are

@@ -17,6 +17,7 @@ use crate::base::errors::in_full;
 use crate::observe::traces;
 use crate::parts::catching_up::{self, CatchingUp};
 use crate::parts::other_servers::OtherServers;
+use crate::parts::other_servers::arrivals::Arrivals;
 use crate::parts::reads::{Reads, Turn};
 use crate::wire::deadline::Deadline;
 use crate::wire::problem::Problem;
@@ -34,6 +35,8 @@ pub struct Lists {
     pub write_behind: WriteBehind,
     /// Those who wait for it.
     pub catching_up: CatchingUp,
+    /// Flights that are on their way here, whose orders may be on their way to the store.
+    pub arrivals: Arc<Arrivals>,
     /// How much lists may take.
     pub reads: Reads,
     /// Whether lists come from a replica of the store.
@@ -127,6 +130,15 @@ impl Lists {
 
     /// The same of this server's flights alone.
     pub async fn caught_up_here(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let has_come = match flight {
+            None => self.arrivals.all_come(patience).await,
+            Some(flight_id) => tokio::time::timeout(patience, self.arrivals.come(flight_id)).await.is_ok(),
+        };
+        if !has_come {
+            return false;
+        }
+        let patience = until.saturating_duration_since(Instant::now());
         match flight {
             None => self.catching_up.all(patience).await,
             Some(flight_id) => match self.engine.find(flight_id) {

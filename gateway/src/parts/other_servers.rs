@@ -171,6 +171,15 @@ impl OtherServers {
         handovers::watch(upkeep).await;
     }
 
+    /// Takes those of these flights whose servers are gone; says which of them nobody ever had, if there is a lease to say it by.
+    pub async fn take_left_alone(
+        upkeep: &Arc<Upkeep>,
+        redis: &Arc<RedisJournal>,
+        flights: &[FlightId],
+    ) -> Result<Vec<FlightId>, String> {
+        takeovers::take_left_alone(upkeep, redis, flights).await
+    }
+
     /// Takes flights over whose servers are gone, for as long as the server runs.
     pub async fn take_over_orphans(upkeep: Weak<Upkeep>) {
         takeovers::watch(upkeep).await;
@@ -234,7 +243,7 @@ impl OtherServers {
     }
 
     /// Flights that are on their way here.
-    pub fn arrivals(&self) -> &arrivals::Arrivals {
+    pub fn arrivals(&self) -> &Arc<arrivals::Arrivals> {
         &self.arrivals
     }
 

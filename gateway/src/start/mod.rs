@@ -5,6 +5,7 @@ mod accepting;
 pub mod allocator;
 pub mod backups;
 pub mod cli;
+mod coming_up;
 mod conditions;
 pub mod config;
 pub mod consul;

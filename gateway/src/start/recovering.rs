@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use farerush_engine::actor::{Engine, Recover, RecoveredFlight};
 use farerush_engine::flight::{FlightId, IdSecrets, Seq};
 use farerush_engine::journal::{Durability, Extent, Journal, JournalError};
+use farerush_persistence::journal::RedisJournal;
 use farerush_persistence::recovery::{
-    AllRecovered, Recovered, RecoveryError, recover, recover_all, recover_all_from_journal, recover_claimed,
-    recover_from_journal,
+    AllRecovered, KnownFlight, Recovered, RecoveryError, known_flights, recover, recover_all_from_journal,
+    recover_claimed, recover_from_journal, recover_these,
 };
 use farerush_persistence::store::Store;
 use farerush_persistence::write_behind::{Hooks, StoreState, WriteBehind};
@@ -26,6 +27,10 @@ use crate::start::storage::{StartError, open_store, wait_for};
 /// there: should the journal have lost it, it is not lost yet.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
+/// So many flights come up at a time before anything is sold, and so long; those that are left then come up while it is sold.
+const FLIGHTS_AT_A_TIME: usize = 256;
+const BEFORE_SELLING: Duration = Duration::from_millis(600);
+
 /// How long such a flight waits for a journal that is away, and how often it is tried.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
 const JOURNAL_PAUSE: Duration = Duration::from_millis(100);
@@ -38,13 +43,16 @@ pub struct BroughtUp {
     pub flights: AllRecovered,
     /// Flights that are left to their owners for now, to be taken over later.
     pub later: Vec<FlightId>,
+    /// Flights that are to be brought up while the others sell already, because there are many.
+    pub left: Vec<KnownFlight>,
     /// Why the store was left out, if it was.
     pub without_store: Option<String>,
 }
 
 /// Opens the store, brings its tables up to date and recovers all flights; waits for servers until `until`. A MySQL
 /// server that stays away is left out, if the journal has flights and replies do not wait for the store. Where this server
-/// is not alone, the others give it what is its share once it serves.
+/// is not alone, the others give it what is its share once it serves. `by_lease`: what is left may be taken by whose lease
+/// has ended.
 pub async fn bring_up(
     settings: &Settings,
     journal: &Arc<dyn Journal>,
@@ -52,6 +60,7 @@ pub async fn bring_up(
     owning: Option<&Owning>,
     secrets: &Arc<IdSecrets>,
     is_alone: bool,
+    by_lease: Option<&Arc<RedisJournal>>,
 ) -> Result<BroughtUp, StartError> {
     let attempt = async || {
         let store = open_store(settings, Some(secrets), true).await?;
@@ -64,8 +73,16 @@ pub async fn bring_up(
         }
         let later = flights_for_later(settings, journal, Some(&store)).await?;
         let takes_all = is_alone && later.is_empty();
-        let flights = if takes_all { recover_all(journal, &store).await? } else { Vec::new() };
-        Ok(BroughtUp { store, flights, later, without_store: None })
+        let many = match by_lease {
+            Some(redis) if takes_all => many_named(redis, &store).await?,
+            _ => None,
+        };
+        let (flights, left) = match many {
+            Some(left) => (AllRecovered::new(), left),
+            None if takes_all => bring_up_first(journal, &store).await?,
+            None => (AllRecovered::new(), Vec::new()),
+        };
+        Ok(BroughtUp { store, flights, later, left, without_store: None })
     };
     let may_do_without = matches!(settings.store, StoreTarget::MySql(_))
         && settings.journal != JournalTarget::Memory
@@ -96,7 +113,41 @@ pub async fn bring_up(
         Ok((flights, later))
     };
     let (flights, later) = wait_for(settings, until, recover).await?;
-    Ok(BroughtUp { store, flights, later, without_store: Some(why) })
+    Ok(BroughtUp { store, flights, later, left: Vec::new(), without_store: Some(why) })
+}
+
+/// All flights that there may be, if they are many: in Redis it takes its time to ask of each how far it is.
+async fn many_named(
+    redis: &Arc<RedisJournal>,
+    store: &Store,
+) -> Result<Option<Vec<KnownFlight>>, RecoveryError> {
+    let asked = redis.clone();
+    let listed = tokio::task::spawn_blocking(move || asked.listed_flights()).await;
+    let listed = listed.unwrap_or_else(|error| {
+        let what = "a call panicked".to_owned();
+        Err(JournalError::Unavailable { what, source: Some(Box::new(error)) })
+    });
+    let mut flights: BTreeSet<FlightId> = listed?.into_iter().collect();
+    let stored = store.cursors().await?.into_iter().filter(|cursor| cursor.seq > Seq(0));
+    flights.extend(stored.map(|cursor| cursor.flight_id));
+    let are_many = flights.len() > FLIGHTS_AT_A_TIME;
+    Ok(are_many.then(|| flights.into_iter().map(KnownFlight::named).collect()))
+}
+
+/// Brings up what comes up soon; gives also what is left.
+async fn bring_up_first(
+    journal: &Arc<dyn Journal>,
+    store: &Store,
+) -> Result<(AllRecovered, Vec<KnownFlight>), RecoveryError> {
+    let began = Instant::now();
+    let mut known = known_flights(journal, store).await?;
+    known.retain(|flight| flight.has_events);
+    let mut recovered = AllRecovered::new();
+    while !known.is_empty() && (recovered.is_empty() || began.elapsed() < BEFORE_SELLING) {
+        let next: Vec<KnownFlight> = known.drain(..FLIGHTS_AT_A_TIME.min(known.len())).collect();
+        recovered.extend(recover_these(journal, store, &next).await?);
+    }
+    Ok((recovered, known))
 }
 
 /// The flights there are, if others may have them and are to keep them for now.

@@ -24,6 +24,7 @@ use crate::parts::other_servers::{OtherServers, handovers};
 use crate::parts::recoveries::Recoveries;
 use crate::parts::webhooks::Webhooks;
 use crate::start::accepting::{accept, limits, peer_port};
+use crate::start::coming_up::Left;
 use crate::start::conditions::{refuse_open, refuse_unsafe};
 use crate::start::config::{JournalTarget, Settings, StoreTarget};
 use crate::start::consul::Registration;
@@ -114,9 +115,13 @@ pub async fn start_with(
     let is_alone = peering.is_none() || lease.as_ref().is_none_or(|lease| lease.count() <= 1);
     // Of several that start at once on empty servers, one makes the demo flights.
     let lease_is_first = lease.as_ref().is_some_and(|lease| lease.is_first());
+    // Webhooks that are sent for the first time begin where each flight stands, which has to be asked.
+    let by_lease = redis.as_ref().filter(|_| peering.is_some() && settings.webhooks.is_none());
     let mut brought_up =
-        recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets, is_alone).await?;
+        recovering::bring_up(&settings, &journal, until, owning.as_ref(), &secrets, is_alone, by_lease)
+            .await?;
     let later = std::mem::take(&mut brought_up.later);
+    let left = std::mem::take(&mut brought_up.left);
     let flights = brought_up.flights.len();
     let replayed: u64 = brought_up.flights.iter().flat_map(|(_, result)| result).map(|up| up.replayed).sum();
     let metrics = Metrics::new(observer.clone());
@@ -130,6 +135,7 @@ pub async fn start_with(
     tracing::info!(
         flights,
         left_to_others = later.len(),
+        left_for_later = left.len(),
         replayed_events = replayed,
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         journal = journal.describe(),
@@ -138,9 +144,11 @@ pub async fn start_with(
         "recovered"
     );
     if let Some(webhooks) = &webhooks {
-        webhooks.start(&engine, journal.clone(), around.store.clone(), settings.durability_kept()).await;
+        let ends = left.iter().map(|flight| (flight.flight_id.clone(), flight.last)).collect();
+        let durability = settings.durability_kept();
+        webhooks.start(&engine, ends, journal.clone(), around.store.clone(), durability).await;
     }
-    if settings.demo && later.is_empty() && (is_alone || lease_is_first) {
+    if settings.demo && later.is_empty() && left.is_empty() && (is_alone || lease_is_first) {
         let created = demo::create(&engine, &around.other_servers).await.map_err(StartError::Demo)?;
         if created > 0 {
             tracing::info!(flights = created, "the system was empty: demo flights are on sale");
@@ -155,6 +163,7 @@ pub async fn start_with(
     if let Some(file) = identity.admins.master_file() {
         tracing::info!(file = %file.display(), "the admin token is in this file");
     }
+    let left = Left::expected(left, &around.other_servers);
     let stop = Arc::new(Stop::default());
     let (door, peers) = peering.map(|peering| (peering.door, peering.peers)).unzip();
     around.other_servers.read_ownership(&engine).await;
@@ -172,7 +181,7 @@ pub async fn start_with(
     if let Some(shared_tokens) = shared_tokens {
         tokio::spawn(shared_tokens.keep(Arc::downgrade(&system.identity)));
     }
-    system.tend(&settings, later, owning).map_err(StartError::Thread)?;
+    system.tend(&settings, later, left, owning).map_err(StartError::Thread)?;
     if let Some(ops) = &ops {
         ops.serve(&system.figures);
         tracing::info!(address = %ops.address(), "the operators' port is served");

@@ -38,6 +38,7 @@ use crate::parts::rate;
 use crate::parts::reads::Reads;
 use crate::parts::sales::Sales;
 use crate::parts::webhooks::Webhooks;
+use crate::start::coming_up::{self, Left};
 use crate::start::config::Settings;
 use crate::start::owning::Owning;
 use crate::start::recovering::RecoveryContext;
@@ -77,6 +78,8 @@ pub struct System {
     pub identity: Arc<Identity>,
     /// What is tended while the server runs.
     pub upkeep: Arc<Upkeep>,
+    /// How flights come up.
+    recovering: Arc<RecoveryContext>,
     cockpit: Arc<Cockpit>,
 }
 
@@ -84,6 +87,7 @@ impl System {
     /// Puts everything together; nothing goes on by itself yet.
     pub fn new(settings: &Settings, known: StartedParts, stop: Arc<Stop>) -> Self {
         let StartedParts { engine, around, identity, metrics, webhooks, redis, journal, peers } = known;
+        let recovering = Arc::new(around.clone());
         let (identity, metrics) = (Arc::new(identity), Arc::new(metrics));
         let (stopping, cockpit) = (Arc::new(Stopping::default()), Arc::new(Cockpit::default()));
         let upkeep = Arc::new(Upkeep {
@@ -106,6 +110,7 @@ impl System {
             engine: engine.clone(),
             store: around.store,
             catching_up: CatchingUp::new(&engine, &around.write_behind),
+            arrivals: around.other_servers.arrivals().clone(),
             write_behind: around.write_behind.clone(),
             reads: Reads::default(),
             has_replica: settings.store_read.is_some(),
@@ -160,7 +165,7 @@ impl System {
             metrics,
             body,
         };
-        Self { api, figures, flights, lists, identity, upkeep, cockpit }
+        Self { api, figures, flights, lists, identity, upkeep, recovering, cockpit }
     }
 
     /// What hands requests on to other servers, where there may be some.
@@ -179,6 +184,7 @@ impl System {
         &self,
         settings: &Settings,
         later: Vec<FlightId>,
+        left: Left,
         owning: Option<Owning>,
     ) -> std::io::Result<()> {
         let upkeep = || Arc::downgrade(&self.upkeep);
@@ -190,6 +196,7 @@ impl System {
         }
         tokio::spawn(OtherServers::watch(upkeep()));
         tokio::spawn(OtherServers::keep_attendance(upkeep()));
+        tokio::spawn(coming_up::bring_up(left, upkeep(), Arc::downgrade(&self.recovering)));
         if !later.is_empty() {
             tokio::spawn(arrivals::take_over(upkeep(), later, settings.take_over_delay));
         }

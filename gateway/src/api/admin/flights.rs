@@ -60,6 +60,7 @@ pub async fn create(
         Problem::new(Code::FlightExists, detail)
     };
     let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
+    sales.flights.has_come(&flight_id).await?;
     if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
         && sales.flights.other_servers.has(&flight_id).await?
     {

@@ -178,6 +178,7 @@ async fn sort_out(
     asked: Option<&Asked>,
     mistakes: &mut Mistakes,
 ) -> Result<Sorted, Problem> {
+    flights.all_have_come().await?;
     let now = flights.now();
     let mut seen: HashMap<FlightId, u64> = HashMap::with_capacity(lines.len());
     let mut sorted = Sorted::default();

@@ -73,6 +73,8 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
     json.close_list();
     json.key("flights_elsewhere")
         .number(flights_here.other_servers.flights_elsewhere(&flights_here.engine) as u64);
+    let coming = flights_here.other_servers.arrivals().left_of_start();
+    json.key("flights_coming_up").number(coming as u64);
     let unserved = flights_here.other_servers.unserved();
     json.key("flights_unserved").number(unserved.len() as u64);
     json.key("unserved_flights").open_list();

@@ -207,7 +207,7 @@ fn a_status() -> Value {
         "webhooks": null, "ownership": {"state": "certain"}, "members": [],
         "flights": [{"flight_id": "DEMO1", "seq": 2, "durable_seq": 2, "stored_seq": 2, "epoch": 1, "queue": 0,
                      "holds": 0, "recovered": null}],
-        "flights_elsewhere": 0, "flights_unserved": 0, "unserved_flights": [], "stopped_flights": []
+        "flights_elsewhere": 0, "flights_coming_up": 0, "flights_unserved": 0, "unserved_flights": [], "stopped_flights": []
     })
 }
 

@@ -167,6 +167,12 @@ pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
             ),
             ("flights", Must, list(flight).into(), ""),
             ("flights_elsewhere", Must, count().into(), "Served by other processes."),
+            (
+                "flights_coming_up",
+                Must,
+                count().into(),
+                "What the start of this server has still to bring up.",
+            ),
             ("flights_unserved", Must, count().into(), "Served by no process at all, for some seconds now."),
             ("unserved_flights", Must, list(flight_id()).into(), "Their ids, the first 100 by name."),
             ("stopped_flights", Must, stopped(), "Flights that could not be recovered, and why."),

@@ -131,6 +131,11 @@ fn write_flights(page: &mut MetricsPage, figures: &Figures, census: &Census) {
         figures.health.flights.other_servers.flights_elsewhere(&figures.health.flights.engine),
     );
     page.gauge(
+        "farerush_flights_coming_up",
+        "Flights that the last start has still to bring up; who asks for one waits for it.",
+        figures.health.flights.other_servers.arrivals().left_of_start(),
+    );
+    page.gauge(
         "farerush_flights_unserved",
         "Flights that journal or store have and nobody serves, here or in any other process.",
         figures.health.flights.other_servers.flights_unserved(),

@@ -1,7 +1,7 @@
-//! Flights that are on their way here from another server: whoever asks for one meanwhile is kept until it is there, since the
-//! other one has it no more. Never keeps anybody for longer than a moment, nor more than so many.
+//! Flights that are on their way here, from another server or after a start: whoever asks for one meanwhile is kept until it is
+//! there, since nobody else has it. Never keeps anybody for longer than a moment, nor more than so many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use farerush_engine::actor::{Engine, RestartError, Restarted};
 use farerush_engine::flight::{FlightId, IdempotencyKey};
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::parts::other_servers::{OtherServers, Upkeep};
 
@@ -28,11 +28,31 @@ const KEPT_AT_ONCE_MAX: usize = 8_192;
 const FLIGHTS_PER_NOTICE: usize = 256;
 const RECOVERED_AT_ONCE: usize = 8;
 
-/// The flights that are on their way, and how many are fetching each.
+/// A flight that is on its way.
+struct Expected {
+    /// How many are fetching it.
+    fetching: usize,
+    /// Whether somebody has asked for it.
+    is_asked_for: bool,
+    /// Closed when it is on its way no more.
+    ended: Arc<Semaphore>,
+}
+
+/// The flights that are on their way.
+#[derive(Default)]
+struct OnTheirWay {
+    flights: HashMap<FlightId, Expected>,
+    /// Those that were asked for, in the order in which that was; and some that have come meanwhile.
+    asked_for: Vec<FlightId>,
+}
+
+/// The flights that are on their way, and those who wait for them.
 pub struct Arrivals {
-    coming: Mutex<HashMap<FlightId, usize>>,
-    /// Counts those that are on their way no more.
-    ended: watch::Sender<u64>,
+    coming: Mutex<OnTheirWay>,
+    /// How many flights are, so that whoever asks for another one need not look.
+    count: AtomicUsize,
+    /// How many a start has still to bring up.
+    left_of_start: watch::Sender<usize>,
     kept: AtomicUsize,
     /// Whether anybody has asked here for a flight that is not here: a balancer has found this server.
     asked: watch::Sender<bool>,
@@ -40,21 +60,40 @@ pub struct Arrivals {
 
 impl Default for Arrivals {
     fn default() -> Self {
-        let (ended, asked) = (watch::Sender::new(0), watch::Sender::new(false));
-        Self { coming: Mutex::default(), ended, kept: AtomicUsize::new(0), asked }
+        Self {
+            coming: Mutex::default(),
+            count: AtomicUsize::new(0),
+            left_of_start: watch::Sender::new(0),
+            kept: AtomicUsize::new(0),
+            asked: watch::Sender::new(false),
+        }
     }
 }
 
 /// A flight that is on its way for as long as this is there.
-pub(super) struct Coming {
+pub struct Coming {
     arrivals: Arc<Arrivals>,
     flight_id: FlightId,
 }
 
 impl Coming {
     /// The flight concerned.
-    pub(super) fn flight_id(&self) -> &FlightId {
+    pub fn flight_id(&self) -> &FlightId {
         &self.flight_id
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut coming = self.arrivals.coming.lock();
+        let Some(expected) = coming.flights.get_mut(&self.flight_id) else { return };
+        expected.fetching -= 1;
+        if expected.fetching == 0
+            && let Some(expected) = coming.flights.remove(&self.flight_id)
+        {
+            self.arrivals.count.store(coming.flights.len(), Ordering::Release);
+            expected.ended.close();
+        }
     }
 }
 
@@ -67,36 +106,74 @@ impl Drop for Kept<'_> {
     }
 }
 
-impl Drop for Coming {
-    fn drop(&mut self) {
-        {
-            let mut coming = self.arrivals.coming.lock();
-            if let Some(fetching) = coming.get_mut(&self.flight_id) {
-                *fetching -= 1;
-                if *fetching == 0 {
-                    coming.remove(&self.flight_id);
-                }
-            }
-        }
-        self.arrivals.ended.send_modify(|ended| *ended += 1);
-    }
-}
-
 impl Arrivals {
     /// Says that a flight is on its way here, for as long as what is given lasts.
-    pub(super) fn expect(self: &Arc<Self>, flight_id: &FlightId) -> Coming {
-        *self.coming.lock().entry(flight_id.clone()).or_default() += 1;
+    pub fn expect(self: &Arc<Self>, flight_id: &FlightId) -> Coming {
+        let mut coming = self.coming.lock();
+        let expected = coming.flights.entry(flight_id.clone()).or_insert_with(|| Expected {
+            fetching: 0,
+            is_asked_for: false,
+            ended: Arc::new(Semaphore::new(0)),
+        });
+        expected.fetching += 1;
+        self.count.store(coming.flights.len(), Ordering::Release);
         Coming { arrivals: self.clone(), flight_id: flight_id.clone() }
     }
 
-    fn is_coming(&self, flight_id: &FlightId) -> bool {
-        self.coming.lock().contains_key(flight_id)
+    /// Whether a flight is on its way here. Costs next to nothing where none is.
+    pub fn is_coming(&self, flight_id: &FlightId) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && self.coming.lock().flights.contains_key(flight_id)
     }
 
     /// Waits until a flight that is on its way has come, or will not come; `false` if it is not, or takes too long.
     pub async fn come(&self, flight_id: &FlightId) -> bool {
         self.note_asked();
         self.come_within(flight_id, KEPT_MAX).await
+    }
+
+    /// Of those that are to be brought up, the next ones: those that somebody asks for, the first one first; and others, if
+    /// these are fewer than `at_least`.
+    pub fn take_next<T>(
+        &self,
+        left: &mut BTreeMap<FlightId, T>,
+        (at_least, at_most): (usize, usize),
+    ) -> Vec<T> {
+        let mut next = Vec::new();
+        let mut coming = self.coming.lock();
+        let OnTheirWay { flights, asked_for } = &mut *coming;
+        asked_for.retain(|flight_id| {
+            if next.len() < at_most
+                && let Some(found) = left.remove(flight_id)
+            {
+                next.push(found);
+            }
+            // What comes to nothing is asked for still.
+            flights.contains_key(flight_id)
+        });
+        drop(coming);
+        while next.len() < at_least
+            && let Some((_, other)) = left.pop_first()
+        {
+            next.push(other);
+        }
+        next
+    }
+
+    /// Says how many flights a start has still to bring up.
+    pub fn are_left_of_start(&self, count: usize) {
+        self.left_of_start.send_replace(count);
+    }
+
+    /// How many flights a start has still to bring up.
+    pub fn left_of_start(&self) -> usize {
+        *self.left_of_start.borrow()
+    }
+
+    /// Waits until a start has brought up all flights; `false` if that takes longer.
+    pub async fn all_come(&self, patience: Duration) -> bool {
+        let mut left = self.left_of_start.subscribe();
+        // Nobody drops the sender while this borrows it.
+        tokio::time::timeout(patience, left.wait_for(|left| *left == 0)).await.is_ok()
     }
 
     fn note_asked(&self) {
@@ -113,16 +190,26 @@ impl Arrivals {
     }
 
     async fn come_within(&self, flight_id: &FlightId, limit: Duration) -> bool {
-        let mut ended = self.ended.subscribe();
-        if !self.is_coming(flight_id) {
-            return false;
-        }
+        let Some(ended) = self.ask_for(flight_id) else { return false };
         let kept = Kept(&self.kept);
         if kept.0.fetch_add(1, Ordering::Relaxed) >= KEPT_AT_ONCE_MAX {
             return false;
         }
-        let come = async { while self.is_coming(flight_id) && ended.changed().await.is_ok() {} };
-        tokio::time::timeout(limit, come).await.is_ok()
+        tokio::time::timeout(limit, ended.acquire()).await.is_ok()
+    }
+
+    /// What ends when a flight is on its way no more, if it is.
+    fn ask_for(&self, flight_id: &FlightId) -> Option<Arc<Semaphore>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut coming = self.coming.lock();
+        let OnTheirWay { flights, asked_for } = &mut *coming;
+        let expected = flights.get_mut(flight_id)?;
+        if !std::mem::replace(&mut expected.is_asked_for, true) {
+            asked_for.push(flight_id.clone());
+        }
+        Some(expected.ended.clone())
     }
 
     /// How many are kept.
@@ -140,6 +227,10 @@ pub async fn restart(
 ) -> Result<Restarted, RestartError> {
     let (other_servers, engine, flight_id) = (other_servers.clone(), engine.clone(), flight_id.clone());
     let restart = async move {
+        // What a start is about to bring up would be claimed twice.
+        if !engine.has(&flight_id) {
+            other_servers.arrivals.come(&flight_id).await;
+        }
         let _coming = other_servers.arrivals.expect(&flight_id);
         if other_servers.is_shared() && !engine.has(&flight_id) {
             tokio::time::sleep(NOTICE).await;
@@ -165,7 +256,8 @@ pub async fn take_over(upkeep: Weak<Upkeep>, flights: Vec<FlightId>, delay: Dura
     tracing::info!("all flights are taken over");
 }
 
-async fn fetch(upkeep: Arc<Upkeep>, coming: Coming) {
+/// Brings up a flight that is on its way, unless it is here by now.
+pub async fn fetch(upkeep: Arc<Upkeep>, coming: Coming) {
     let (engine, flight_id) = (&upkeep.engine, &coming.flight_id);
     // It may have been created or restarted here meanwhile.
     if upkeep.stopping.has_begun() || engine.has(flight_id) {
@@ -200,7 +292,31 @@ mod tests {
         assert_eq!(arrivals.kept(), 1);
         drop(second);
         assert!(kept.await);
-        assert_eq!((arrivals.kept(), arrivals.coming.lock().len()), (0, 0), "nothing is left behind");
+        assert_eq!(
+            (arrivals.kept(), arrivals.count.load(Ordering::Acquire)),
+            (0, 0),
+            "nothing is left behind"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_comes_first() {
+        let arrivals = Arc::new(Arrivals::default());
+        let names = ["FR1", "FR2", "FR3", "FR4", "FR5"];
+        let coming: Vec<Coming> = names.iter().map(|name| arrivals.expect(&id(name))).collect();
+        let mut left: BTreeMap<FlightId, &str> = names.iter().map(|name| (id(name), *name)).collect();
+        for name in ["FR4", "FR3", "FR4", "FR9"] {
+            assert!(!arrivals.come_within(&id(name), Duration::ZERO).await);
+        }
+        assert_eq!(arrivals.take_next(&mut left, (1, 1)), ["FR4"]);
+        assert_eq!(arrivals.take_next(&mut left, (2, 9)), ["FR3", "FR1"]);
+        assert!(!arrivals.come_within(&id("FR5"), Duration::ZERO).await);
+        assert!(!arrivals.come_within(&id("FR2"), Duration::ZERO).await);
+        assert_eq!(arrivals.take_next(&mut left, (0, 9)), ["FR5", "FR2"]);
+        assert!(left.is_empty() && arrivals.take_next(&mut left, (9, 9)).is_empty());
+        drop(coming);
+        arrivals.take_next(&mut left, (0, 9));
+        assert!(arrivals.coming.lock().asked_for.is_empty(), "nothing is left behind");
     }
 
     #[tokio::test]

@@ -8,7 +8,6 @@ use std::time::Duration;
 use farerush_engine::actor::{Engine, Located};
 use farerush_engine::flight::{FlightId, Seq};
 use farerush_engine::journal::{Journal, JournalError};
-use farerush_persistence::journal::RedisJournal;
 use parking_lot::Mutex;
 
 use crate::base::errors::in_full;
@@ -78,22 +77,20 @@ pub(super) async fn watch(upkeep: Weak<Upkeep>) {
 
 fn look(upkeep: &Upkeep) -> Result<(), JournalError> {
     let other_servers = &upkeep.other_servers;
+    let arrivals = other_servers.arrivals();
+    let is_here = |flight_id: &FlightId| matches!(upkeep.engine.find(flight_id), Located::Here(_));
     let seen = match &upkeep.redis {
         Some(redis) => {
-            in_redis(redis, &upkeep.engine, other_servers.elsewhere.read().iter().cloned().collect())?
+            let known: Vec<FlightId> = other_servers.elsewhere.read().iter().cloned().collect();
+            redis.attend(|flight_id| is_here(flight_id) || arrivals.is_coming(flight_id), known)?
         }
-        None => here_alone(&other_servers.journal, &upkeep.engine)?,
+        None => here_alone(&other_servers.journal, &upkeep.engine)?
+            .into_iter()
+            .filter(|flight_id| !arrivals.is_coming(flight_id))
+            .collect(),
     };
     other_servers.attendance.note(seen);
     Ok(())
-}
-
-fn in_redis(
-    redis: &RedisJournal,
-    engine: &Engine,
-    known: Vec<FlightId>,
-) -> Result<Vec<FlightId>, JournalError> {
-    redis.attend(|flight_id| matches!(engine.find(flight_id), Located::Here(_)), known)
 }
 
 /// Where nobody else can have them.

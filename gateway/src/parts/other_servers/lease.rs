@@ -237,6 +237,11 @@ impl Lease {
         self.found.lock().members.len()
     }
 
+    /// Whether it can be said who is not there any more.
+    pub fn can_judge(&self) -> bool {
+        self.judges(&self.found.lock())
+    }
+
     /// Whether it has held its lease for as long as one lasts, without a break.
     fn judges(&self, found: &Found) -> bool {
         let now = now();

@@ -1,7 +1,7 @@
 //! Flights whose server is gone: the members that are left share them and bring them up, with nobody's help.
 //! Never takes a flight from a server that holds a lease: the fence itself asks whose it is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -23,8 +23,9 @@ use crate::parts::other_servers::members::Members;
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// The same while there are some, or while this server cannot say who is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// So many are claimed at a time, and so many of them recovered at once.
-const FLIGHTS_PER_CLAIM: usize = 128;
+/// So many are claimed at a time, at least and at most: those that are asked for, and others; and so many of them recovered at
+/// once.
+const FLIGHTS_AT_A_TIME: (usize, usize) = (64, 256);
 const RECOVERED_AT_ONCE: usize = 8;
 /// How long a flight that was served here before waits for the store to get what is on its way there.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -146,8 +147,11 @@ async fn left_alone(
     others.remove(&own);
     super::blocking(move || {
         let mut orphans = redis.orphans(&others)?;
+        // What a start brings up here is on its way already.
+        orphans.retain(|orphan| !upkeep.other_servers.arrivals.is_coming(&orphan.flight_id));
         orphans.retain(|orphan| match upkeep.engine.find(&orphan.flight_id) {
-            Located::Here(_) => orphan.owner != own,
+            // It may have come up here since its owner was read.
+            Located::Here(flight) => orphan.owner != own && flight.status().epoch <= orphan.epoch,
             // Its operator has to look at it.
             Located::Quarantined { .. } => false,
             Located::There | Located::Nobody => {
@@ -164,11 +168,14 @@ async fn left_alone(
 async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: Vec<Orphan>) -> bool {
     let (began, wanted) = (Instant::now(), orphans.len());
     let (mut taken, mut all_went_well) = (0, true);
-    for part in orphans.chunks(FLIGHTS_PER_CLAIM) {
-        if upkeep.stopping.has_begun() {
-            break;
-        }
-        match take(upkeep, redis, part).await {
+    let arrivals = &upkeep.other_servers.arrivals;
+    // Whoever asks for one of them waits, and is served first.
+    let expect = |orphan: Orphan| (orphan.flight_id.clone(), (arrivals.expect(&orphan.flight_id), orphan));
+    let mut left: BTreeMap<FlightId, (Coming, Orphan)> = orphans.into_iter().map(expect).collect();
+    while !left.is_empty() && !upkeep.stopping.has_begun() {
+        let part = arrivals.take_next(&mut left, FLIGHTS_AT_A_TIME);
+        let (_coming, part): (Vec<Coming>, Vec<Orphan>) = part.into_iter().unzip();
+        match take(upkeep, redis, &part).await {
             Ok(count) => {
                 taken += count;
                 upkeep.other_servers.takeovers.count.fetch_add(count as u64, Ordering::Relaxed);
@@ -189,6 +196,29 @@ async fn take_all(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, orphans: Vec<
         );
     }
     all_went_well
+}
+
+/// Takes those of these flights whose servers are gone; gives those that nobody ever had.
+pub(super) async fn take_left_alone(
+    upkeep: &Arc<Upkeep>,
+    redis: &Arc<RedisJournal>,
+    flights: &[FlightId],
+) -> Result<Vec<FlightId>, String> {
+    let lease = upkeep.other_servers.lease.clone().ok_or("there is no lease")?;
+    let mut others = lease.members().ok_or("it cannot be said who is gone")?.lives;
+    others.remove(&lease.life());
+    let (journal, asked) = (redis.clone(), flights.to_vec());
+    let found = super::blocking(move || {
+        let orphans = journal.orphans_among(&asked, &others)?;
+        let owners = journal.owners(&asked)?;
+        let nobodys = asked.into_iter().zip(owners).filter(|(_, owner)| owner.is_none());
+        Ok((orphans, nobodys.map(|(flight_id, _)| flight_id).collect()))
+    });
+    let (orphans, nobodys) = found.await.map_err(|error| in_full(&error))?;
+    if !orphans.is_empty() {
+        take(upkeep, redis, &orphans).await?;
+    }
+    Ok(nobodys)
 }
 
 /// Claims these flights, as far as they still belong to whom they are said to, and brings them up; says how many, or what stands in the way.

@@ -86,6 +86,8 @@ impl OtherServers {
     /// Which server has a flight; as of now if it is asked `anew`, else as it was when it was asked last.
     pub async fn whereabouts(&self, flight_id: &FlightId, anew: bool) -> Result<Whereabouts, Problem> {
         match &self.lease {
+            // Who asks here waits for it.
+            Some(_) if self.arrivals.is_coming(flight_id) => Ok(Whereabouts::Here),
             Some(lease) => self.places.of(flight_id, lease, anew).await,
             None => Ok(Whereabouts::Here),
         }

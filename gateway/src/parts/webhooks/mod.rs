@@ -138,10 +138,12 @@ impl Webhooks {
         })
     }
 
-    /// Begins to deliver. What becomes durable after this call is delivered, and what was before, if it was not yet.
+    /// Begins to deliver. What becomes durable after this call is delivered, and what was before, if it was not yet. `ends`
+    /// are flights that are still to come up, and their last events.
     pub async fn start(
         &self,
         engine: &Arc<Engine>,
+        ends: Vec<(FlightId, Seq)>,
         journal: Arc<dyn Journal>,
         store: Store,
         durability: Durability,
@@ -155,7 +157,7 @@ impl Webhooks {
             kinds: self.settings.kinds.clone(),
             durability,
         };
-        let mut task = Task::new(self.shared.clone(), ways);
+        let mut task = Task::new(self.shared.clone(), ways, ends);
         task.open().await;
         tracing::info!(host = self.host, "webhooks are sent");
         tokio::spawn(task.run());

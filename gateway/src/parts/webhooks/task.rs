@@ -1,11 +1,12 @@
 //! The one task that hands flights their turns, learns from the store how far they are and tells it how far they got.
 //! Never delivers anything itself, and never gives up because receiver or store are away.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farerush_engine::actor::{Engine, Located};
-use farerush_engine::flight::FlightId;
+use farerush_engine::flight::{FlightId, Seq};
 use farerush_persistence::store::{Store, StoreError, WebhookCursor};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -60,6 +61,8 @@ enum Done {
 pub(super) struct Task {
     shared: Arc<Shared>,
     ways: Arc<Ways>,
+    /// Flights that were to come up yet when this began, and their last events.
+    ends: Vec<(FlightId, Seq)>,
     turns: JoinSet<Turn>,
     chores: JoinSet<Done>,
     /// Whether the store was asked for all cursors.
@@ -76,11 +79,12 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(shared: Arc<Shared>, ways: Ways) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, ways: Ways, ends: Vec<(FlightId, Seq)>) -> Self {
         let now = Instant::now();
         Self {
             shared,
             ways: Arc::new(ways),
+            ends,
             turns: JoinSet::new(),
             chores: JoinSet::new(),
             is_open: false,
@@ -187,7 +191,15 @@ impl Task {
             };
             Some(WebhookCursor { flight_id: flight_id.clone(), seq: place.seq, free: place.free })
         };
-        lanes.places().filter_map(begin).collect()
+        let mut places: Vec<WebhookCursor> = lanes.places().filter_map(begin).collect();
+        let known: HashSet<FlightId> = places.iter().map(|place| place.flight_id.clone()).collect();
+        let to_come = self.ends.iter().filter(|(flight_id, _)| !known.contains(flight_id));
+        places.extend(to_come.map(|(flight_id, seq)| WebhookCursor {
+            flight_id: flight_id.clone(),
+            seq: *seq,
+            free: None,
+        }));
+        places
     }
 
     fn book_joined(&mut self, done: Result<Done, JoinError>) {

@@ -155,6 +155,19 @@ impl RedisJournal {
         command
     }
 
+    /// The names of all flights that Redis knows, those among them that were claimed and never created. Blocks.
+    pub fn listed_flights(&self) -> Result<Vec<FlightId>, JournalError> {
+        let (mut listed, mut place) = (BTreeSet::new(), "0".to_owned());
+        loop {
+            let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
+            listed.extend(names);
+            if next == "0" {
+                return Ok(listed.into_iter().collect());
+            }
+            place = next;
+        }
+    }
+
     /// The flights that belong to none of these lives, page by page. Those of which is not noted who wrote their newest fence (an
     /// older version did) are not among them. Blocks.
     pub fn orphans(&self, members: &HashSet<String>) -> Result<Vec<Orphan>, JournalError> {
@@ -162,25 +175,7 @@ impl RedisJournal {
         let mut place = "0".to_owned();
         loop {
             let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
-            if !names.is_empty() {
-                let owners = self.watch_link.lock().attempt(|link| self.owners_of(link, &names))?;
-                let candidates: Vec<Orphan> = names
-                    .into_iter()
-                    .zip(owners)
-                    .filter_map(|(flight_id, owner)| {
-                        owner.map(|(epoch, owner)| Orphan { flight_id, epoch, owner })
-                    })
-                    .filter(|orphan| !members.contains(&orphan.owner))
-                    .collect();
-                let flights: Vec<FlightId> =
-                    candidates.iter().map(|orphan| orphan.flight_id.clone()).collect();
-                let newest = self.read_epochs(&flights)?;
-                let of_now = candidates
-                    .into_iter()
-                    .zip(newest)
-                    .filter(|(orphan, newest)| *newest == Some(orphan.epoch));
-                orphans.extend(of_now.map(|(orphan, _)| orphan));
-            }
+            orphans.extend(self.belong_to_none(&names, members)?);
             if next == "0" {
                 break;
             }
@@ -191,6 +186,43 @@ impl RedisJournal {
         orphans.dedup();
         self.leave_out_members(&mut orphans)?;
         Ok(orphans)
+    }
+
+    /// The same of these flights alone. Blocks.
+    pub fn orphans_among(
+        &self,
+        flights: &[FlightId],
+        members: &HashSet<String>,
+    ) -> Result<Vec<Orphan>, JournalError> {
+        let mut orphans = self.belong_to_none(flights, members)?;
+        self.leave_out_members(&mut orphans)?;
+        Ok(orphans)
+    }
+
+    fn belong_to_none(
+        &self,
+        flights: &[FlightId],
+        members: &HashSet<String>,
+    ) -> Result<Vec<Orphan>, JournalError> {
+        if flights.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owners = self.watch_link.lock().attempt(|link| self.owners_of(link, flights))?;
+        let candidates: Vec<Orphan> = flights
+            .iter()
+            .zip(owners)
+            .filter_map(|(flight_id, owner)| {
+                owner.map(|(epoch, owner)| Orphan { flight_id: flight_id.clone(), epoch, owner })
+            })
+            .filter(|orphan| !members.contains(&orphan.owner))
+            .collect();
+        let named: Vec<FlightId> = candidates.iter().map(|orphan| orphan.flight_id.clone()).collect();
+        let newest = self.read_epochs(&named)?;
+        let of_now = candidates.into_iter().zip(newest);
+        Ok(of_now
+            .filter(|(orphan, newest)| *newest == Some(orphan.epoch))
+            .map(|(orphan, _)| orphan)
+            .collect())
     }
 
     /// Leaves those out whose owners have joined since it was asked who is a member. Whoever fences a flight joined before, and

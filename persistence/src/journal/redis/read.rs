@@ -14,6 +14,8 @@ use crate::journal::standing::Standing;
 /// So many entries are read at first, then twice as many each time, as nobody knows how many events they hold.
 const ENTRIES_A_READ_MIN: usize = 16;
 const ENTRIES_A_READ_MAX: usize = 1024;
+/// So many entries are looked at behind a fence, as there may be more of them.
+const FENCES_A_LOOK: usize = 16;
 
 /// Where in a stream the events after some seq are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -121,10 +123,11 @@ impl RedisJournal {
     ) -> Result<Seq, JournalError> {
         let mut oldest = oldest.clone();
         while oldest.id.is_fence() {
-            let next = self.oldest_entries(flight_id, &oldest.id.exclusive(), 1);
+            let next = self.oldest_entries(flight_id, &oldest.id.exclusive(), FENCES_A_LOOK);
             let found = entries(flight_id, link.ask("read a flight's first events", &next)?)?;
-            let Some(entry) = found.into_iter().next() else { return Ok(Seq(0)) };
-            oldest = entry;
+            let batch = found.iter().find(|entry| !entry.id.is_fence());
+            let Some(entry) = batch.or(found.last()) else { return Ok(Seq(0)) };
+            oldest = entry.clone();
         }
         Ok(oldest.first_seq())
     }
@@ -195,16 +198,21 @@ impl RedisJournal {
     ) -> Result<StreamPosition, JournalError> {
         let mut place = StreamPosition::default();
         let mut end = "+".to_owned();
+        // One is often enough. Where it is a fence, there may be many: one of each start that nothing was sold after.
+        let mut looked_for = 1;
         loop {
-            let answer =
-                link.ask("read a flight's events", &newest_entries(&self.keys, flight_id, &end, 1))?;
-            let Some(Entry { id, .. }) = entries(flight_id, answer)?.into_iter().next() else {
-                return Ok(place);
-            };
-            end = id.exclusive();
-            if id.is_fence() {
+            let command = newest_entries(&self.keys, flight_id, &end, looked_for);
+            let found = entries(flight_id, link.ask("read a flight's events", &command)?)?;
+            let Some(Entry { id, .. }) = found.iter().find(|entry| !entry.id.is_fence()) else {
+                match found.last() {
+                    Some(oldest) if found.len() == looked_for => end = oldest.id.exclusive(),
+                    _ => return Ok(place),
+                }
+                looked_for = FENCES_A_LOOK;
                 continue;
-            }
+            };
+            let id = *id;
+            looked_for = 1;
             place.newest_batch = place.newest_batch.or(Some(id));
             if id.seq <= after {
                 place.has_earlier = true;
