@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 use farerush_engine::flight::FlightId;
 use farerush_persistence::recovery::{KnownFlight, recover_these};
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 
 use crate::base::errors::in_full;
 use crate::parts::other_servers::arrivals::{self, Coming};
 use crate::parts::other_servers::{OtherServers, Upkeep};
 use crate::start::recovering::RecoveryContext;
 
-/// So many flights come up at a time: at least, where fewer are asked for, and at most. Whoever asks for one waits for one
-/// such part to end before it begins.
-const AT_A_TIME: (usize, usize) = (64, 256);
-/// How long to wait where it cannot be said whose flights are whose, and how often; those that are left then are taken over like
-/// those of a server that is gone.
+/// So many flights come up at a time: of those that somebody asks for, which are not kept waiting by the others, and of others.
+const ASKED_FOR: (usize, usize) = (0, 64);
+const OTHERS: (usize, usize) = (64, 64);
+/// How long to wait at most for somebody to ask for one.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long to wait where a part cannot be brought up, and how often; those that are left then are taken over like those of a
+/// server that is gone.
 const PAUSE: Duration = Duration::from_millis(50);
 const TROUBLES_MAX: u32 = 200;
 /// So many that are brought up one by one are at the same time.
@@ -40,42 +43,57 @@ impl Left {
     }
 }
 
-/// Brings them up, part by part.
+/// Brings them up, part by part, and beside these those that are asked for.
 pub(super) async fn bring_up(left: Left, upkeep: Weak<Upkeep>, context: Weak<RecoveryContext>) {
-    let Left(mut left) = left;
+    let Left(left) = left;
     let (began, all) = (Instant::now(), left.len());
+    let left = Mutex::new(left);
+    tokio::join!(lane(&left, ASKED_FOR, &upkeep, &context), lane(&left, OTHERS, &upkeep, &context));
+    if all > 0 && left.lock().is_empty() {
+        tracing::info!(
+            flights = all,
+            took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "all flights have come up"
+        );
+    }
+}
+
+/// Brings up so many at a time, at least and at most, until none are left.
+async fn lane(
+    left: &Mutex<BTreeMap<FlightId, (KnownFlight, Coming)>>,
+    at_a_time: (usize, usize),
+    upkeep: &Weak<Upkeep>,
+    context: &Weak<RecoveryContext>,
+) {
     // How often in a row it came to nothing.
     let mut troubles = 0;
-    while !left.is_empty() {
+    while !left.lock().is_empty() {
         let (Some(upkeep), Some(context)) = (upkeep.upgrade(), context.upgrade()) else { return };
         if upkeep.stopping.has_begun() {
             return;
         }
-        let arrivals = upkeep.other_servers.arrivals();
+        let arrivals = upkeep.other_servers.arrivals().clone();
         let part = match can_take(&upkeep) {
-            true => arrivals.take_next(&mut left, AT_A_TIME),
+            true => arrivals.take_next(&mut left.lock(), at_a_time),
             false => Vec::new(),
         };
-        let took = part.len();
-        let not_now = bring_up_part(part, &upkeep, &context).await;
-        troubles = if took > not_now.len() { 0 } else { troubles + 1 };
-        if troubles > 0 && troubles <= TROUBLES_MAX {
-            left.extend(not_now.into_iter().map(|part| (part.0.flight_id.clone(), part)));
+        if part.is_empty() {
             // Holds nothing of the journal meanwhile.
             drop((upkeep, context));
-            tokio::time::sleep(PAUSE).await;
+            arrivals.somebody_asks(LOOK_AGAIN).await;
             continue;
         }
-        if troubles > TROUBLES_MAX {
-            left.clear();
+        let not_now = bring_up_part(part, &upkeep, &context).await;
+        troubles = if not_now.is_empty() { 0 } else { troubles + 1 };
+        if troubles > 0 && troubles <= TROUBLES_MAX {
+            left.lock().extend(not_now.into_iter().map(|part| (part.0.flight_id.clone(), part)));
+            drop((upkeep, context));
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            drop(not_now);
+            arrivals.are_left_of_start(left.lock().len());
         }
-        arrivals.are_left_of_start(left.len());
     }
-    tracing::info!(
-        flights = all,
-        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "all flights have come up"
-    );
 }
 
 /// Whether it can be said whose servers are gone: not right after the start, where others might have the flights.

@@ -56,10 +56,11 @@ pub(crate) fn send(address: SocketAddr, request: &str, headers: &str, body: &str
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
+    let kind = if headers.contains("content-type") { "" } else { "content-type: application/json\r\n" };
     write!(
         stream,
-        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}{kind}\
+         content-length: {length}\r\n\r\n{body}"
     )
     .unwrap();
     let mut answer = String::new();

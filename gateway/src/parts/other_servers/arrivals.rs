@@ -10,7 +10,7 @@ use farerush_engine::actor::{Engine, RestartError, Restarted};
 use farerush_engine::flight::{FlightId, IdempotencyKey};
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::parts::other_servers::{OtherServers, Upkeep};
 
@@ -54,6 +54,8 @@ pub struct Arrivals {
     /// How many a start has still to bring up.
     left_of_start: watch::Sender<usize>,
     kept: AtomicUsize,
+    /// Told when somebody asks for a flight that is on its way and that nobody has asked for.
+    asks: Notify,
     /// Whether anybody has asked here for a flight that is not here: a balancer has found this server.
     asked: watch::Sender<bool>,
 }
@@ -65,6 +67,7 @@ impl Default for Arrivals {
             count: AtomicUsize::new(0),
             left_of_start: watch::Sender::new(0),
             kept: AtomicUsize::new(0),
+            asks: Notify::new(),
             asked: watch::Sender::new(false),
         }
     }
@@ -176,6 +179,11 @@ impl Arrivals {
         tokio::time::timeout(patience, left.wait_for(|left| *left == 0)).await.is_ok()
     }
 
+    /// Waits until somebody asks for a flight that is on its way, or for so long.
+    pub async fn somebody_asks(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.asks.notified()).await;
+    }
+
     fn note_asked(&self) {
         if !*self.asked.borrow() {
             self.asked.send_replace(true);
@@ -208,6 +216,7 @@ impl Arrivals {
         let expected = flights.get_mut(flight_id)?;
         if !std::mem::replace(&mut expected.is_asked_for, true) {
             asked_for.push(flight_id.clone());
+            self.asks.notify_one();
         }
         Some(expected.ended.clone())
     }
