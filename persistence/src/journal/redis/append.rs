@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use ::redis::{Value, cmd};
+use ::redis::{Cmd, Value, cmd};
 use farerush_engine::flight::{FlightId, Recorded, Seq};
 use farerush_engine::journal::{Appended, Batch, JournalError};
 
 use super::RedisJournal;
+use super::kept::KeptEntry;
 use super::link::{Link, Pipeline, or_error, unavailable};
 use super::standings::{KnownStanding, load, lost};
 use super::stream::{EntryId, RECORD_FIELD, damaged, is_id_refused, owned_entry, refusal, with_cause};
@@ -36,6 +37,7 @@ impl RedisJournal {
             return Err(twice_in_a_round(&batch.flight_id));
         }
         self.append_link.lock().attempt(|link| {
+            self.see_that_it_is_met(link, round.iter().map(|batch| &batch.flight_id))?;
             self.see_that_it_keeps(link)?;
             self.append_on(link, round)
         })
@@ -46,6 +48,10 @@ impl RedisJournal {
         // All are judged before any is sent: a refused batch leaves the whole round out.
         let mut answers = Vec::with_capacity(round.len());
         for (batch, standing) in round.iter().zip(&standings) {
+            if self.healing.is_deposed(&batch.flight_id, batch.epoch) {
+                answers.push(Some(Appended::Fenced));
+                continue;
+            }
             let verdict = self.judge_with_content(link, standing.as_ref(), batch)?;
             if standing.is_none() && batch.first_seq() > Seq(1) {
                 return Err(lost(&batch.flight_id));
@@ -54,8 +60,15 @@ impl RedisJournal {
         }
         self.write(link, round, &standings, &mut answers)?;
         let answers: Vec<Appended> = answers.into_iter().map(|a| a.unwrap_or(Appended::Durable)).collect();
-        if answers.contains(&Appended::Durable) {
-            self.wait_for_replicas(link)?;
+        let durable = |(batch, answer)| (answer == &Appended::Durable).then_some(batch);
+        let durable: Vec<&FlightId> = round
+            .iter()
+            .zip(&answers)
+            .filter_map(durable)
+            .map(|batch: &Batch| &batch.flight_id)
+            .collect();
+        if !durable.is_empty() {
+            self.wait_for_replicas(link, durable)?;
         }
         self.note_promised(round, &answers);
         Ok(answers)
@@ -63,12 +76,16 @@ impl RedisJournal {
 
     /// What is known of the round's flights on this connection; asks Redis about those of which nothing is.
     fn standings_for(&self, link: &mut Link, round: &[Batch]) -> Result<Vec<Option<Standing>>, JournalError> {
-        let generation = link.generation()?;
+        let mut standpoints = Vec::with_capacity(round.len());
+        for batch in round {
+            standpoints.push(self.standpoint(link, &batch.flight_id)?);
+        }
         let mut standings = vec![None; round.len()];
         let mut unknown = Vec::new();
         {
             let known = self.known.lock();
             for (place, batch) in round.iter().enumerate() {
+                let generation = standpoints[place].generation;
                 let known = known.get(&batch.flight_id).filter(|known| known.learnt_on == generation);
                 // Nothing is refused on hearsay: another journal may have claimed the flight meanwhile.
                 match known.map(|known| known.standing).filter(|known| judge(Some(known), batch).is_ok()) {
@@ -106,7 +123,7 @@ impl RedisJournal {
                 before.check_kept(&batch.flight_id, standing.as_ref())?;
             }
             let Some(standing) = standing else { continue };
-            let learnt_on = link.generation()?;
+            let learnt_on = self.standpoint(link, &batch.flight_id)?.generation;
             let mut known = self.known.lock();
             match known.get_mut(&batch.flight_id) {
                 // A claim made meanwhile knows better.
@@ -164,17 +181,20 @@ impl RedisJournal {
         let mut refused = Vec::new();
         let mut failed = None;
         for (sent, place) in to_write.iter().enumerate() {
-            self.add_entry(&mut pipeline, &round[*place], standings[*place].is_some())?;
-            in_pipeline.push(*place);
+            let kept = self.add_entry(&mut pipeline, &round[*place], standings[*place].is_some())?;
+            let learnt_on = self.standpoint(link, &round[*place].flight_id)?.generation;
+            in_pipeline.push((*place, kept, learnt_on));
             if !pipeline.is_full() && sent + 1 < to_write.len() {
                 continue;
             }
             let replies = link.send(APPEND, &std::mem::take(&mut pipeline))?;
-            let generation = link.generation()?;
-            for (place, reply) in in_pipeline.drain(..).zip(replies) {
+            for ((place, kept, learnt_on), reply) in in_pipeline.drain(..).zip(replies) {
                 let batch = &round[place];
                 match written(batch, reply) {
-                    AddOutcome::Yes => self.note_written(batch, generation),
+                    AddOutcome::Yes => {
+                        self.note_written(batch, learnt_on);
+                        self.keep(&batch.flight_id, kept);
+                    }
                     AddOutcome::Refused => refused.push(place),
                     // What says that a flight is damaged goes before what can be tried again.
                     AddOutcome::Lost => failed = Some(lost(&batch.flight_id)),
@@ -196,22 +216,23 @@ impl RedisJournal {
         pipeline: &mut Pipeline,
         batch: &Batch,
         must_exist: bool,
-    ) -> Result<(), JournalError> {
+    ) -> Result<KeptEntry, JournalError> {
         let mut record = Vec::new();
         codec::encode_events_into(&mut record, batch)
             .map_err(|e| damaged(&batch.flight_id, with_cause(&e)))?;
         self.last_bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
         let id = EntryId { epoch: batch.epoch, seq: batch.last_seq() };
+        let first = Some(batch.first_seq());
         if !must_exist {
             let life = self.life();
-            pipeline.add(&owned_entry(&self.keys, &batch.flight_id, id, record, &life, None));
-            return Ok(());
+            pipeline.add(&owned_entry(&self.keys, &batch.flight_id, id, &record, &life, None));
+            return Ok(KeptEntry::new(id, first, record, Some(life.into_bytes())));
         }
         let mut command = cmd("XADD");
         // A stream that has gone must not begin anew in the middle.
         command.arg(self.keys.journal(&batch.flight_id)).arg("NOMKSTREAM");
-        pipeline.add(command.arg(id.to_string()).arg(RECORD_FIELD).arg(record));
-        Ok(())
+        pipeline.add(command.arg(id.to_string()).arg(RECORD_FIELD).arg(&record));
+        Ok(KeptEntry::new(id, first, record, None))
     }
 
     /// Finds out what stands where these batches were to go: they themselves, or a new owner's fence.
@@ -235,13 +256,27 @@ impl RedisJournal {
         Ok(())
     }
 
-    /// Writes a key that nobody reads, and waits for replicas as an append does.
+    /// Writes a key that nobody reads to each primary, and waits for replicas as an append does.
     pub(super) fn probe_on(&self, link: &mut Link) -> Result<(), JournalError> {
-        let mut pipeline = Pipeline::default();
-        pipeline.add(cmd("SET").arg(self.keys.waited()).arg(1));
         let what = "see whether Redis takes writes";
-        link.send(what, &pipeline)?.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))?;
-        self.wait_for_replicas(link)
+        let mut refused = None;
+        link.at_all(what, |tag| vec![self.write_waited(tag)], |answers| {
+            for answer in answers {
+                refused = refused.take().or(or_error(what, answer).err());
+            }
+        })?;
+        if let Some(error) = refused {
+            // Who is no primary any more is not asked again.
+            link.forget();
+            return Err(error);
+        }
+        if self.options.wait_replicas == 0 { Ok(()) } else { self.wait_at(link, true) }
+    }
+
+    fn write_waited(&self, tag: &str) -> Cmd {
+        let mut command = cmd("SET");
+        command.arg(self.keys.waited(tag)).arg(1);
+        command
     }
 
     /// Puts flights into the set of all, before their first entries: a crash in between leaves a name too many,
@@ -261,28 +296,44 @@ impl RedisJournal {
         link.ask_all(what, commands)?.into_iter().try_for_each(|answer| or_error(what, answer).map(drop))
     }
 
-    /// Waits until enough replicas have all that was written so far.
-    pub(super) fn wait_for_replicas(&self, link: &mut Link) -> Result<(), JournalError> {
-        let wanted = self.options.wait_replicas;
-        if wanted == 0 {
+    /// Waits until enough replicas have all that was written so far, and what these flights have: at each primary concerned.
+    pub(super) fn wait_for_replicas<'a>(
+        &self,
+        link: &mut Link,
+        flights: impl IntoIterator<Item = &'a FlightId>,
+    ) -> Result<(), JournalError> {
+        if self.options.wait_replicas == 0 {
             return Ok(());
         }
-        let mut pipeline = Pipeline::default();
-        // WAIT is about what this connection wrote, which may be nothing if all had landed before: so it writes.
-        pipeline.add(cmd("SET").arg(self.keys.waited()).arg(1));
-        let timeout_ms = u64::try_from(self.options.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        pipeline.add(cmd("WAIT").arg(wanted).arg(timeout_ms));
+        for flight_id in flights {
+            link.touch(&self.keys.journal(flight_id))?;
+        }
+        self.wait_at(link, false)
+    }
+
+    fn wait_at(&self, link: &mut Link, everywhere: bool) -> Result<(), JournalError> {
         let what = "wait for replicas of Redis";
-        let mut replicas = 0;
-        for answer in link.send(what, &pipeline)? {
-            if let Value::Int(count) = or_error(what, answer)? {
-                replicas = count;
+        let wanted = self.options.wait_replicas;
+        let timeout_ms = u64::try_from(self.options.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+        let commands = |tag: &str| {
+            let mut wait = cmd("WAIT");
+            wait.arg(wanted).arg(timeout_ms);
+            // WAIT is about what this connection wrote, which may be nothing if all had landed before: so it writes.
+            vec![self.write_waited(tag), wait]
+        };
+        let enough = |answers: Vec<Value>| {
+            let mut replicas = 0;
+            for answer in answers {
+                if let Value::Int(count) = or_error(what, answer)? {
+                    replicas = count;
+                }
             }
-        }
-        if replicas < i64::from(wanted) {
-            return Err(unavailable(what, format!("{replicas} of {wanted} have it")));
-        }
-        Ok(())
+            if replicas < i64::from(wanted) {
+                return Err(unavailable(what, format!("{replicas} of {wanted} have it")));
+            }
+            Ok(())
+        };
+        link.at_written(what, everywhere, commands, enough)
     }
 
     fn note_written(&self, batch: &Batch, generation: u64) {

@@ -4,7 +4,7 @@
 use ::redis::{Value, cmd};
 use farerush_engine::journal::JournalError;
 
-use super::link::{Link, Pipeline, error_text};
+use super::link::{Link, error_text};
 
 /// The oldest version that has NOMKSTREAM, XTRIM MINID and exclusive ranges.
 const VERSION_MIN: (u32, u32) = (6, 2);
@@ -30,16 +30,40 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
 }
 
-/// Asks the server how it is set up, and who follows it.
+/// Asks each primary how it is set up, and who follows it.
 pub(super) fn look(link: &mut Link, wait_replicas: u32) -> Result<Findings, JournalError> {
-    let mut pipeline = Pipeline::default();
-    for (setting, _, _) in WANTED {
+    let questions = |_: &str| {
         // One at a time: before version 7, CONFIG GET takes no more.
-        pipeline.add(cmd("CONFIG").arg("GET").arg(setting));
-    }
-    pipeline.add(cmd("INFO").arg("server"));
-    pipeline.add(cmd("INFO").arg("replication"));
-    let mut answers = link.send("read the settings of Redis", &pipeline)?;
+        let setting = |(setting, _, _): &(&str, &str, &str)| {
+            let mut command = cmd("CONFIG");
+            command.arg("GET").arg(*setting);
+            command
+        };
+        let info = |section| {
+            let mut command = cmd("INFO");
+            command.arg(section);
+            command
+        };
+        WANTED.iter().map(setting).chain(["server", "replication"].map(info)).collect()
+    };
+    let mut findings = Findings::default();
+    link.at_all("read the settings of Redis", questions, |answers| {
+        let found = found(answers, wait_replicas);
+        for (all, new) in
+            [(&mut findings.complaints, found.complaints), (&mut findings.warnings, found.warnings)]
+        {
+            // Of several that are alike it is said once.
+            for sentence in new {
+                if !all.contains(&sentence) {
+                    all.push(sentence);
+                }
+            }
+        }
+    })?;
+    Ok(findings)
+}
+
+fn found(mut answers: Vec<Value>, wait_replicas: u32) -> Findings {
     let replication = answers.pop().unwrap_or(Value::Nil);
     let info = answers.pop().unwrap_or(Value::Nil);
     let mut complaints: Vec<String> = WANTED
@@ -49,7 +73,7 @@ pub(super) fn look(link: &mut Link, wait_replicas: u32) -> Result<Findings, Jour
         .collect();
     complaints.extend(version_complaint(&info));
     let warnings = replicas_warning(&replication, wait_replicas).into_iter().collect();
-    Ok(Findings { complaints, warnings })
+    Findings { complaints, warnings }
 }
 
 /// Whoever promotes a replica cannot tell which of them has everything.

@@ -8,6 +8,7 @@ use farerush_engine::flight::{Epoch, FlightId, Seq};
 use farerush_engine::journal::{Claim, JournalError};
 
 use super::RedisJournal;
+use super::kept::KeptEntry;
 use super::link::{Link, Pipeline};
 use super::members::Orphan;
 use super::standings::{FLIGHTS_A_LOOK, KnownStanding, load, newest_entries};
@@ -22,10 +23,15 @@ const CLAIM: &str = "claim flights in Redis";
 
 /// The command that writes a claim's fence; with `from`, only if the flight still belongs to that life, under that epoch.
 fn fence_command(keys: &Keys, claim: &Claim, life: &str, from: Option<&Orphan>) -> Result<Cmd, JournalError> {
+    let record = fence_record(claim)?;
+    Ok(owned_entry(keys, &claim.flight_id, EntryId::fence(claim.epoch), &record, life, from))
+}
+
+fn fence_record(claim: &Claim) -> Result<Vec<u8>, JournalError> {
     let mut record = Vec::new();
     codec::encode_fence_into(&mut record, &claim.flight_id, claim.epoch, Seq(0))
         .map_err(|e| damaged(&claim.flight_id, with_cause(&e)))?;
-    Ok(owned_entry(keys, &claim.flight_id, EntryId::fence(claim.epoch), record, life, from))
+    Ok(record)
 }
 
 impl RedisJournal {
@@ -33,7 +39,10 @@ impl RedisJournal {
         if claims.is_empty() {
             return Ok(());
         }
-        self.query_link.lock().attempt(|link| self.claim_on(link, claims))
+        self.query_link.lock().attempt(|link| {
+            self.see_that_it_is_met(link, claims.iter().map(|claim| &claim.flight_id))?;
+            self.claim_on(link, claims)
+        })
     }
 
     fn claim_on(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
@@ -48,7 +57,7 @@ impl RedisJournal {
         }
         self.write_fences(link, &open)?;
         note_claims(link, &self.keys, claims)?;
-        self.wait_for_replicas(link)?;
+        self.wait_for_replicas(link, claims.iter().map(|claim| &claim.flight_id))?;
         self.know_claimed(link, claims)?;
         let mut unsure = self.unsure.lock();
         for claim in claims {
@@ -61,6 +70,7 @@ impl RedisJournal {
     /// order. Whatever belongs to somebody else by now stays as it is.
     pub fn fence_orphans(&self, claims: &[(Claim, Orphan)]) -> Result<Vec<bool>, JournalError> {
         self.query_link.lock().attempt(|link| {
+            self.see_that_it_is_met(link, claims.iter().map(|(claim, _)| &claim.flight_id))?;
             let mut taken = Vec::with_capacity(claims.len());
             let life = self.life();
             let commands: Result<Vec<Cmd>, JournalError> = claims
@@ -79,7 +89,7 @@ impl RedisJournal {
                 claims.iter().zip(&taken).filter(|(_, taken)| **taken).map(|((claim, _), _)| claim.clone());
             let ours: Vec<Claim> = ours.collect();
             note_claims(link, &self.keys, &ours)?;
-            self.wait_for_replicas(link)?;
+            self.wait_for_replicas(link, ours.iter().map(|claim| &claim.flight_id))?;
             match self.know_claimed(link, &ours) {
                 // One that cannot be read says so at its recovery, and must not keep the others out.
                 Err(JournalError::Damaged { .. }) => self.know_those_that_can_be_read(link, &ours)?,
@@ -186,6 +196,16 @@ impl RedisJournal {
     fn know_claimed(&self, link: &mut Link, claims: &[Claim]) -> Result<(), JournalError> {
         let flights: Vec<FlightId> = claims.iter().map(|claim| claim.flight_id.clone()).collect();
         let standings = load(link, &self.keys, &flights)?;
+        let life = self.life();
+        for (claim, standing) in claims.iter().zip(&standings) {
+            // Under a later epoch it is another's by now.
+            let last = standing.filter(|standing| standing.epoch == claim.epoch).map(|standing| standing.last);
+            if let Some(last) = last {
+                let fence = EntryId::fence(claim.epoch);
+                let by = Some(life.clone().into_bytes());
+                self.keep(&claim.flight_id, KeptEntry::new(fence, Some(last), fence_record(claim)?, by));
+            }
+        }
         let mut known = self.known.lock();
         for (flight_id, standing) in flights.into_iter().zip(standings) {
             let Some(standing) = standing else { continue };

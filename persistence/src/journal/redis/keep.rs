@@ -11,13 +11,22 @@ use super::standings::load;
 use super::stream::{damaged, with_cause};
 use crate::codec::{self, Record};
 
-/// How often a snapshot is offered again when another one came in between.
-const SNAPSHOT_TRIES: usize = 5;
+/// Writes a snapshot, unless one is there that is as new.
+const NEWER_SNAPSHOT: &str = "\
+local there = redis.call('HGET', KEYS[1], 'seq') \
+if there and tonumber(there) >= tonumber(ARGV[1]) then return 0 end \
+redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'seq', ARGV[1], 'record', ARGV[3]) \
+return 1";
 
 impl RedisJournal {
     pub(super) fn trim_stored(&self, stored: &[(FlightId, Seq)]) -> Result<(), JournalError> {
         // Not for every event: a step is an eighth of what stays anyway.
         let step = 1 + self.options.retain_events / 8;
+        {
+            let mut kept = self.kept.lock();
+            stored.iter().for_each(|(flight_id, seq)| kept.note_stored(flight_id, *seq));
+            kept.sweep();
+        }
         for (flight_id, seq) in stored {
             let mut up_to = Seq(seq.0.saturating_sub(self.options.retain_events));
             let trimmed = self.trimmed.lock().get(flight_id).copied().unwrap_or(Seq(0));
@@ -80,13 +89,9 @@ impl RedisJournal {
         codec::encode_snapshot_into(&mut record, epoch, snapshot)
             .map_err(|e| damaged(flight_id, with_cause(&e)))?;
         self.query_link.lock().attempt(|link| {
+            self.see_that_it_is_met(link, [flight_id])?;
             self.check_snapshot(link, epoch, snapshot)?;
-            let written = self.write_snapshot(link, epoch, snapshot, &record);
-            if written.is_err() {
-                // It may have been left inside MULTI, or watching.
-                link.forget();
-            }
-            written
+            self.write_snapshot(link, epoch, snapshot, &record)
         })
     }
 
@@ -120,30 +125,10 @@ impl RedisJournal {
         record: &[u8],
     ) -> Result<(), JournalError> {
         let what = "write a flight's snapshot";
-        let key = self.keys.snapshot(&snapshot.definition.flight_id);
-        for _ in 0..SNAPSHOT_TRIES {
-            or_error(what, link.ask(what, cmd("WATCH").arg(&key))?)?;
-            if self.snapshot_seq(link, &snapshot.definition.flight_id)? >= snapshot.seq {
-                return or_error(what, link.ask(what, &cmd("UNWATCH"))?).map(drop);
-            }
-            let mut write = cmd("HSET");
-            write
-                .arg(&key)
-                .arg("epoch")
-                .arg(epoch.0)
-                .arg("seq")
-                .arg(snapshot.seq.0)
-                .arg("record")
-                .arg(record);
-            let mut written = false;
-            for answer in link.ask_all(what, [cmd("MULTI"), write, cmd("EXEC")])? {
-                written = !matches!(or_error(what, answer)?, Value::Nil);
-            }
-            if written {
-                return Ok(());
-            }
-        }
-        Err(unavailable(what, "another one kept coming in between"))
+        let mut write = cmd("EVAL");
+        write.arg(NEWER_SNAPSHOT).arg(1).arg(self.keys.snapshot(&snapshot.definition.flight_id));
+        write.arg(snapshot.seq.0).arg(epoch.0).arg(record);
+        or_error(what, link.ask(what, &write)?).map(drop)
     }
 
     pub(super) fn read_snapshot(&self, flight_id: &FlightId) -> Result<Option<FlightSnapshot>, JournalError> {

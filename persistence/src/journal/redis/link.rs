@@ -1,108 +1,242 @@
-//! One connection to Redis: made when it is needed, given up at the first sign of trouble.
-//! Never retries, and never reads on after an answer is overdue: a late one could be taken for another's.
+//! The way to Redis: a connection to each primary, made when it is needed, given up at the first sign of trouble.
+//! Never sends a command again that may have been carried out, and never reads on after an answer is overdue.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, Cmd, Connection, ConnectionInfo, RedisResult, Value, cmd};
+use ::redis::{Cmd, Value};
 use farerush_engine::journal::JournalError;
 
+use super::address::{Address, Place};
+use super::node::{self, Node};
 use super::options::RedisOptions;
+pub(super) use super::pipeline::Pipeline;
+use super::primaries::Primaries;
+use super::slots::{Redirected, SlotMap, redirected, slot_of};
 
-/// A pipeline is cut into several at so many bytes: all of it is sent before an answer is read.
-pub(super) const PIPELINE_BYTES_MAX: usize = 8 << 20;
-/// And at so many commands, whose answers must fit the buffers of the two sockets.
-pub(super) const PIPELINE_COMMANDS_MAX: usize = 512;
+/// How often a cluster may say that a slot is elsewhere, for one pipeline.
+const REDIRECTS_MAX: usize = 5;
 
-/// Commands that go out together.
-#[derive(Default)]
-pub(super) struct Pipeline {
-    bytes: Vec<u8>,
-    commands: usize,
+/// What a node is sent: its number, the bytes, and which commands those are.
+type Part<'a> = (usize, Cow<'a, [u8]>, Vec<usize>);
+
+/// Where something stands: on which connection it is reached, and on which primary it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standpoint {
+    pub(super) generation: u64,
+    pub(super) primary: u64,
 }
 
-impl Pipeline {
-    pub(super) fn add(&mut self, command: &Cmd) {
-        command.write_packed_command(&mut self.bytes);
-        self.commands += 1;
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= PIPELINE_BYTES_MAX || self.commands >= PIPELINE_COMMANDS_MAX
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.commands == 0
-    }
-}
-
-/// The connection, or none at the moment.
+/// The connections, or none at the moment.
 pub(super) struct Link {
-    info: ConnectionInfo,
+    primaries: Arc<Primaries>,
     connect_timeout: Duration,
     response_timeout: Duration,
-    connection: Option<Connection>,
-    /// Counts connections, from 1 on.
-    generation: u64,
-    /// Whether the last one was found to be cut, rather than silent.
+    nodes: Vec<Node>,
+    /// Of a cluster: which node has which slots, and of when that is.
+    slots: Option<(SlotMap, u64)>,
+    /// Whether a connection was found to be cut, rather than silent.
     cut: bool,
+    /// Whether the connections lead to servers that are no primaries any more.
+    is_spent: bool,
 }
 
 impl Link {
-    pub(super) fn new(info: ConnectionInfo, options: &RedisOptions) -> Self {
+    pub(super) fn new(primaries: Arc<Primaries>, options: &RedisOptions) -> Self {
         let mut response_timeout = options.response_timeout;
         if options.wait_replicas > 0 {
             response_timeout += options.wait_timeout;
         }
         let connect_timeout = options.connect_timeout;
-        Self { info, connect_timeout, response_timeout, connection: None, generation: 0, cut: false }
+        Self {
+            primaries,
+            connect_timeout,
+            response_timeout,
+            nodes: Vec::new(),
+            slots: None,
+            cut: false,
+            is_spent: false,
+        }
     }
 
-    /// Which connection this is. What was learnt on an earlier one says nothing about the server behind this one,
-    /// which may have been restarted, or be another one.
+    /// Which connection is the newest. What was learnt on an earlier one says nothing about the servers behind those of
+    /// now, which may have been restarted, or be others.
     pub(super) fn generation(&mut self) -> Result<u64, JournalError> {
-        if self.connection.is_none() {
-            self.connection = Some(self.connect()?);
-            self.generation += 1;
-        }
-        Ok(self.generation)
+        self.ready()?;
+        Ok(self.nodes.iter().map(|node| node.generation).max().unwrap_or(0))
     }
 
-    /// Sends all commands and gives their answers in order, errors of the server's among them.
+    /// Where this key is.
+    pub(super) fn standpoint(&mut self, key: impl Fn() -> String) -> Result<Standpoint, JournalError> {
+        self.ready()?;
+        let slot = self.slots.is_some().then(|| slot_of(key().as_bytes()));
+        let node = &self.nodes[self.node_of(slot)?];
+        Ok(Standpoint { generation: node.generation, primary: node.primary })
+    }
+
+    /// All primaries there are, by number.
+    pub(super) fn primaries(&mut self) -> Result<Vec<u64>, JournalError> {
+        self.ready()?;
+        Ok(self.nodes.iter().map(|node| node.primary).collect())
+    }
+
+    /// Notes that something is to be waited for where this key is, though it was not written just now.
+    pub(super) fn touch(&mut self, key: &str) -> Result<(), JournalError> {
+        self.ready()?;
+        let place = self.node_of(Some(slot_of(key.as_bytes())))?;
+        self.nodes[place].has_written = true;
+        Ok(())
+    }
+
+    /// Sends all commands and gives their answers in order, errors of the servers' among them.
     pub(super) fn send(&mut self, what: &str, pipeline: &Pipeline) -> Result<Vec<Value>, JournalError> {
-        self.generation()?;
-        // Taken out, and put back only when all answers are there.
-        let Some(mut connection) = self.connection.take() else {
-            return Err(unavailable(what, "no connection"));
-        };
-        match exchange(&mut connection, pipeline) {
-            Ok(answers) => {
-                self.connection = Some(connection);
-                Ok(answers)
+        self.ready()?;
+        if !self.primaries.is_cluster() {
+            let all: Vec<usize> = (0..pipeline.len()).collect();
+            let mut answers = vec![Value::Nil; pipeline.len()];
+            self.exchange(what, vec![(0, Cow::Borrowed(pipeline.bytes()), all)], pipeline, &mut answers)?;
+            self.give_up_replaced(&answers);
+            return Ok(answers);
+        }
+        let mut answers = vec![Value::Nil; pipeline.len()];
+        let mut open: Vec<usize> = (0..pipeline.len()).collect();
+        let mut asks: HashMap<usize, Address> = HashMap::new();
+        for _ in 0..REDIRECTS_MAX {
+            let parts = self.parts(pipeline, &open, &asks)?;
+            let asked: HashMap<usize, Address> = parts
+                .iter()
+                .flat_map(|(node, _, places)| places.iter().map(|at| (*at, self.nodes[*node].address.clone())))
+                .collect();
+            self.exchange(what, parts, pipeline, &mut answers)?;
+            asks.clear();
+            for at in open {
+                match redirected(&answers[at], &asked[&at]) {
+                    // What was learnt of it before it moved may not hold where it is now.
+                    Some(Redirected::Moved) => {
+                        self.primaries.slots_have_moved();
+                        (self.is_spent, self.cut) = (true, true);
+                        return Err(unavailable(what, "a slot of the Redis cluster is elsewhere by now"));
+                    }
+                    // Not carried out; the key itself is there by now.
+                    Some(Redirected::Ask(address)) => drop(asks.insert(at, address)),
+                    None => {}
+                }
             }
-            Err(error) => {
-                self.cut = !error.is_timeout();
-                Err(unavailable(what, error))
+            open = asks.keys().copied().collect();
+            if open.is_empty() {
+                break;
             }
         }
+        self.give_up_replaced(&answers);
+        Ok(answers)
     }
 
-    /// Does `work`; does it once more, on a new connection, if the one that was there from earlier turns out to be
+    /// Sends these commands to each primary that something was written to and not waited for (or to all), and says so of it no
+    /// more if `are_kept` says of the answers that they are.
+    pub(super) fn at_written(
+        &mut self,
+        what: &str,
+        everywhere: bool,
+        commands: impl Fn(&str) -> Vec<Cmd>,
+        are_kept: impl Fn(Vec<Value>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let is_wanted = |place: &usize| everywhere || self.nodes[*place].has_written;
+        let places: Vec<usize> = (0..self.nodes.len()).filter(is_wanted).collect();
+        self.at(what, &places, commands, |link, place, answers| {
+            are_kept(answers)?;
+            link.nodes[place].has_written = false;
+            Ok(())
+        })
+    }
+
+    /// Sends these commands to every primary.
+    pub(super) fn at_all(
+        &mut self,
+        what: &str,
+        commands: impl Fn(&str) -> Vec<Cmd>,
+        mut each: impl FnMut(Vec<Value>),
+    ) -> Result<(), JournalError> {
+        self.ready()?;
+        let places: Vec<usize> = (0..self.nodes.len()).collect();
+        self.at(what, &places, commands, |_, _, answers| {
+            each(answers);
+            Ok(())
+        })
+    }
+
+    /// `commands` gets what makes a key lie there, if it is put into braces.
+    fn at(
+        &mut self,
+        what: &str,
+        places: &[usize],
+        commands: impl Fn(&str) -> Vec<Cmd>,
+        mut each: impl FnMut(&mut Self, usize, Vec<Value>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut pipeline = Pipeline::default();
+        let mut parts = Vec::new();
+        for place in places {
+            let begin = pipeline.len();
+            let mut bytes = Vec::new();
+            for command in commands(&self.tag_at(*place)) {
+                pipeline.add(&command);
+                bytes.extend_from_slice(pipeline.command(pipeline.len() - 1));
+            }
+            parts.push((*place, Cow::Owned(bytes), (begin..pipeline.len()).collect::<Vec<_>>()));
+        }
+        let mut answers = vec![Value::Nil; pipeline.len()];
+        let bounds: Vec<(usize, usize)> = parts.iter().map(|(place, _, at)| (*place, at.len())).collect();
+        self.exchange(what, parts, &Pipeline::default(), &mut answers)?;
+        let mut answers = answers.into_iter();
+        for (place, count) in bounds {
+            let of_one = answers.by_ref().take(count).collect();
+            each(self, place, of_one)?;
+        }
+        Ok(())
+    }
+
+    /// What, in braces, lies at this node.
+    fn tag_at(&self, place: usize) -> String {
+        let Some((slots, _)) = &self.slots else { return "waited".to_owned() };
+        let is_there = |tag: &String| slots.owner(slot_of(tag.as_bytes())) == Some(&self.nodes[place].address);
+        (0..10_000_u32).map(|number| number.to_string()).find(is_there).unwrap_or_default()
+    }
+
+    /// Does `work`; does it once more, on new connections, if one that was there from earlier turns out to be
     /// cut: after an idle night that says nothing about the server. Only for work that can be repeated.
     pub(super) fn attempt<T>(
         &mut self,
         work: impl Fn(&mut Self) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let was_open = self.connection.is_some();
+        self.renew();
+        let was_open = !self.nodes.is_empty();
         self.cut = false;
         match work(self) {
-            Err(JournalError::Unavailable { .. }) if was_open && self.cut => work(self),
+            Err(JournalError::Unavailable { .. }) if was_open && self.cut => {
+                self.renew();
+                work(self)
+            }
             result => result,
         }
     }
 
+    /// Gives up what is known to be past. Only between one piece of work and the next: within one, what was learnt holds for
+    /// the connection on which it is used.
+    pub(super) fn renew(&mut self) {
+        if std::mem::take(&mut self.is_spent) {
+            self.nodes.clear();
+            self.slots = None;
+        }
+        self.nodes.retain(|node| self.primaries.is_of_now(node.generation));
+        if self.slots.as_ref().is_some_and(|(_, of)| *of != self.primaries.map()) {
+            self.slots = None;
+        }
+    }
+
     /// Sends all commands, in as many pipelines as they need, each sent when the one before is answered. Errors of
-    /// the server's are among the answers.
+    /// the servers' are among the answers.
     pub(super) fn ask_all(
         &mut self,
         what: &str,
@@ -133,33 +267,179 @@ impl Link {
         Ok(self.send(what, &pipeline)?.pop().unwrap_or(Value::Nil))
     }
 
-    /// Gives the connection up, with whatever state the server keeps for it.
+    /// Gives the connections up, from the next piece of work on.
     pub(super) fn forget(&mut self) {
-        self.connection = None;
+        self.is_spent = true;
     }
 
-    fn connect(&self) -> Result<Connection, JournalError> {
-        let what = "connect to Redis";
-        let client = Client::open(self.info.clone()).map_err(|e| unavailable(what, e))?;
-        let mut connection =
-            client.get_connection_with_timeout(self.connect_timeout).map_err(|e| unavailable(what, e))?;
-        let set_timeouts = |connection: &Connection, timeout| {
-            connection.set_read_timeout(Some(timeout))?;
-            connection.set_write_timeout(Some(timeout))
+    /// Asks sentinels whether the primary is another one by now; then all links of the journal connect anew.
+    pub(super) fn look_for_another(&mut self) {
+        if let (Place::Sentinel { .. }, Some(node)) = (&self.primaries.place, self.nodes.first())
+            && node::has_moved(&self.primaries, node, self.connect_timeout)
+        {
+            tracing::warn!("sentinels name another Redis as the primary: its connections are made anew");
+            self.is_spent = true;
+        }
+    }
+
+    /// Connects wherever there is no connection that can be used.
+    fn ready(&mut self) -> Result<(), JournalError> {
+        let (connect, response) = (self.connect_timeout, self.response_timeout);
+        if !self.primaries.is_cluster() {
+            if self.nodes.is_empty() {
+                self.nodes.push(node::find(&self.primaries, connect, response)?);
+            }
+            return Ok(());
+        }
+        let now = self.primaries.map();
+        if self.slots.is_none() {
+            let slots = self.read_slots()?;
+            self.nodes.retain(|node| slots.primaries.contains(&node.address));
+            self.slots = Some((slots, now));
+        }
+        let Some((slots, _)) = &self.slots else { return Ok(()) };
+        for address in slots.primaries.clone() {
+            if self.nodes.iter().all(|node| node.address != address) {
+                match node::node_at(&self.primaries, &address, connect, response) {
+                    Ok(node) => self.nodes.push(node),
+                    Err(error) => {
+                        // Another one may have taken its place.
+                        self.slots = None;
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks one node after another, those that were there last before those that the URL names.
+    fn read_slots(&self) -> Result<SlotMap, JournalError> {
+        let what = "find the nodes of the Redis cluster";
+        let Place::Cluster { info, seeds } = &self.primaries.place else {
+            return Err(unavailable(what, "there is no cluster"));
         };
-        // A stopped process still accepts connections, and one that is loading its data answers nothing but this.
-        set_timeouts(&connection, self.connect_timeout).map_err(|e| unavailable(what, e))?;
-        let packed = cmd("PING").get_packed_command();
-        connection.send_packed_command(&packed).map_err(|e| unavailable(what, e))?;
-        or_error(what, connection.recv_response().map_err(|e| unavailable(what, e))?)?;
-        set_timeouts(&connection, self.response_timeout).map_err(|e| unavailable(what, e))?;
-        Ok(connection)
+        let known = self.nodes.iter().map(|node| &node.address);
+        let mut failed = unavailable(what, "no node is named");
+        for address in known.chain(seeds) {
+            match node::slots(info, address, self.connect_timeout) {
+                Ok(answer) => match SlotMap::read(answer, address) {
+                    Some(slots) if slots.is_whole() => return Ok(slots),
+                    Some(_) => failed = unavailable(what, "some of its slots are no node's"),
+                    None => failed = unavailable(what, "an answer of an unknown kind"),
+                },
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
-}
 
-fn exchange(connection: &mut Connection, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-    connection.send_packed_command(&pipeline.bytes)?;
-    (0..pipeline.commands).map(|_| connection.recv_response()).collect()
+    /// The node that has a slot; any for what has none.
+    fn node_of(&self, slot: Option<u16>) -> Result<usize, JournalError> {
+        let (Some(slot), Some((slots, _))) = (slot, &self.slots) else { return Ok(0) };
+        let owner = slots.owner(slot);
+        let place = self.nodes.iter().position(|node| Some(&node.address) == owner);
+        place.ok_or_else(|| unavailable("find a node of the Redis cluster", "a slot is no node's"))
+    }
+
+    /// What each node is sent: its number, the bytes, and which commands those are.
+    fn parts(
+        &mut self,
+        pipeline: &Pipeline,
+        open: &[usize],
+        asks: &HashMap<usize, Address>,
+    ) -> Result<Vec<Part<'static>>, JournalError> {
+        let mut parts: Vec<Part<'static>> = Vec::new();
+        for at in open {
+            let node = match asks.get(at) {
+                Some(address) => self.node_at(address)?,
+                None => self.node_of(pipeline.way(*at).slot)?,
+            };
+            let place = parts.iter().position(|(known, _, _)| *known == node).unwrap_or_else(|| {
+                parts.push((node, Cow::Owned(Vec::new()), Vec::new()));
+                parts.len() - 1
+            });
+            let (_, bytes, places) = &mut parts[place];
+            let bytes = bytes.to_mut();
+            if asks.contains_key(at) {
+                // Its answer is thrown away.
+                bytes.extend(::redis::cmd("ASKING").get_packed_command());
+                places.push(usize::MAX);
+            }
+            bytes.extend_from_slice(pipeline.command(*at));
+            places.push(*at);
+        }
+        Ok(parts)
+    }
+
+    fn node_at(&mut self, address: &Address) -> Result<usize, JournalError> {
+        if let Some(place) = self.nodes.iter().position(|node| node.address == *address) {
+            return Ok(place);
+        }
+        let (connect, response) = (self.connect_timeout, self.response_timeout);
+        self.nodes.push(node::node_at(&self.primaries, address, connect, response)?);
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Sends each node its part before any answer is read. Of nodes whose answers did not all come, the connection is
+    /// given up.
+    fn exchange(
+        &mut self,
+        what: &str,
+        parts: Vec<Part<'_>>,
+        pipeline: &Pipeline,
+        answers: &mut [Value],
+    ) -> Result<(), JournalError> {
+        let (mut failed, mut broken) = (None, Vec::new());
+        for (node, bytes, places) in &parts {
+            let writes = |at: &usize| *at < pipeline.len() && pipeline.way(*at).writes;
+            self.nodes[*node].has_written |= places.iter().any(writes);
+            if let Err(error) = self.nodes[*node].send(bytes) {
+                broken.push(*node);
+                failed = Some(error);
+            }
+        }
+        for (node, _, places) in &parts {
+            if broken.contains(node) {
+                continue;
+            }
+            for at in places {
+                match self.nodes[*node].answer() {
+                    Ok(answer) => {
+                        if let Some(place) = answers.get_mut(*at) {
+                            *place = answer;
+                        }
+                    }
+                    Err(error) => {
+                        broken.push(*node);
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        let Some(error) = failed else { return Ok(()) };
+        self.cut = !error.is_timeout();
+        let mut place = 0;
+        self.nodes.retain(|_| {
+            place += 1;
+            !broken.contains(&(place - 1))
+        });
+        // Where it was, another one may be.
+        self.slots = None;
+        Err(unavailable(what, error))
+    }
+
+    /// Gives connections up to servers that are no primaries any more.
+    fn give_up_replaced(&mut self, answers: &[Value]) {
+        let is_replaced = |answer: &Value| match answer {
+            Value::ServerError(error) => {
+                matches!(error.code(), "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED")
+            }
+            _ => false,
+        };
+        self.is_spent |= answers.iter().any(is_replaced);
+    }
 }
 
 /// Turns an error of the server's into one of the journal's: all of them mean "not now" (LOADING, READONLY, OOM,

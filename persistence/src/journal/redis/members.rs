@@ -18,6 +18,9 @@ use super::link::{Link, or_error, unavailable};
 const BEAT: &str = "renew the lease in Redis";
 const ORPHANS: &str = "look whose flights are in Redis";
 
+/// No lease is longer, in milliseconds: one that ends later was granted by a primary whose clock was ahead.
+const LEASE_MAX_MS: u64 = 60_000;
+
 /// How long it is remembered who was seen to be gone, in milliseconds: longer than anybody is cut off and comes back.
 const GONE_KEPT_MS: u64 = 86_400_000;
 
@@ -28,6 +31,9 @@ local time = redis.call('TIME') \
 local now = time[1] * 1000 + math.floor(time[2] / 1000) \
 local own = redis.call('ZSCORE', KEYS[1], ARGV[1]) \
 local renewed = 0 \
+for _, life in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + ARGV[6]), '+inf')) do \
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[6]), life) \
+end \
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then \
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1]) \
   if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[4] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[4]) end \
@@ -102,6 +108,10 @@ pub struct Membership {
     pub is_renewed: bool,
     /// Everybody who is there, by the end of their leases.
     pub members: Vec<Member>,
+    /// The primary that said so, by number: another one knows of leases only what reached it, and by a clock of its own.
+    pub primary: u64,
+    /// Whether it was met.
+    pub is_met: bool,
 }
 
 /// A flight whose owner is no member.
@@ -130,9 +140,13 @@ impl RedisJournal {
     pub fn beat(&self, beat: &Beat<'_>) -> Result<Membership, JournalError> {
         let mut command = self.on_members(RENEW, &self.life());
         command.arg(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX));
-        command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS);
-        let answer = self.members_link.lock().attempt(|link| link.ask(BEAT, &command))?;
-        membership(or_error(BEAT, answer)?)
+        command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS).arg(LEASE_MAX_MS);
+        let (answer, primary) = self.members_link.lock().attempt(|link| {
+            let answer = link.ask(BEAT, &command)?;
+            Ok((answer, link.standpoint(|| self.keys.members())?.primary))
+        })?;
+        let (is_renewed, members) = membership(or_error(BEAT, answer)?)?;
+        Ok(Membership { is_renewed, members, primary, is_met: self.primaries.is_met(primary) })
     }
 
     /// Says that this life is over: others need not wait for its lease to end.
@@ -310,7 +324,7 @@ fn owner(answer: Value) -> Option<(Epoch, String)> {
     Some((Epoch(epoch.parse().ok()?), life.to_owned()))
 }
 
-fn membership(answer: Value) -> Result<Membership, JournalError> {
+fn membership(answer: Value) -> Result<(bool, Vec<Member>), JournalError> {
     let nonsense = || unavailable(BEAT, "Redis answers something else");
     let Value::Array(items) = answer else { return Err(nonsense()) };
     let mut items = items.into_iter();
@@ -326,5 +340,5 @@ fn membership(answer: Value) -> Result<Membership, JournalError> {
         let lease_left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         members.push(Member { life: text(life)?, about: text(about)?, lease_left });
     }
-    Ok(Membership { is_renewed: renewed == 1, members })
+    Ok((renewed == 1, members))
 }

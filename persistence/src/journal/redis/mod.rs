@@ -1,7 +1,7 @@
 //! The Redis journal: a stream for each flight, whose IDs Redis itself keeps in order.
 //! Never locks anything in Redis, and never takes an unknown outcome for a success: the same round is sent again.
 //!
-//! Four connections: one for appends, so that nothing holds them up, one for what is asked again and again by those who
+//! Four ways to it: one for appends, so that nothing holds them up, one for what is asked again and again by those who
 //! watch over ownership, one for the lease, and one for everything else. What is known of
 //! a flight is trusted for as long as the connection lasts on which it was learnt; after that Redis is asked again,
 //! and what it has must not be less than what it had confirmed.
@@ -11,17 +11,24 @@ mod append;
 mod attendance;
 mod check;
 mod claim;
+mod heal;
 mod keep;
+mod kept;
 mod link;
 mod members;
+mod node;
 mod options;
+mod pipeline;
+mod primaries;
 mod read;
 mod safety;
+mod slots;
 mod standings;
 mod stream;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::redis::{Value, cmd};
@@ -31,13 +38,17 @@ use farerush_engine::journal::{
 };
 use parking_lot::Mutex;
 
+use self::heal::Healing;
+use self::kept::Kept;
 use self::link::{Link, or_error};
 use self::members::Life;
+use self::primaries::Primaries;
 use self::safety::Safety;
 use self::standings::KnownStanding;
 use self::stream::Keys;
 use super::identity::{JournalIdentity, random_id};
 pub use attendance::THERE_FOR;
+pub use heal::{Met, Ours};
 pub use members::{Beat, Member, Membership, Orphan};
 pub use options::RedisOptions;
 
@@ -54,6 +65,10 @@ pub struct RedisJournal {
     query_link: Mutex<Link>,
     watch_link: Mutex<Link>,
     members_link: Mutex<Link>,
+    primaries: Arc<Primaries>,
+    /// What was confirmed of late, for a primary that lacks it.
+    kept: Mutex<Kept>,
+    healing: Healing,
     /// One small entry for each flight this process has written to or claimed. Never held during IO.
     known: Mutex<HashMap<FlightId, KnownStanding>>,
     /// Claims that were sent and whose outcome is unknown. Never held during IO.
@@ -66,32 +81,35 @@ pub struct RedisJournal {
 
 impl RedisJournal {
     /// Connects to the server at `url` (`redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS, with
-    /// `?ssl-ca=`, `ssl-cert=` and `ssl-key=`, `unix://` for a socket) and looks at its settings. Fails with `Unavailable` while it cannot be reached or is loading its data, and with
+    /// `?ssl-ca=`, `ssl-cert=` and `ssl-key=`, `unix://` for a socket, `redis+sentinel://[user:password@]host:port,host:port/name[/db]`
+    /// for the primary that sentinels name, `redis+cluster://[user:password@]host:port,host:port` for a cluster, both as `rediss+` with TLS)
+    /// and looks at its settings. Fails with `Unavailable` while it cannot be reached or is loading its data, and with
     /// `Stopped` if the URL makes no sense.
     pub fn open(url: &str, options: RedisOptions) -> Result<Self, JournalError> {
-        let info = address::parse(url)?;
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let redis = info.redis_settings().clone().set_skip_set_lib_name();
-        let place = address::describe(info.addr(), redis.db());
-        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
-        let mut query_link = Link::new(info.clone(), &options);
+        let place = address::parse(url)?.prepared();
+        let described = place.describe();
+        let primaries = Arc::new(Primaries::new(place));
+        let mut query_link = Link::new(primaries.clone(), &options);
         let findings = check::look(&mut query_link, options.wait_replicas)?;
-        let append_link = Mutex::new(Link::new(info.clone(), &options));
-        let watch_link = Mutex::new(Link::new(info.clone(), &options));
+        let append_link = Mutex::new(Link::new(primaries.clone(), &options));
+        let watch_link = Mutex::new(Link::new(primaries.clone(), &options));
         // A beat that takes for long is worth nothing.
         let hasty =
             RedisOptions { response_timeout: options.connect_timeout, wait_replicas: 0, ..options.clone() };
-        let members_link = Mutex::new(Link::new(info, &hasty));
+        let members_link = Mutex::new(Link::new(primaries.clone(), &hasty));
         Ok(Self {
             keys: Keys::new(&options.prefix),
             options,
-            place,
+            place: described,
             safety: Safety::new(findings),
             life: Mutex::new(Life::new()),
             append_link,
             query_link: Mutex::new(query_link),
             watch_link,
             members_link,
+            primaries,
+            kept: Mutex::default(),
+            healing: Healing::default(),
             known: Mutex::default(),
             unsure: Mutex::default(),
             last_bytes: AtomicU64::new(0),

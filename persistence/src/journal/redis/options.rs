@@ -27,6 +27,8 @@ pub struct RedisOptions {
     pub check_every: Duration,
     /// Whether nothing is appended as long as the server is not set up to keep it.
     pub refuse_unsafe: bool,
+    /// Whether what was confirmed of late is kept in memory, so that a new primary that lacks it gets it again.
+    pub heals: bool,
 }
 
 impl Default for RedisOptions {
@@ -41,6 +43,7 @@ impl Default for RedisOptions {
             trim_needs_snapshot: true,
             check_every: Duration::from_secs(60),
             refuse_unsafe: false,
+            heals: false,
         }
     }
 }

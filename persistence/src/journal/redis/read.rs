@@ -6,6 +6,7 @@ use farerush_engine::flight::{Epoch, FlightId, Recorded, Seq};
 use farerush_engine::journal::{Extent, JournalError};
 
 use super::RedisJournal;
+use super::kept::KeptEntry;
 use super::link::{Link, or_error, unavailable};
 use super::standings::{FLIGHTS_A_LOOK, load, newest_entries};
 use super::stream::{Entry, EntryId, damaged, entries};
@@ -70,7 +71,10 @@ impl RedisJournal {
 
     pub(super) fn read_extent(&self, flight_id: &FlightId) -> Result<Option<Extent>, JournalError> {
         let mut link = self.query_link.lock();
-        let mut extents = link.attempt(|link| self.extents_of(link, std::slice::from_ref(flight_id)))?;
+        let mut extents = link.attempt(|link| {
+            self.see_own_whole(link, flight_id)?;
+            self.extents_of(link, std::slice::from_ref(flight_id))
+        })?;
         Ok(extents.pop().flatten())
     }
 
@@ -141,7 +145,16 @@ impl RedisJournal {
         if events_max == 0 {
             return Ok(Vec::new());
         }
-        self.query_link.lock().attempt(|link| self.read_on(link, flight_id, after, events_max))
+        self.query_link.lock().attempt(|link| {
+            self.see_own_whole(link, flight_id)?;
+            self.read_on(link, flight_id, after, events_max)
+        })
+    }
+
+    /// What this process has claimed and reads now may not be whole on a primary that is new.
+    fn see_own_whole(&self, link: &mut Link, flight_id: &FlightId) -> Result<(), JournalError> {
+        let is_own = self.known.lock().contains_key(flight_id);
+        if is_own { self.see_that_it_is_met(link, [flight_id]) } else { Ok(()) }
     }
 
     pub(super) fn read_on(
@@ -151,6 +164,7 @@ impl RedisJournal {
         after: Seq,
         events_max: usize,
     ) -> Result<Vec<Recorded>, JournalError> {
+        let keeps = self.options.heals && self.known.lock().contains_key(flight_id);
         let place = self.find(link, flight_id, after)?;
         let Some(start) = place.start else { return Ok(Vec::new()) };
         let mut from = start.to_string();
@@ -163,6 +177,9 @@ impl RedisJournal {
             let found = entries(flight_id, link.ask("read a flight's events", &command)?)?;
             for entry in &found {
                 from = entry.id.exclusive();
+                if keeps {
+                    self.keep(flight_id, KeptEntry::read(entry));
+                }
                 if entry.id.is_fence() || events.len() >= events_max {
                     continue;
                 }

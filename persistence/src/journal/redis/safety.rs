@@ -2,7 +2,7 @@
 //! its name. Never trusts what was found on an earlier connection, nor for longer than a minute.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use farerush_engine::journal::JournalError;
 use parking_lot::Mutex;
@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use super::RedisJournal;
 use super::check::{self, Findings};
 use super::link::{Link, unavailable};
+
+/// How often sentinels are asked though nothing is wrong.
+const SENTINELS_ASKED_EVERY: Duration = Duration::from_millis(500);
 
 /// What was found last, and when and where it was looked for.
 pub(super) struct Safety {
@@ -29,9 +32,8 @@ impl Safety {
             is_unsafe: AtomicBool::new(!findings.complaints.is_empty()),
             findings: Mutex::new(findings),
             looked_at: Mutex::new(Instant::now()),
-            // The first connections are made right after the first look.
-            append_looked_on: AtomicU64::new(1),
-            watch_looked_on: AtomicU64::new(1),
+            append_looked_on: AtomicU64::new(0),
+            watch_looked_on: AtomicU64::new(0),
         }
     }
 
@@ -79,12 +81,25 @@ impl RedisJournal {
 
     /// Looks when it is time, or on a new connection, though nothing is written.
     pub(super) fn look_now_and_then(&self, link: &mut Link) -> Result<(), JournalError> {
+        self.look_for_another_primary(link);
         let is_due = self.safety.looked_at.lock().elapsed() >= self.options.check_every;
         if link.generation()? > self.safety.watch_looked_on.load(Ordering::Acquire) || is_due {
             self.look(link)?;
             self.safety.watch_looked_on.store(link.generation()?, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Sentinels are asked now and then though the connections are well: a primary that they have replaced may not know.
+    fn look_for_another_primary(&self, link: &mut Link) {
+        {
+            let mut asked_at = self.primaries.asked_at.lock();
+            if asked_at.elapsed() < SENTINELS_ASKED_EVERY {
+                return;
+            }
+            *asked_at = Instant::now();
+        }
+        link.look_for_another();
     }
 
     fn look(&self, link: &mut Link) -> Result<(), JournalError> {

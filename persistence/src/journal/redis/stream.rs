@@ -101,9 +101,9 @@ impl Keys {
         format!("{}:identity", self.prefix)
     }
 
-    /// Written only so that there is something to wait for.
-    pub(super) fn waited(&self) -> String {
-        format!("{}:waited", self.prefix)
+    /// Written only so that there is something to wait for, at the node where what is tagged so lies.
+    pub(super) fn waited(&self, tag: &str) -> String {
+        format!("{}:{{{tag}}}:waited", self.prefix)
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn owned_entry(
     keys: &Keys,
     flight_id: &FlightId,
     id: EntryId,
-    record: Vec<u8>,
+    record: &[u8],
     life: &str,
     from: Option<&Orphan>,
 ) -> Cmd {
