@@ -76,6 +76,9 @@ pub fn write_journal(json: &mut Json, health: &Health, condition: &Condition) {
         }
     }
     if let Some(redis) = &health.redis {
+        let (events, flights, primaries) = redis.healed();
+        json.key("healed_events").number(events).key("healed_flights").number(flights);
+        json.key("new_primaries").number(primaries);
         for (key, sentences) in [("unsafe_because", redis.complaints()), ("warnings", redis.warnings())] {
             if sentences.is_empty() {
                 continue;

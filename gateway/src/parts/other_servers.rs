@@ -10,6 +10,7 @@ pub mod handovers;
 pub mod lease;
 mod lookups;
 pub mod members;
+mod new_primaries;
 mod ownership;
 mod revivals;
 mod store_watch;
@@ -178,6 +179,11 @@ impl OtherServers {
         flights: &[FlightId],
     ) -> Result<Vec<FlightId>, String> {
         takeovers::take_left_alone(upkeep, redis, flights).await
+    }
+
+    /// Compares new primaries of Redis with what was confirmed, for as long as this server runs.
+    pub async fn meet_primaries(upkeep: Weak<Upkeep>) {
+        new_primaries::watch(upkeep).await;
     }
 
     /// Takes flights over whose servers are gone, for as long as the server runs.

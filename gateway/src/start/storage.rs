@@ -418,6 +418,8 @@ async fn open(settings: &Settings, until: Instant, make: bool) -> Result<OpenedJ
             let options = RedisOptions {
                 wait_replicas: settings.redis_wait_replicas,
                 refuse_unsafe: !settings.may_lose_what_redis_loses(),
+                // Those who only look have confirmed nothing.
+                heals: make,
                 ..RedisOptions::default()
             };
             let known = known_id(settings).filter(|_| make);
@@ -523,6 +525,11 @@ mod tests {
             ("redis://:secret@host:6379/0", "redis://host:6379/0"),
             ("rediss://u:secret@host/1?ssl-ca=/ca.pem", "rediss://host/1"),
             ("unix:///run/redis.sock?db=2&user=u&pass=secret", "unix:///run/redis.sock?db=2"),
+            (
+                "redis+sentinel://u:secret@a:1,b:2/sale/0?sentinel-password=secret",
+                "redis+sentinel://a:1,b:2/sale/0",
+            ),
+            ("rediss+cluster://:secret@a:1,b:2?ssl-ca=/ca.pem", "rediss+cluster://a:1,b:2"),
         ] {
             assert_eq!(redis_place(url), expected);
         }

@@ -189,6 +189,9 @@ impl System {
     ) -> std::io::Result<()> {
         let upkeep = || Arc::downgrade(&self.upkeep);
         if self.upkeep.other_servers.is_shared() {
+            // From here on there is somebody who meets them.
+            self.upkeep.redis.iter().for_each(|redis| redis.want_met());
+            tokio::spawn(OtherServers::meet_primaries(upkeep()));
             OtherServers::keep_watch(upkeep())?;
             tokio::spawn(OtherServers::settle_claims(upkeep()));
             tokio::spawn(OtherServers::take_over_orphans(upkeep()));

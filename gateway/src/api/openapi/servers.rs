@@ -13,6 +13,12 @@ fn journal_state() -> Shape {
                           redis_allow_unsafe says so.";
     fields.push(("unsafe_because", May, list(string()).into(), unsafe_because));
     fields.push(("warnings", May, list(string()).into(), "What its promises do not cover."));
+    let healed = "Events that a new primary of Redis lacked though they were confirmed, and that were written again, \
+                  since the start.";
+    fields.push(("healed_events", May, count().into(), healed));
+    fields.push(("healed_flights", May, count().into(), "The flights that they were of, once for each time."));
+    let new_primaries = "How often Redis had another primary, or was started anew, since the start.";
+    fields.push(("new_primaries", May, count().into(), new_primaries));
     object("", fields).into()
 }
 

@@ -78,6 +78,17 @@ fn write(page: &mut MetricsPage, figures: &Figures) {
         "1 while Redis is set up so that it may lose what it confirms, or cannot be asked; else 0.",
         u8::from(health.redis.as_ref().is_some_and(|redis| redis.is_unsafe())),
     );
+    let (events, _, primaries) = health.redis.as_ref().map_or((0, 0, 0), |redis| redis.healed());
+    page.counter(
+        "farerush_journal_healed_events_total",
+        "Events that a new primary of Redis lacked though they were confirmed, and that were written again.",
+        events,
+    );
+    page.counter(
+        "farerush_journal_new_primaries_total",
+        "How often Redis had another primary, or was started anew.",
+        primaries,
+    );
     write_store(page, figures, &behind);
     write_recoveries(page, figures);
     webhooks::write(page, figures);

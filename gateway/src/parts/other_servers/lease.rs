@@ -9,7 +9,7 @@ use std::time::Duration;
 use farerush_engine::actor::Engine;
 use farerush_engine::flight::FlightId;
 use farerush_engine::journal::JournalError;
-use farerush_persistence::journal::{Beat, Member, RedisJournal};
+use farerush_persistence::journal::{Beat, Member, Membership, RedisJournal};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
@@ -24,6 +24,8 @@ const BEATS_PER_LEASE: u32 = 4;
 const DRIFT_PART: u32 = 20;
 /// How soon after another's lease can end it is looked whether it has.
 const AFTER_AN_END: Duration = Duration::from_millis(2);
+/// How much longer than a lease nobody is judged on a primary that is new: whoever has confirmed what it lacks comes first.
+const NEW_PRIMARY_GRACE: Duration = Duration::from_secs(1);
 /// How soon a beat that came to nothing is tried again, at most.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -67,6 +69,11 @@ struct Found {
     has_lapsed: bool,
     /// Whether the last beat came to nothing.
     has_failed: bool,
+    /// The primary that answered the last beat, and since when; 0: none has, and the first one.
+    primary: u64,
+    primary_since: u64,
+    /// Whether it has to be compared with what was confirmed before the lease counts there.
+    awaits_meeting: bool,
 }
 
 impl Lease {
@@ -246,14 +253,16 @@ impl Lease {
     fn judges(&self, found: &Found) -> bool {
         let now = now();
         let length = nanos(self.length);
-        now <= self.until() && found.unbroken_since.is_some_and(|since| now.saturating_sub(since) >= length)
+        let knows_primary = found.primary_since == 0
+            || now.saturating_sub(found.primary_since) >= length + nanos(NEW_PRIMARY_GRACE);
+        knows_primary && now <= self.until() && found.unbroken_since.is_some_and(|since| now.saturating_sub(since) >= length)
     }
 
     /// Until the next beat: sooner where another's lease may end before it, or where the last one came to nothing.
     fn pause(&self) -> Duration {
         let regular = self.length / BEATS_PER_LEASE;
         let found = self.found.lock();
-        if found.has_failed || found.unbroken_since.is_none() {
+        if found.has_failed || found.awaits_meeting || found.unbroken_since.is_none() {
             return regular.min(TRIED_AGAIN_AFTER);
         }
         // Who may not judge need not look.
@@ -275,7 +284,7 @@ impl Lease {
         let beat = Beat { lease: self.length, judges, about: &about };
         match self.redis.0.beat(&beat) {
             Ok(membership) => {
-                self.note(began, membership.is_renewed, membership.members);
+                self.note(began, membership);
                 Ok(())
             }
             Err(error) => {
@@ -288,18 +297,37 @@ impl Lease {
         }
     }
 
-    fn note(&self, began: u64, is_renewed: bool, members: Vec<Member>) {
+    /// Whether it holds now, by this machine's clock.
+    pub(super) fn holds(&self) -> bool {
+        now() <= self.until()
+    }
+
+    /// Renews it now. Blocks.
+    pub(super) fn renew(&self) -> Result<(), JournalError> {
+        self.beat()
+    }
+
+    fn note(&self, began: u64, membership: Membership) {
+        let Membership { is_renewed, members, primary, is_met } = membership;
         let mut found = self.found.lock();
         if self.is_over.load(Ordering::Acquire) {
             return;
         }
         found.has_failed = false;
+        if primary != found.primary {
+            // What it knows of leases is old, by another clock, or gone.
+            found.primary_since = if found.primary == 0 { 0 } else { began };
+            found.primary = primary;
+        }
+        found.awaits_meeting = !is_met;
         let are_others = found.members.len() != members.len()
             || found.members.iter().any(|known| members.iter().all(|member| member.life != known.life));
         let says = |member: &Member| Server { life: member.life.clone(), about: About::read(&member.about) };
         found.servers = Arc::new(members.iter().map(says).collect());
         found.members = members;
-        if is_renewed {
+        if is_renewed && !is_met {
+            // What was granted before holds for as long as it does.
+        } else if is_renewed {
             if now() > self.until() {
                 found.unbroken_since = Some(began);
             }

@@ -10,7 +10,7 @@ use crate::base::settings::{Secret, expand};
 pub enum JournalTarget {
     /// Segments in this directory.
     File(PathBuf),
-    /// A Redis server at this URL, which may hold a password.
+    /// Redis servers that this URL names, which may hold a password.
     Redis(Secret),
     /// Nowhere: gone with the process.
     Memory,
@@ -30,14 +30,19 @@ pub(super) fn journal_target(text: &str, data_dir: &Path) -> Result<Option<Journ
         _ if text == "file:<data_dir>/journal" => Ok(None),
         Some(("file", path)) if !path.is_empty() => Ok(Some(JournalTarget::File(expand(path, data_dir)))),
         Some(("memory", "")) => Ok(Some(JournalTarget::Memory)),
-        Some(("redis" | "rediss" | "unix" | "redis+unix", rest))
+        Some((
+            "redis" | "rediss" | "unix" | "redis+unix" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster"
+            | "rediss+cluster",
+            rest,
+        ))
             if rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()) =>
         {
             Ok(Some(JournalTarget::Redis(Secret::new(text))))
         }
         _ => {
             Err("must be file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, \
-                 unix://<path> for a socket) or memory:"
+                 unix://<path> for a socket), redis+sentinel://[[user]:password@]host:port,host:port/name[/db], \
+                 redis+cluster://[[user]:password@]host:port,host:port or memory:"
                 .to_owned())
         }
     }

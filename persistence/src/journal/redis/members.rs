@@ -140,7 +140,8 @@ impl RedisJournal {
     pub fn beat(&self, beat: &Beat<'_>) -> Result<Membership, JournalError> {
         let mut command = self.on_members(RENEW, &self.life());
         command.arg(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX));
-        command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS).arg(LEASE_MAX_MS);
+        command.arg(if beat.judges { "1" } else { "0" }).arg(beat.about).arg(GONE_KEPT_MS);
+        command.arg(LEASE_MAX_MS.max(u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX)));
         let (answer, primary) = self.members_link.lock().attempt(|link| {
             let answer = link.ask(BEAT, &command)?;
             Ok((answer, link.standpoint(|| self.keys.members())?.primary))
