@@ -2,10 +2,13 @@
 //! Never leaves one behind: it is killed when its owner is dropped, and by the kernel when the tests' process dies.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod failing_over;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod sql;
 
+#[allow(unused_imports, reason = "each test file uses some of them")]
+pub(crate) use failing_over::{Cluster, Replicated, certificates};
 #[allow(unused_imports, reason = "each test file uses some of them")]
 pub(crate) use proxy::Proxy;
 #[allow(unused_imports, reason = "each test file uses some of them")]

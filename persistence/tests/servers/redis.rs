@@ -90,16 +90,18 @@ impl RedisServer {
 
     /// Sends one command and gives the raw answer (up to 64 KiB of it).
     pub(crate) fn command(&self, arguments: &[&str]) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&self.address(), Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut request = format!("*{}\r\n", arguments.len());
-        for argument in arguments {
-            request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
-        }
-        stream.write_all(request.as_bytes())?;
-        let mut answer = vec![0; 64 << 10];
-        let length = stream.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+        command_at(self.address(), arguments)
+    }
+
+    /// Whether it was started and not killed since.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The same as `restart`, with more options from now on.
+    pub(crate) fn restart_with(&mut self, options: &[&str]) {
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
+        self.restart();
     }
 
     fn try_start(&mut self) -> bool {
@@ -139,8 +141,22 @@ impl RedisServer {
     }
 }
 
+/// Sends one command and gives the raw answer (up to 64 KiB of it).
+pub(super) fn command_at(address: SocketAddr, arguments: &[&str]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut request = format!("*{}\r\n", arguments.len());
+    for argument in arguments {
+        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut answer = vec![0; 64 << 10];
+    let length = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
 /// What `FARERUSH_TEST_JOURNAL` says: `redis7` (the system's own, the default), `redis8` or `valkey9`.
-fn program_of_the_run() -> (PathBuf, Vec<String>) {
+pub(super) fn program_of_the_run() -> (PathBuf, Vec<String>) {
     match std::env::var("FARERUSH_TEST_JOURNAL").as_deref() {
         Err(_) | Ok("" | "redis7") => (program("redis-server", "redis-server"), Vec::new()),
         Ok("redis8") => loaded("usr/bin/redis-server"),
