@@ -13,7 +13,7 @@ use farerush_persistence::journal::{
 };
 use journal_support::sim_disk::SimDisk;
 use journal_support::{batch, flight_id, order_event, small_events};
-use servers::RedisServer;
+use servers::{Cluster, RedisServer, Replicated};
 
 /// Each check gets a journal of its own, made by `make`.
 fn check_contract<J: Journal>(make: impl Fn() -> J) {
@@ -377,6 +377,28 @@ fn the_redis_journal_keeps_the_contract() {
         made.set(made.get() + 1);
         RedisJournal::open(&server.url(), redis_options(made.get())).unwrap()
     });
+}
+
+fn check_at(url: &str) {
+    let made = std::cell::Cell::new(0);
+    check_contract(|| {
+        made.set(made.get() + 1);
+        let options = RedisOptions { heals: true, ..redis_options(made.get()) };
+        let journal = RedisJournal::open(url, options).unwrap();
+        journal.want_met();
+        journal
+    });
+    check_reopening(|| RedisJournal::open(url, redis_options(0)).unwrap());
+}
+
+#[test]
+fn the_redis_journal_keeps_the_contract_behind_sentinels() {
+    check_at(&Replicated::start(1, true).url());
+}
+
+#[test]
+fn the_redis_journal_keeps_the_contract_on_a_cluster() {
+    check_at(&Cluster::start(true).url());
 }
 
 #[test]
