@@ -150,6 +150,25 @@ fn a_primary_that_is_gone_and_a_sentinel_too_are_no_more_than_a_pause() {
 }
 
 #[test]
+fn a_primary_that_slept_through_its_replacement_is_not_written_to_nor_read_any_more() {
+    let mut redis = Replicated::start(1, false);
+    let journal = open(&redis.url());
+    append(&journal, 1, 1, 1, 3);
+    // All its connections lead there.
+    fence(&journal, 1, 2);
+    journal.epochs(&[flight_id(1)]).unwrap();
+    redis.replace_sleeping_primary();
+    // What finds out first, by a connection that is new, speaks for all of them.
+    let second = open(&redis.url());
+    assert!(second.extent(&flight_id(1)).unwrap().is_some());
+    meet(&journal, true);
+    append(&journal, 1, 2, 4, 2);
+    assert_eq!(journal.epochs(&[flight_id(1)]).unwrap(), [Some(Epoch(2))]);
+    let extent = second.extent(&flight_id(1)).unwrap().unwrap();
+    assert_eq!((extent.epoch, extent.last), (Epoch(2), Seq(5)), "it is where the others look");
+}
+
+#[test]
 fn a_server_that_comes_back_with_less_gets_it_again_from_whoever_confirmed_it() {
     let mut redis = RedisServer::start(&["--appendfsync", "no", "--appendonly", "no"]);
     let journal = open(&redis.url());

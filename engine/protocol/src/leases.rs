@@ -59,8 +59,8 @@ impl Protocol {
         Some(())
     }
 
-    /// What was confirmed is history, and may be written again by whoever knows it; the fence only by whom the store knows as
-    /// the newest claimant. Then the server goes on with those flights that nobody can have taken meanwhile.
+    /// What was confirmed is history, fences too, and may be written again by whoever knows it. Then the server goes on with
+    /// those flights that nobody can have taken meanwhile; to the others it writes nothing more.
     pub(crate) fn meet_primary(&self, state: &mut State, server: ServerId) -> Option<()> {
         if state.servers[server].life != Life::Running || state.servers[server].primary == state.redis.primary
         {
@@ -84,7 +84,7 @@ impl Protocol {
                         owned.link = Link::Sent;
                     }
                     if stream.epoch <= owned.epoch && !self.makes(Mistake::DoesNotHeal) {
-                        heal(stream, owned, (has_lease || is_newest_claim).then_some((server, incarnation)));
+                        heal(stream, owned, (server, incarnation));
                     }
                     has_lease || is_newest_claim || self.makes(Mistake::KeepsItsLifeOnANewPrimary)
                 }
@@ -112,14 +112,14 @@ pub(crate) fn wait_out(state: &mut State, server: ServerId) -> Option<()> {
     Some(())
 }
 
-fn heal(stream: &mut Stream, owned: &Owned, owner: Option<(ServerId, Incarnation)>) {
+fn heal(stream: &mut Stream, owned: &Owned, owner: (ServerId, Incarnation)) {
     for event in &owned.events[..owned.durable] {
         if !stream.events.contains(event) {
             stream.events.push(*event);
             stream.ends_with_fence = false;
         }
     }
-    if let Some(owner) = owner.filter(|_| stream.epoch < owned.epoch) {
+    if stream.epoch < owned.epoch {
         stream.before = (stream.epoch, stream.owner);
         (stream.epoch, stream.owner) = (owned.epoch, owner);
     }

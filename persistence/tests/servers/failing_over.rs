@@ -171,6 +171,21 @@ impl Replicated {
         took
     }
 
+    /// Puts the primary to sleep until the sentinels have named another one, and wakes it: it takes itself for the primary yet.
+    pub(crate) fn replace_sleeping_primary(&mut self) {
+        let before = self.primary;
+        self.servers[before].stop();
+        let mut named = None;
+        let is_named = || {
+            named = self.named().filter(|port| *port != self.ports[before]);
+            named.is_some()
+        };
+        assert!(wait_until(PATIENCE, is_named), "nobody is promoted");
+        self.primary = self.ports.iter().position(|port| Some(*port) == named).expect("it is one of them");
+        self.servers[before].cont();
+        assert!(says(&self.servers[before], "role:master"), "it knows already");
+    }
+
     /// Starts those that are gone as replicas of the primary; those that were cut off follow it again.
     pub(crate) fn restore(&mut self) {
         let primary = self.ports[self.primary].to_string();

@@ -25,7 +25,7 @@ const DRIFT_PART: u32 = 20;
 /// How soon after another's lease can end it is looked whether it has.
 const AFTER_AN_END: Duration = Duration::from_millis(2);
 /// How much longer than a lease nobody is judged on a primary that is new: whoever has confirmed what it lacks comes first.
-const NEW_PRIMARY_GRACE: Duration = Duration::from_secs(1);
+const NEW_PRIMARY_GRACE: Duration = Duration::from_millis(500);
 /// How soon a beat that came to nothing is tried again, at most.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
