@@ -105,6 +105,34 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
+fn a_redis_that_was_put_back_from_a_copy_gets_again_what_its_living_owner_knows() {
+    let (mut redis, mariadb) = (RedisServer::start(&[]), SqlServer::start(&[]));
+    let mut world = world("putback", &redis, &mariadb);
+    let load = world.load(CLIENTS, Until::Told);
+    load.wait_sold_more_than(50, PATIENCE);
+    let (files, old) = (redis.dir().join("appendonlydir"), redis.dir().join("old"));
+    redis.kill();
+    copy(&files, &old);
+    redis.restart();
+    load.wait_sold_more_than(load.sold() + 50, PATIENCE);
+    redis.kill();
+    std::fs::remove_dir_all(&files).unwrap();
+    copy(&old, &files);
+    redis.restart();
+    let (put_back, sold) = (Instant::now(), load.sold());
+    load.wait_sold_more_than(sold + 50, SELLS_AGAIN);
+    let healed = shown(&world)["journal"]["healed_events"].as_u64().unwrap();
+    println!("put back: {healed} events were written again; sold on after {:.1?}", put_back.elapsed());
+    assert!(healed >= 50, "{healed}");
+    world.check(load);
+    assert!(stopped(&world).is_empty(), "{:?}", stopped(&world));
+    world.check_all();
+    world.stop();
+    world.start();
+    world.check_all();
+}
+
+#[test]
 fn a_redis_that_was_put_back_from_a_copy_says_what_it_needs_and_then_sells_on_by_itself() {
     let (mut redis, mariadb) = (RedisServer::start(&[]), SqlServer::start(&[]));
     let mut world = world("rolledback", &redis, &mariadb);
@@ -117,6 +145,12 @@ fn a_redis_that_was_put_back_from_a_copy_says_what_it_needs_and_then_sells_on_by
     redis.restart();
     let load = world.load(CLIENTS, Until::Told);
     load.wait_sold_more_than(50, PATIENCE);
+    world.check(load);
+    // Whoever could write again what is lost is gone.
+    world.stop();
+    world.start();
+    let load = world.load(CLIENTS, Until::Told);
+    load.wait_sold_more_than(20, PATIENCE);
     redis.kill();
     std::fs::remove_dir_all(&files).unwrap();
     copy(&old, &files);

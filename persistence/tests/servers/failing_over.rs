@@ -74,6 +74,8 @@ fn says(server: &RedisServer, what: &str) -> bool {
 /// A sentinel.
 struct Sentinel {
     port: u16,
+    /// Beside the port for TLS a plain one, for the tests.
+    plain: u16,
     process: Process,
     _dir: TempDir,
 }
@@ -203,6 +205,13 @@ impl Replicated {
         for setting in ["masteruser", "masterauth"] {
             self.primary().command(&["CONFIG", "SET", setting, ""]).expect("it is there");
         }
+        // Who is not known to be back is not promoted, nor told of a promotion for ten seconds.
+        let sees_all = |sentinel: &Sentinel| {
+            let said = self.ask_sentinel(sentinel, &["SENTINEL", "REPLICAS", NAME]);
+            !["s_down", "disconnected", "err"].iter().any(|flag| said.contains(flag)) && said.contains("slave")
+        };
+        let all_see = || self.sentinels.iter().all(sees_all);
+        assert!(wait_until(PATIENCE, all_see), "the sentinels do not see all of them");
     }
 
     fn named(&self) -> Option<u16> {
@@ -211,16 +220,15 @@ impl Replicated {
     }
 
     fn ask_sentinel(&self, sentinel: &Sentinel, ask: &[&str]) -> String {
-        // Beside the port for TLS it has a plain one, for the tests.
-        let port = if self.files.is_some() { sentinel.port + 1 } else { sentinel.port };
-        command_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ask).unwrap_or_default()
+        command_at(SocketAddr::from((Ipv4Addr::LOCALHOST, sentinel.plain)), ask).unwrap_or_default()
     }
 
     fn start_sentinel(&self) -> Sentinel {
         let dir = tempfile::Builder::new().prefix("farerush-sentinel-").tempdir().expect("no temporary folder");
         let port = free_port();
+        let plain = if self.files.is_some() { free_port() } else { port };
         let mut lines = vec![
-            ("port".to_owned(), if self.files.is_some() { port + 1 } else { port }.to_string()),
+            ("port".to_owned(), plain.to_string()),
             ("dir".to_owned(), dir.path().display().to_string()),
             ("bind".to_owned(), "127.0.0.1".to_owned()),
         ];
@@ -241,12 +249,11 @@ impl Replicated {
         let mut process = Process::start(program, &arguments, &log);
         let answers = || {
             assert!(!process.has_ended(), "a sentinel does not start:\n{}", log_end(&log));
-            let plain = if self.files.is_some() { port + 1 } else { port };
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plain));
             command_at(address, &["PING"]).is_ok_and(|said| said.starts_with("+PONG"))
         };
         assert!(wait_until(PATIENCE, answers), "a sentinel does not answer");
-        Sentinel { port, process, _dir: dir }
+        Sentinel { port, plain, process, _dir: dir }
     }
 
     /// SIGKILL for one of the sentinels.
