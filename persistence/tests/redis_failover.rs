@@ -91,7 +91,10 @@ fn what_a_promoted_replica_lacks_is_written_again_in_order_fences_and_new_flight
         assert_eq!(journal.read(&flight_id(flight), Seq(0), 100).unwrap(), small_events(1, last));
     }
     let life = Some(journal.life());
-    assert_eq!(journal.owners(&[flight_id(1), flight_id(2), flight_id(3)]).unwrap(), [(); 3].map(|()| life.clone()));
+    assert_eq!(
+        journal.owners(&[flight_id(1), flight_id(2), flight_id(3)]).unwrap(),
+        [(); 3].map(|()| life.clone())
+    );
     // Another look finds nothing to do.
     assert!(!journal.has_new_primary());
 }

@@ -46,7 +46,8 @@ pub(super) async fn open(settings: &Settings, secrets: &IdSecrets) -> Result<Opt
 /// The address from which this machine reaches Redis, as its routes say; nothing is sent.
 fn own_address(url: &str) -> IpAddr {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let Some(to) = host_of(url).and_then(|host| host.to_socket_addrs().ok()?.next()) else { return here };
+    let to = hosts_of(url).into_iter().find_map(|host| host.to_socket_addrs().ok()?.next());
+    let Some(to) = to else { return here };
     let from: SocketAddr = match to {
         SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
@@ -58,13 +59,22 @@ fn own_address(url: &str) -> IpAddr {
     found.map_or(here, |address| address.ip())
 }
 
-/// Host and port of a URL of Redis; `None` for a socket's path.
-fn host_of(url: &str) -> Option<String> {
-    let (_, rest) = url.strip_prefix("redis").map(|rest| rest.trim_start_matches('s'))?.split_once("://")?;
-    let host = rest.split(['/', '?']).next()?;
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let has_port = host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':') || name.ends_with(']'));
-    Some(if has_port { host.to_owned() } else { format!("{host}:6379") })
+/// Hosts and ports of a URL of Redis; none of a socket's path. A way to a sentinel is one to its Redis, too.
+fn hosts_of(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("redis")) else {
+        return Vec::new();
+    };
+    if scheme.ends_with("+unix") {
+        return Vec::new();
+    }
+    let hosts = rest.split(['/', '?']).next().unwrap_or_default();
+    let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
+    let with_port = |host: &str| {
+        let has_port =
+            host.rsplit_once(':').is_some_and(|(name, _)| !name.contains(':') || name.ends_with(']'));
+        if has_port { host.to_owned() } else { format!("{host}:6379") }
+    };
+    hosts.split(',').map(with_port).collect()
 }
 
 #[cfg(test)]
@@ -74,13 +84,16 @@ mod tests {
     #[test]
     fn redis_is_found_in_its_url() {
         for (url, host) in [
-            ("redis://127.0.0.1:6390/1", Some("127.0.0.1:6390")),
-            ("redis://user:p:w@redis", Some("redis:6379")),
-            ("rediss://:pw@[::1]:7000/0?x=1", Some("[::1]:7000")),
-            ("redis://[::1]", Some("[::1]:6379")),
-            ("unix:///run/redis.sock", None),
+            ("redis://127.0.0.1:6390/1", &["127.0.0.1:6390"][..]),
+            ("redis://user:p:w@redis", &["redis:6379"]),
+            ("rediss://:pw@[::1]:7000/0?x=1", &["[::1]:7000"]),
+            ("redis://[::1]", &["[::1]:6379"]),
+            ("rediss+sentinel://:pw@a:26379,[::1]:26379/sale/0?tls=true", &["a:26379", "[::1]:26379"]),
+            ("redis+cluster://a,b:7", &["a:6379", "b:7"]),
+            ("unix:///run/redis.sock", &[]),
+            ("redis+unix:///run/redis.sock", &[]),
         ] {
-            assert_eq!(host_of(url).as_deref(), host, "{url}");
+            assert_eq!(hosts_of(url), host, "{url}");
         }
         assert_eq!(own_address("redis://127.0.0.1:1"), IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!(own_address("unix:///run/redis.sock"), IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -12,4 +12,4 @@ pub use embedded::{EmbeddedJournal, EmbeddedOptions};
 pub use faulty::FaultyJournal;
 pub use identity::JournalIdentity;
 pub use memory::MemoryJournal;
-pub use redis::{Met, Ours, Beat, Member, Membership, Orphan, RedisJournal, RedisOptions};
+pub use redis::{Beat, Member, Membership, Met, Orphan, Ours, RedisJournal, RedisOptions};

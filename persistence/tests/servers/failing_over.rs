@@ -94,7 +94,8 @@ impl Replicated {
     /// Starts all of them, with TLS everywhere if so; returns when the sentinels know them.
     pub(crate) fn start(replicas: usize, tls: bool) -> Self {
         let files = tls.then(certificates);
-        let mut all = Self { servers: Vec::new(), ports: Vec::new(), sentinels: Vec::new(), primary: 0, files };
+        let mut all =
+            Self { servers: Vec::new(), ports: Vec::new(), sentinels: Vec::new(), primary: 0, files };
         for _ in 0..=replicas {
             let tls_port = free_port();
             let mut options = tls_options(all.files.as_ref().map(TempDir::path), tls_port);
@@ -208,7 +209,8 @@ impl Replicated {
         // Who is not known to be back is not promoted, nor told of a promotion for ten seconds.
         let sees_all = |sentinel: &Sentinel| {
             let said = self.ask_sentinel(sentinel, &["SENTINEL", "REPLICAS", NAME]);
-            !["s_down", "disconnected", "err"].iter().any(|flag| said.contains(flag)) && said.contains("slave")
+            !["s_down", "disconnected", "err"].iter().any(|flag| said.contains(flag))
+                && said.contains("slave")
         };
         let all_see = || self.sentinels.iter().all(sees_all);
         assert!(wait_until(PATIENCE, all_see), "the sentinels do not see all of them");
@@ -224,7 +226,8 @@ impl Replicated {
     }
 
     fn start_sentinel(&self) -> Sentinel {
-        let dir = tempfile::Builder::new().prefix("farerush-sentinel-").tempdir().expect("no temporary folder");
+        let dir =
+            tempfile::Builder::new().prefix("farerush-sentinel-").tempdir().expect("no temporary folder");
         let port = free_port();
         let plain = if self.files.is_some() { free_port() } else { port };
         let mut lines = vec![
@@ -341,7 +344,9 @@ impl Cluster {
     /// The primaries at the moment.
     pub(crate) fn primaries(&self) -> Vec<usize> {
         (0..self.servers.len())
-            .filter(|server| self.servers[*server].is_running() && says(&self.servers[*server], "role:master"))
+            .filter(|server| {
+                self.servers[*server].is_running() && says(&self.servers[*server], "role:master")
+            })
             .collect()
     }
 

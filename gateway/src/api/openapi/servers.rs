@@ -16,7 +16,12 @@ fn journal_state() -> Shape {
     let healed = "Events that a new primary of Redis lacked though they were confirmed, and that were written again, \
                   since the start.";
     fields.push(("healed_events", May, count().into(), healed));
-    fields.push(("healed_flights", May, count().into(), "The flights that they were of, once for each time."));
+    fields.push((
+        "healed_flights",
+        May,
+        count().into(),
+        "The flights that they were of, once for each time.",
+    ));
     let new_primaries = "How often Redis had another primary, or was started anew, since the start.";
     fields.push(("new_primaries", May, count().into(), new_primaries));
     object("", fields).into()

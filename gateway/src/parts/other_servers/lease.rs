@@ -255,7 +255,9 @@ impl Lease {
         let length = nanos(self.length);
         let knows_primary = found.primary_since == 0
             || now.saturating_sub(found.primary_since) >= length + nanos(NEW_PRIMARY_GRACE);
-        knows_primary && now <= self.until() && found.unbroken_since.is_some_and(|since| now.saturating_sub(since) >= length)
+        knows_primary
+            && now <= self.until()
+            && found.unbroken_since.is_some_and(|since| now.saturating_sub(since) >= length)
     }
 
     /// Until the next beat: sooner where another's lease may end before it, or where the last one came to nothing.

@@ -78,7 +78,8 @@ async fn meet(upkeep: &Arc<Upkeep>, redis: &Arc<RedisJournal>, insists: bool) ->
     };
     let alone = lease.as_ref().is_none_or(|lease| lease.count() < 2);
     let (journal, judge) = (redis.clone(), goes_on.clone());
-    let met = blocking(move || journal.meet(judge, insists || alone)).await.map_err(|error| in_full(&error))?;
+    let met =
+        blocking(move || journal.meet(judge, insists || alone)).await.map_err(|error| in_full(&error))?;
     tell(&met);
     if !met.is_done {
         return Ok(false);

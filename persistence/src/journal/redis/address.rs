@@ -86,7 +86,9 @@ fn of_sentinels(rest: &str, has_tls: bool) -> Result<Place, JournalError> {
     let (authority, path) = rest.split_once('/').ok_or_else(nonsense)?;
     let (name, db) = path.split_once('/').unwrap_or((path, "0"));
     if name.is_empty() || db.parse::<u32>().is_err() {
-        return Err(stopped("the URL of Redis names no primary behind its sentinels, as host:port/name".into()));
+        return Err(stopped(
+            "the URL of Redis names no primary behind its sentinels, as host:port/name".into(),
+        ));
     }
     let (user, sentinels) = hosts(authority, 26_379)?;
     let sentinel_user = match (&options.sentinel_user, &options.sentinel_password) {
@@ -120,7 +122,9 @@ fn without_options<'a>(
     };
     found.has_tls |= has_tls;
     if !found.has_tls && found.files.iter().any(Option::is_some) {
-        return Err(stopped("the URL of Redis has files for TLS and no TLS: write rediss+, or tls=true".into()));
+        return Err(stopped(
+            "the URL of Redis has files for TLS and no TLS: write rediss+, or tls=true".into(),
+        ));
     }
     Ok((rest, found))
 }
@@ -148,7 +152,8 @@ fn address(place: &str, port: u16) -> Option<Address> {
 fn template(user: &str, db: &str, options: &Options) -> Result<ConnectionInfo, JournalError> {
     let scheme = if options.has_tls { "rediss" } else { "redis" };
     let end = options.protocol.as_ref().map_or(String::new(), |protocol| format!("?protocol={protocol}"));
-    let info = format!("{scheme}://{user}server:1/{db}{end}").into_connection_info().map_err(|_| nonsense())?;
+    let info =
+        format!("{scheme}://{user}server:1/{db}{end}").into_connection_info().map_err(|_| nonsense())?;
     with_files(info, options.files.clone())
 }
 

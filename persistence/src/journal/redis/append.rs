@@ -61,12 +61,8 @@ impl RedisJournal {
         self.write(link, round, &standings, &mut answers)?;
         let answers: Vec<Appended> = answers.into_iter().map(|a| a.unwrap_or(Appended::Durable)).collect();
         let durable = |(batch, answer)| (answer == &Appended::Durable).then_some(batch);
-        let durable: Vec<&FlightId> = round
-            .iter()
-            .zip(&answers)
-            .filter_map(durable)
-            .map(|batch: &Batch| &batch.flight_id)
-            .collect();
+        let durable: Vec<&FlightId> =
+            round.iter().zip(&answers).filter_map(durable).map(|batch: &Batch| &batch.flight_id).collect();
         if !durable.is_empty() {
             self.wait_for_replicas(link, durable)?;
         }
@@ -260,11 +256,15 @@ impl RedisJournal {
     pub(super) fn probe_on(&self, link: &mut Link) -> Result<(), JournalError> {
         let what = "see whether Redis takes writes";
         let mut refused = None;
-        link.at_all(what, |tag| vec![self.write_waited(tag)], |answers| {
-            for answer in answers {
-                refused = refused.take().or(or_error(what, answer).err());
-            }
-        })?;
+        link.at_all(
+            what,
+            |tag| vec![self.write_waited(tag)],
+            |answers| {
+                for answer in answers {
+                    refused = refused.take().or(or_error(what, answer).err());
+                }
+            },
+        )?;
         if let Some(error) = refused {
             // Who is no primary any more is not asked again.
             link.forget();

@@ -199,7 +199,8 @@ impl RedisJournal {
         let life = self.life();
         for (claim, standing) in claims.iter().zip(&standings) {
             // Under a later epoch it is another's by now.
-            let last = standing.filter(|standing| standing.epoch == claim.epoch).map(|standing| standing.last);
+            let last =
+                standing.filter(|standing| standing.epoch == claim.epoch).map(|standing| standing.last);
             if let Some(last) = last {
                 let fence = EntryId::fence(claim.epoch);
                 let by = Some(life.clone().into_bytes());

@@ -193,14 +193,19 @@ impl RedisJournal {
                 None => has_earlier && !missing.is_empty(),
             };
             if is_others {
-                return Ok(Err(format!("the new primary has another entry {} than was confirmed", newest.id)));
+                return Ok(Err(format!(
+                    "the new primary has another entry {} than was confirmed",
+                    newest.id
+                )));
             }
         }
         let mut reached = last;
         for entry in &missing {
             match (entry.id.is_fence(), entry.seq) {
                 (true, Some(seq)) if seq != reached => {
-                    return Ok(Err(format!("the new primary has events up to {reached}, and not up to {seq}")));
+                    return Ok(Err(format!(
+                        "the new primary has events up to {reached}, and not up to {seq}"
+                    )));
                 }
                 (true, _) => {}
                 (false, first) => {
@@ -220,7 +225,9 @@ impl RedisJournal {
         }
         if reached < known.promised {
             let promised = known.promised;
-            return Ok(Err(format!("the new primary has events up to {reached}, and {promised} was confirmed")));
+            return Ok(Err(format!(
+                "the new primary has events up to {reached}, and {promised} was confirmed"
+            )));
         }
         Ok(Ok(missing))
     }

@@ -88,9 +88,8 @@ impl Kept {
         self.swept = Some(now);
         self.lanes.retain(|_, lane| {
             let stored = lane.stored;
-            lane.entries.retain(|id, entry| {
-                now - entry.at < if id.seq <= stored { KEPT_FOR } else { KEPT_AT_MOST }
-            });
+            lane.entries
+                .retain(|id, entry| now - entry.at < if id.seq <= stored { KEPT_FOR } else { KEPT_AT_MOST });
             lane.bytes = lane.entries.values().map(|entry| entry.record.len()).sum();
             !lane.entries.is_empty()
         });

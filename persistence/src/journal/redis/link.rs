@@ -108,7 +108,9 @@ impl Link {
             let parts = self.parts(pipeline, &open, &asks)?;
             let asked: HashMap<usize, Address> = parts
                 .iter()
-                .flat_map(|(node, _, places)| places.iter().map(|at| (*at, self.nodes[*node].address.clone())))
+                .flat_map(|(node, _, places)| {
+                    places.iter().map(|at| (*at, self.nodes[*node].address.clone()))
+                })
                 .collect();
             self.exchange(what, parts, pipeline, &mut answers)?;
             asks.clear();
@@ -200,7 +202,8 @@ impl Link {
     /// What, in braces, lies at this node.
     fn tag_at(&self, place: usize) -> String {
         let Some((slots, _)) = &self.slots else { return "waited".to_owned() };
-        let is_there = |tag: &String| slots.owner(slot_of(tag.as_bytes())) == Some(&self.nodes[place].address);
+        let is_there =
+            |tag: &String| slots.owner(slot_of(tag.as_bytes())) == Some(&self.nodes[place].address);
         (0..10_000_u32).map(|number| number.to_string()).find(is_there).unwrap_or_default()
     }
 

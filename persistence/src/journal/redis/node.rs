@@ -45,7 +45,11 @@ struct Said {
 }
 
 /// Connects to the one primary there is, as it is found now.
-pub(super) fn find(primaries: &Primaries, connect: Duration, response: Duration) -> Result<Node, JournalError> {
+pub(super) fn find(
+    primaries: &Primaries,
+    connect: Duration,
+    response: Duration,
+) -> Result<Node, JournalError> {
     match &primaries.place {
         // A replica is good enough for those who only read.
         Place::One(info) => {
@@ -56,9 +60,9 @@ pub(super) fn find(primaries: &Primaries, connect: Duration, response: Duration)
             let mut failed = None;
             for address in named(primaries, connect) {
                 let found = address.and_then(|address| primary(&at(info, &address), connect, response));
-                match found.and_then(|(connection, who)| {
-                    node(primaries, (String::new(), 0), connection, &who)
-                }) {
+                match found
+                    .and_then(|(connection, who)| node(primaries, (String::new(), 0), connection, &who))
+                {
                     Ok(node) => return Ok(node),
                     Err(error) => failed = Some(error),
                 }
@@ -102,7 +106,10 @@ fn primary(
 ) -> Result<(Connection, String), JournalError> {
     let (connection, said) = open(info, connect, response)?;
     if !said.is_master {
-        return Err(unavailable(CONNECT, "who is named as the primary is a replica (a fail-over is under way)"));
+        return Err(unavailable(
+            CONNECT,
+            "who is named as the primary is a replica (a fail-over is under way)",
+        ));
     }
     Ok((connection, said.who))
 }

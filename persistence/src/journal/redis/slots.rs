@@ -158,7 +158,9 @@ mod tests {
     #[test]
     fn a_key_has_the_slot_that_redis_gives_it() {
         // As CLUSTER KEYSLOT says.
-        for (key, slot) in [("123456789", 12_739), ("foo", 12_182), ("farerush:{members}", slot_of(b"members"))] {
+        for (key, slot) in
+            [("123456789", 12_739), ("foo", 12_182), ("farerush:{members}", slot_of(b"members"))]
+        {
             assert_eq!(slot_of(key.as_bytes()), slot, "{key}");
         }
         assert_eq!(slot_of(b"x:{FR1}:journal"), slot_of(b"x:{FR1}:owner"));
@@ -178,7 +180,11 @@ mod tests {
     #[test]
     fn a_map_is_read_as_it_is_given() {
         let node = |host: &str, port| {
-            Value::Array(vec![Value::BulkString(host.into()), Value::Int(port), Value::BulkString("id".into())])
+            Value::Array(vec![
+                Value::BulkString(host.into()),
+                Value::Int(port),
+                Value::BulkString("id".into()),
+            ])
         };
         let range = |first, last, node| Value::Array(vec![Value::Int(first), Value::Int(last), node]);
         let asked = ("here".to_owned(), 1);
