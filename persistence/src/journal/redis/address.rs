@@ -28,7 +28,7 @@ pub(super) enum Place {
     /// Sentinels say which it is.
     Sentinel {
         /// How sentinels are connected to, but for the address.
-        ask: ConnectionInfo,
+        ask: Box<ConnectionInfo>,
         /// Where they are.
         sentinels: Vec<Address>,
         /// What they call it.
@@ -97,7 +97,7 @@ fn of_sentinels(rest: &str, has_tls: bool) -> Result<Place, JournalError> {
     };
     let info = template(user, db, &options)?;
     let ask = template(&sentinel_user, "0", &options)?;
-    Ok(Place::Sentinel { ask, sentinels, name: name.to_owned(), info })
+    Ok(Place::Sentinel { ask: Box::new(ask), sentinels, name: name.to_owned(), info })
 }
 
 /// `[user:password@]host:port,host:port[/0][?...]`
@@ -225,9 +225,10 @@ impl Place {
             Self::One(info) => Self::One(prepare(info)),
             Self::Sentinel { ask, sentinels, name, info } => {
                 // The oldest of the protocols, which every sentinel speaks.
-                let ask = prepare(ask);
+                let ask = prepare(*ask);
                 let settings = ask.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-                Self::Sentinel { ask: ask.set_redis_settings(settings), sentinels, name, info: prepare(info) }
+                let ask = Box::new(ask.set_redis_settings(settings));
+                Self::Sentinel { ask, sentinels, name, info: prepare(info) }
             }
             Self::Cluster { info, seeds } => Self::Cluster { info: prepare(info), seeds },
         }

@@ -97,7 +97,7 @@ impl Link {
         if !self.primaries.is_cluster() {
             let all: Vec<usize> = (0..pipeline.len()).collect();
             let mut answers = vec![Value::Nil; pipeline.len()];
-            self.exchange(what, vec![(0, Cow::Borrowed(pipeline.bytes()), all)], pipeline, &mut answers)?;
+            self.exchange(what, &[(0, Cow::Borrowed(pipeline.bytes()), all)], pipeline, &mut answers)?;
             self.give_up_replaced(&answers);
             return Ok(answers);
         }
@@ -112,7 +112,7 @@ impl Link {
                     places.iter().map(|at| (*at, self.nodes[*node].address.clone()))
                 })
                 .collect();
-            self.exchange(what, parts, pipeline, &mut answers)?;
+            self.exchange(what, &parts, pipeline, &mut answers)?;
             asks.clear();
             for at in open {
                 match redirected(&answers[at], &asked[&at]) {
@@ -190,7 +190,7 @@ impl Link {
         }
         let mut answers = vec![Value::Nil; pipeline.len()];
         let bounds: Vec<(usize, usize)> = parts.iter().map(|(place, _, at)| (*place, at.len())).collect();
-        self.exchange(what, parts, &Pipeline::default(), &mut answers)?;
+        self.exchange(what, &parts, &Pipeline::default(), &mut answers)?;
         let mut answers = answers.into_iter();
         for (place, count) in bounds {
             let of_one = answers.by_ref().take(count).collect();
@@ -389,12 +389,12 @@ impl Link {
     fn exchange(
         &mut self,
         what: &str,
-        parts: Vec<Part<'_>>,
+        parts: &[Part<'_>],
         pipeline: &Pipeline,
         answers: &mut [Value],
     ) -> Result<(), JournalError> {
         let (mut failed, mut broken) = (None, Vec::new());
-        for (node, bytes, places) in &parts {
+        for (node, bytes, places) in parts {
             let writes = |at: &usize| *at < pipeline.len() && pipeline.way(*at).writes;
             self.nodes[*node].has_written |= places.iter().any(writes);
             if let Err(error) = self.nodes[*node].send(bytes) {
@@ -402,7 +402,7 @@ impl Link {
                 failed = Some(error);
             }
         }
-        for (node, _, places) in &parts {
+        for (node, _, places) in parts {
             if broken.contains(node) {
                 continue;
             }
