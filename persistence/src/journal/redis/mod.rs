@@ -21,6 +21,7 @@ mod options;
 mod pipeline;
 mod primaries;
 mod read;
+mod routes;
 mod safety;
 mod slots;
 mod standings;
