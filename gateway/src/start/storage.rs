@@ -199,10 +199,8 @@ impl StartError {
     fn may_pass(&self, settings: &Settings) -> bool {
         match self {
             Self::Journal(error) | Self::Recovery(RecoveryError::Journal(error)) => {
-                matches!(
-                    (&settings.journal, error),
-                    (JournalTarget::Redis(_), JournalError::Unavailable { .. })
-                )
+                matches!(settings.journal, JournalTarget::Redis(_))
+                    && matches!(error, JournalError::Unavailable { .. })
             }
             Self::Store(error) | Self::Recovery(RecoveryError::Store(error)) => {
                 matches!(settings.store, StoreTarget::MySql(_)) && error.is_transient()
@@ -306,8 +304,7 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
-    /// Takes the store for this process. The lock is a file beside the store's: SQLite has locks of its own on that
-    /// one, for each transaction.
+    /// Takes the store for this process, by a file beside the store's: on that one SQLite has locks of its own.
     pub fn take(settings: &Settings) -> Result<Self, StartError> {
         let StoreTarget::Sqlite(path) = &settings.store else { return Ok(Self { _lock: None }) };
         let failed = |source| StartError::DataDir { path: path.clone(), source };
@@ -523,8 +520,8 @@ mod tests {
             assert_eq!(shown(url), expected);
         }
         for (url, expected) in [
-            ("redis+sentinel://u:secret@a:1,b:2/s/0?tls=true", "redis+sentinel://a:1,b:2/s/0"),
-            ("rediss://u:secret@host/1?ssl-ca=/ca.pem", "rediss://host/1"),
+            ("redis://:secret@host:6379/0", "redis://host:6379/0"),
+            ("rediss+sentinel://u:secret@a:1,b:2/s/1?ssl-ca=/ca.pem", "rediss+sentinel://a:1,b:2/s/1"),
             ("unix:///run/redis.sock?db=2&user=u&pass=secret", "unix:///run/redis.sock?db=2"),
         ] {
             assert_eq!(redis_place(url), expected);
