@@ -54,7 +54,7 @@ pub const KEYS: &[Key] = &[
         ..key(
             "journal",
             "file:<data_dir>/journal",
-            "where events become durable: file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, unix://<path> for a socket) or memory:",
+            "where events become durable: file:<directory>, redis://[[user]:password@]host[:port][/db] (rediss:// with TLS, unix://<path> for a socket), redis+sentinel://[[user]:password@]host:port,host:port/name[/db], redis+cluster://[[user]:password@]host:port,host:port or memory:",
         )
     },
     Key {
