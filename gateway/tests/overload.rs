@@ -448,6 +448,7 @@ impl Nginx {
         let conf = include_str!("../../docker/nginx.conf")
             .replace("gateway1:8080 resolve", &first.to_string())
             .replace("gateway2:8080 resolve", &second.to_string())
+            .replace("server gateway3:8080 resolve max_fails=0;", "")
             .replace("listen 8080", &format!("listen {port}"));
         let place = folder.join("nginx");
         std::fs::create_dir(&place).unwrap();

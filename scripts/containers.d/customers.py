@@ -4,7 +4,6 @@
     customers.py sell   --base URL --orders FILE ID            buys until it is sold out, or until there is the file that
                                                                --until names; keeps each order as it was answered
     customers.py check  --base URL --orders FILE               asks for each kept order again
-    customers.py move   --admin URL --token FILE --from URL    has a gateway take all flights that another one has
 
 Nobody sends a grab again without its first key, and at most `--workers` requests are under way at once.
 """

@@ -23,7 +23,7 @@ impl Nginx {
         Self::start_with(&[gateway], &[])
     }
 
-    /// The same with these gateways for the two, and with these words replaced.
+    /// The same with these gateways for the three, and with these words replaced.
     fn start_with(gateways: &[SocketAddr], changes: &[(&str, &str)]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -34,6 +34,7 @@ impl Nginx {
         changes.extend([
             ("server gateway1:8080 resolve max_fails=0;", servers.as_str()),
             ("server gateway2:8080 resolve max_fails=0;", ""),
+            ("server gateway3:8080 resolve max_fails=0;", ""),
             ("listen 8080", &listen),
         ]);
         let conf =
@@ -270,7 +271,7 @@ async fn a_gateway_that_is_gone_or_silent_is_said_to_be_so_as_a_problem_with_ret
     // The kernel takes its connections, and nobody ever answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let changes = [
-        ("proxy_read_timeout 15s", "proxy_read_timeout 1s"),
+        ("proxy_read_timeout 7s", "proxy_read_timeout 1s"),
         ("proxy_read_timeout 8s", "proxy_read_timeout 1s"),
         ("limit_conn addresses 2000", "limit_conn addresses 1"),
     ];
