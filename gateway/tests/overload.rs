@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use farerush_engine::actor::{Answer, Located};
 use farerush_engine::flight::{Command as FlightCommand, CustomerId, FlightId, Grab, Together, Wanted};
 use serde_json::Value;
+use support::nginx::Nginx;
 use support::process::{Gateway, Plan};
 
 use crate::client::TestServer;
@@ -202,7 +203,7 @@ fn behind_nginx_nobody_notices_that_a_gateway_goes() {
     let plan = Plan::embedded(folder.path()).with("demo", "true").with("drain_delay_ms", "500");
     // Each sells seats of its own, which is all that matters here.
     let (first, second) = (started(&plan), started(&plan.second()));
-    let nginx = Nginx::start(folder.path(), first.address(), second.address());
+    let nginx = Nginx::start(folder.path(), &[first.address(), second.address()]);
     let load = Load::start(nginx.address, "RUSH", 16);
     until("it sells", || load.answered() > 200);
     let at_stop = load.answered();
@@ -434,43 +435,4 @@ fn sold_in(address: SocketAddr, connections: usize) -> Crowd {
         all.retry_after.extend(one.retry_after);
         all
     })
-}
-
-/// The nginx of `docker/nginx.conf`, in front of two gateways here; gone with this.
-struct Nginx {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Nginx {
-    fn start(folder: &Path, first: SocketAddr, second: SocketAddr) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let conf = include_str!("../../docker/nginx.conf")
-            .replace("gateway1:8080 resolve", &first.to_string())
-            .replace("gateway2:8080 resolve", &second.to_string())
-            .replace("server gateway3:8080 resolve max_fails=0;", "")
-            .replace("listen 8080", &format!("listen {port}"));
-        let place = folder.join("nginx");
-        std::fs::create_dir(&place).unwrap();
-        std::fs::write(place.join("nginx.conf"), conf).unwrap();
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "nginx", "-p"]).arg(&place);
-        command.arg("-c").arg(place.join("nginx.conf")).arg("-e").arg(place.join("error.log"));
-        command.args(["-g", &format!("daemon off; pid {}/nginx.pid;", place.display())]);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
-        let child = command.spawn().expect("nginx (Debian package nginx-light) starts");
-        let nginx = Self { child, address: port };
-        until("nginx listens", || TcpStream::connect(port).is_ok());
-        nginx
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Its workers end with it if it is asked; killed, it would leave them behind.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
-    }
 }

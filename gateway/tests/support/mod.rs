@@ -7,7 +7,9 @@ pub(crate) mod client;
 pub(crate) mod flight;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod nginx;
 pub(crate) mod process;
+pub(crate) mod rush;
 pub(crate) mod world;
 
 use std::collections::hash_map::RandomState;

@@ -81,7 +81,7 @@ impl Plan {
     fn command(&self, subcommand: &str) -> Command {
         // If the thread that runs the test ends, whatever the reason, the kernel kills the gateway.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_farerush"), subcommand]);
+        command.args(["--pdeathsig", "KILL"]).arg(program()).arg(subcommand);
         command.arg("--data-dir").arg(&self.data_dir);
         for (key, value) in &self.settings {
             command.arg(format!("--{}={value}", key.replace('_', "-")));
@@ -113,6 +113,11 @@ impl Plan {
         let mut command = self.command(subcommand);
         command.args(arguments).output().expect("setpriv (Debian package util-linux) starts")
     }
+}
+
+/// The program: the one that was built with the tests, or the one that `FARERUSH_TEST_PROGRAM` names, for figures.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("FARERUSH_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_farerush").into(), PathBuf::from)
 }
 
 /// A running gateway.
