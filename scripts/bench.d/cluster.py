@@ -1,7 +1,7 @@
 """Several Farerush servers on one Redis and one MariaDB: what a grab costs where it is decided and where it is handed on, and
 how much more two and four servers do, each held to a share of a core by a cgroup. Called by `scripts/bench --servers`.
 
-Writes the costs as JSON, from which `scripts/sizing` reckons. Never measures anything else than grabs that win.
+Writes the costs as JSON, from which `scripts/sizing` reckons. Never reckons itself.
 """
 
 import argparse
@@ -18,11 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from servers import TOKEN, BenchError, Http, MariaDb, Process, Redis, clock_ticks, free_port, is_live
 
 FLIGHTS, ROWS, LAYOUT = 400, 999, "ABC DEFG HJK"
+SOLD_FLIGHTS = 40  # more, of one seat, for grabs that are refused
 COST_RATE, COST_CONNECTIONS = 4000, 128
 SCALE_CONNECTIONS = 48  # of each server
 PLACED_SECONDS, STORED_SECONDS = 60, 120
-# One command takes part in `farerush load`'s arguments by hand: so many flights may be named at once.
-NAMED_MAX = 400
 V1, V2 = "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"
 
 
@@ -101,11 +100,14 @@ class Cluster:
                 status, told = http.ask("POST", "/v1/admin/flights", {
                     "flight_id": name, "flight_number": "FR999", "origin": "TPE", "destination": "OKA",
                     "departs_at": "2099-01-01T00:00:00Z", "sale": {"state": "open"},
-                    "cabins": [{"cabin_class": "economy", "rows": [1, ROWS], "layout": LAYOUT,
+                    "cabins": [{"cabin_class": "economy", "rows": [1, 1 if name[0] == "S" else ROWS],
+                                "layout": "A" if name[0] == "S" else LAYOUT,
                                 "fare": {"amount": 99900, "currency": "TWD"}}]}, TOKEN)
                 if status != 201:
                     raise BenchError(f"flight {name} was not made: {status} {told[:300]}")
-        names = [f"F{number}" for number in range(FLIGHTS)]
+                if name[0] == "S":
+                    http.ask("POST", f"/v1/flights/{name}/orders", {"customer_id": "first", "quantity": 1})
+        names = [f"F{number}" for number in range(FLIGHTS)] + [f"S{number}" for number in range(SOLD_FLIGHTS)]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(some, [names[start::4] for start in range(4)]))
         seen, since, deadline = None, time.monotonic(), time.monotonic() + PLACED_SECONDS
@@ -113,7 +115,7 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise BenchError(f"the flights do not come to rest: {seen}")
             now = [len(self.flights_of(place)) for place in range(len(self.ports))]
-            if now != seen or sum(now) != FLIGHTS:
+            if now != seen or sum(now) != FLIGHTS + SOLD_FLIGHTS:
                 seen, since = now, time.monotonic()
             time.sleep(0.3)
 
@@ -123,8 +125,9 @@ class Cluster:
     def status(self, place):
         return json.loads(Http(self.ports[place]).ask("GET", "/v1/admin/status", token=TOKEN)[1])
 
-    def flights_of(self, place):
-        return [flight["flight_id"] for flight in self.status(place)["flights"]]
+    def flights_of(self, place, kind=None):
+        names = [flight["flight_id"] for flight in self.status(place)["flights"]]
+        return [name for name in names if kind in (None, name[0])]
 
     def metric(self, place, name):
         text = Http(self.ports[place]).ask("GET", "/metrics")[1].decode()
@@ -163,13 +166,13 @@ class Cluster:
         self.stop()
 
 
-def load(options, port, flights, seconds, connections, rate=None):
+def load(options, port, flights, seconds, connections, rate=None, more=()):
     """Grabs of these flights, evenly; what `farerush load` reports."""
     out = os.path.join(options.folder, f"load-{port}.json")
     command = [options.farerush, "load", f"http://127.0.0.1:{port}", "--scenario", "rush", "--connections", str(connections),
                "--duration", f"{seconds}s", "--warmup", "1s", "--no-checks", "--replays", "0", "--customers", "4000000000",
-               "--json", out, "--quiet"] + (["--rate", str(rate)] if rate else [])
-    for flight in flights[:NAMED_MAX]:
+               "--json", out, "--quiet"] + (["--rate", str(rate)] if rate else []) + list(more)
+    for flight in flights:
         command += ["--flight", flight]
     environment = {key: text for key, text in os.environ.items() if not key.startswith("FARERUSH_")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 90, env=environment)
@@ -178,12 +181,6 @@ def load(options, port, flights, seconds, connections, rate=None):
     with open(out) as file:
         told = json.load(file)
     return told
-
-
-def won(told):
-    """Grabs that won, and whether anything else happened."""
-    outcomes = told["outcomes"]
-    return sum(count for name, count in outcomes.items() if name in ("won", "placed", "201")), outcomes
 
 
 class Meter:
@@ -208,14 +205,15 @@ class Meter:
             figures["loopback_bytes"] = float(re.search(r"lo:\s*\d+(?:\s+\d+){7}\s+(\d+)", file.read()).group(1))
         for place in range(len(cluster.ports)):
             figures[f"forwarded{place + 1}"] = cluster.metric(place, "farerush_forwarded_total")
-            figures[f"won{place + 1}"] = cluster.metric(place, 'farerush_grabs_total{outcome="won"}')
+            for outcome in ("won", "SOLD_OUT"):
+                figures[f"{outcome}{place + 1}"] = cluster.metric(place, f'farerush_grabs_total{{outcome="{outcome}"}}')
         return figures
 
     def per(self):
-        """Each figure for one grab that won, and how many grabs those were."""
+        """Each figure for one grab, and how many grabs those were."""
         after = self.read(self.cluster)
         gone = {name: after[name] - self.before[name] for name in after}
-        grabs = sum(count for name, count in gone.items() if name.startswith("won"))
+        grabs = sum(count for name, count in gone.items() if name.startswith(("won", "SOLD_OUT")))
         return {name: count / max(grabs, 1) for name, count in gone.items()}, int(grabs)
 
 
@@ -223,11 +221,12 @@ def costs(options):
     """What a grab costs its server, Redis and the store; and what it costs more where it is handed on."""
     with Cluster(options, 2, os.path.join(options.folder, "costs")) as cluster:
         found = {}
-        for case, asked, owner in (("warm", 0, 0), ("local", 0, 0), ("forwarded", 0, 1)):
-            flights = cluster.flights_of(owner)
+        for case, asked, owner, kind in (("warm", 0, 0, "F"), ("local", 0, 0, "F"), ("forwarded", 0, 1, "F"),
+                                         ("refused", 0, 0, "S"), ("refused and forwarded", 0, 1, "S")):
+            flights, more = cluster.flights_of(owner, kind), ("--no-keys",) if kind == "S" else ()
             cluster.settle()
             meter = Meter(cluster)
-            told = load(options, cluster.ports[asked], flights, options.seconds, COST_CONNECTIONS, options.rate)
+            told = load(options, cluster.ports[asked], flights, options.seconds, COST_CONNECTIONS, options.rate, more)
             cluster.settle()
             per, grabs = meter.per()
             rate = told["requests_per_second"]
@@ -237,12 +236,15 @@ def costs(options):
             found[case] = {"grabs": grabs, "rate": rate, "per": per, "outcomes": told["outcomes"], "p99_ms": told["latency_us"]["p99"] / 1000}
         found.pop("warm")
     local, forwarded = found["local"]["per"], found["forwarded"]["per"]
+    refused, passed = found["refused"]["per"], found["refused and forwarded"]["per"]
     return {
         "rate": round(found["local"]["rate"]),
         "local_us": round(local["server1"] * 1e6, 1),
         # Both servers together.
         "forwarded_us": round((forwarded["server1"] + forwarded["server2"]) * 1e6, 1),
         "forwarding_us": round(forwarded["server1"] * 1e6, 1),
+        "refused_us": round(refused["server1"] * 1e6, 1),
+        "refused_forwarded_us": round((passed["server1"] + passed["server2"]) * 1e6, 1),
         "redis_us": round(local["redis"] * 1e6, 1),
         "store_us": round(local["mariadb"] * 1e6, 1),
         "redis_commands": round(local["total_commands_processed"], 3),
@@ -260,7 +262,7 @@ def costs(options):
 def scale(options, count, straight):
     """Grabs a second of so many servers, each with its share; `straight`: each is asked for its own flights only."""
     with Cluster(options, count, os.path.join(options.folder, f"scale-{count}-{straight}")) as cluster:
-        own = [cluster.flights_of(place) for place in range(count)]
+        own = [cluster.flights_of(place, "F") for place in range(count)]
         asked = own if straight else [sum(own, [])] * count
         cluster.settle()
         cluster.hold(options.share)
