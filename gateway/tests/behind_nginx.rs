@@ -22,8 +22,8 @@ use support::rush::{Rush, SEATS, body_of, name, per_mille};
 use support::setting;
 
 const SERVERS: usize = 3;
-/// So many rounds go over the same flights; then there are new ones, on new servers, so that they are never sold out.
-const ROUNDS_OF_A_RIG: u64 = 30;
+/// Once so many of a hundred seats are sold, the rounds go on over new flights, on new servers.
+const SOLD_PERCENT_MAX: usize = 60;
 /// So many orders of a flight show that it sells again, and not only that an answer was on its way.
 const SELLS_AGAIN: usize = 4;
 
@@ -44,9 +44,7 @@ fn behind_nginx_flights_of_a_killed_server_sell_again_and_nothing_is_lost() {
     let mut rounds = setting("FARERUSH_TEST_ROUNDS", if is_stated { 30 } else { 3 });
     let mut told = Told::default();
     while rounds > 0 {
-        let some = rounds.min(ROUNDS_OF_A_RIG);
-        kill(rate, usize::try_from(flights).unwrap(), some, &mut told);
-        rounds -= some;
+        rounds -= kill(rate, usize::try_from(flights).unwrap(), rounds, &mut told);
     }
     told.gaps.sort_unstable();
     println!(
@@ -83,7 +81,8 @@ fn plans(rig: &Rig) -> (Vec<Plan>, Vec<SocketAddr>) {
     made.unzip()
 }
 
-fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) {
+/// At most so many rounds; how many there were.
+fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) -> u64 {
     let rig = Rig::new();
     let (plans, addresses) = plans(&rig);
     let mut all: Vec<Option<Gateway>> = plans.iter().map(|plan| Some(start(plan))).collect();
@@ -95,7 +94,8 @@ fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) {
     let rush = Rush::new(nginx.address, rate, flights);
     let (began, crowd) = (Instant::now(), rush.begin(&addresses));
     let everything: Vec<usize> = (0..flights).collect();
-    for round in 0..rounds {
+    let mut round = 0;
+    while round < rounds && rush.sold() * 100 < SEATS * flights * SOLD_PERCENT_MAX {
         let since = Instant::now();
         until("every flight sells and every server has its share", || {
             assert!(!crowd.has_failed(), "the crowd saw what may not be");
@@ -123,6 +123,7 @@ fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) {
         );
         told.gaps.extend(gaps);
         all[victim] = Some(start(&plans[victim]));
+        round += 1;
     }
     crowd.end();
     told.seconds += began.elapsed().as_secs_f64();
@@ -138,6 +139,7 @@ fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) {
         server.stop();
     });
     every_receipt_is_kept(&plans[0], &rush);
+    round
 }
 
 fn every_receipt_is_kept(plan: &Plan, rush: &Rush) {

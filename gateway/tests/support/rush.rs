@@ -23,8 +23,8 @@ const ORDER_PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Requests under way at once; nginx lets one address have 2,000.
 const CUSTOMERS_MAX: u64 = 1_900;
-/// Of each flight, in a row that nobody has to count: `ROWS` of ten.
-pub(crate) const ROWS: usize = 999;
+/// Rows of ten seats that each flight has.
+pub(crate) const ROWS: usize = 199;
 pub(crate) const SEATS: usize = ROWS * 10;
 
 /// An order as it was acknowledged.
