@@ -75,7 +75,8 @@ fn plans(rig: &Rig) -> (Vec<Plan>, Vec<SocketAddr>) {
         // nginx finds it there again.
         let listen = SocketAddr::from(([127, 0, 0, 1], servers::free_port()));
         let plan = rig.plan(&format!("server-{number}")).with("listen", &listen.to_string());
-        let plan = plan.with("peer_listen", "auto").with("lease_ms", "600").with("things_per_address", "none");
+        let plan =
+            plan.with("peer_listen", "auto").with("lease_ms", "600").with("things_per_address", "none");
         (plan, listen)
     });
     made.unzip()
@@ -87,7 +88,8 @@ fn kill(rate: u64, flights: usize, rounds: u64, told: &mut Told) -> u64 {
     let (plans, addresses) = plans(&rig);
     let mut all: Vec<Option<Gateway>> = plans.iter().map(|plan| Some(start(plan))).collect();
     for flight in 0..flights {
-        let (status, made) = all[flight % SERVERS].as_ref().unwrap().post("/v1/admin/flights", &body_of(flight));
+        let (status, made) =
+            all[flight % SERVERS].as_ref().unwrap().post("/v1/admin/flights", &body_of(flight));
         assert_eq!(status, 201, "{made}");
     }
     let nginx = Nginx::start(rig.folder.path(), &addresses);

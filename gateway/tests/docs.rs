@@ -272,7 +272,8 @@ fn what_a_rate_takes_is_what_the_script_reckons() {
     let output = std::process::Command::new("python3").arg(root().join("scripts/sizing")).output();
     let output = output.expect("python3 starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let (name, begin, end) = ("docs/running.md", "<!-- begin: scripts/sizing -->\n", "<!-- end: scripts/sizing -->");
+    let (name, begin, end) =
+        ("docs/running.md", "<!-- begin: scripts/sizing -->\n", "<!-- end: scripts/sizing -->");
     let page = read(name);
     let (before, rest) = page.split_once(begin).expect("the tables begin");
     let (_, after) = rest.split_once(end).expect("the tables end");

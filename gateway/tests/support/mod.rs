@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod flight;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod networks;
 pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod rush;

@@ -17,7 +17,8 @@ pub(crate) struct Nginx {
 impl Nginx {
     pub(crate) fn start(folder: &Path, servers: &[SocketAddr]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut conf = include_str!("../../../docker/nginx.conf").replace("listen 8080", &format!("listen {address}"));
+        let mut conf =
+            include_str!("../../../docker/nginx.conf").replace("listen 8080", &format!("listen {address}"));
         let mut places = servers.iter();
         for number in 1..=3 {
             let shipped = format!("server gateway{number}:8080 resolve max_fails=0;");

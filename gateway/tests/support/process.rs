@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use super::client::{Client, Outcome, Request};
 pub(crate) const TOKEN: &str = "the-crash-tests-own-token";
 /// How often a condition is looked at while waiting for it.
 pub(crate) const POLL: Duration = Duration::from_millis(3);
-/// What stands before the port in the line that says where the server listens.
-const LISTENS: &str = "http://127.0.0.1:";
+/// What stands before the address in the line that says where the server listens.
+const LISTENS: &str = "listening on http://";
 
 /// What ids are made of, the same for all gateways of a system.
 const ID_SECRET: &str = "3f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94";
@@ -31,13 +31,19 @@ pub(crate) struct Plan {
     pub(crate) log: PathBuf,
     /// Settings, by key, such as `request_timeout_ms`.
     pub(crate) settings: Vec<(String, String)>,
+    /// The network namespace that it runs in, if not the tests' own.
+    pub(crate) namespace: Option<String>,
 }
 
 impl Plan {
     /// A gateway with everything embedded, in `folder`.
     pub(crate) fn embedded(folder: &Path) -> Self {
-        let plan =
-            Self { data_dir: folder.join("data"), log: folder.join("gateway.log"), settings: Vec::new() };
+        let plan = Self {
+            data_dir: folder.join("data"),
+            log: folder.join("gateway.log"),
+            settings: Vec::new(),
+            namespace: None,
+        };
         plan.with("id_secret", ID_SECRET)
             // What the clients of these tests call it.
             .with("hosts", "t, farerush.test")
@@ -64,6 +70,7 @@ impl Plan {
             data_dir: beside(&self.data_dir, "data2"),
             log: beside(&self.log, "gateway2.log"),
             settings: self.settings.clone(),
+            namespace: self.namespace.clone(),
         }
     }
 
@@ -80,7 +87,15 @@ impl Plan {
 
     fn command(&self, subcommand: &str) -> Command {
         // If the thread that runs the test ends, whatever the reason, the kernel kills the gateway.
-        let mut command = Command::new("setpriv");
+        let mut command = match &self.namespace {
+            // It becomes what it starts.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, "setpriv"]);
+                command
+            }
+            None => Command::new("setpriv"),
+        };
         command.args(["--pdeathsig", "KILL"]).arg(program()).arg(subcommand);
         command.arg("--data-dir").arg(&self.data_dir);
         for (key, value) in &self.settings {
@@ -117,7 +132,8 @@ impl Plan {
 
 /// The program: the one that was built with the tests, or the one that `FARERUSH_TEST_PROGRAM` names, for figures.
 pub(crate) fn program() -> PathBuf {
-    std::env::var_os("FARERUSH_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_farerush").into(), PathBuf::from)
+    std::env::var_os("FARERUSH_TEST_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_farerush").into(), PathBuf::from)
 }
 
 /// A running gateway.
@@ -150,8 +166,7 @@ impl Gateway {
     /// Waits until it says where it listens.
     fn wait_listening(&mut self, deadline: Instant) -> Result<SocketAddr, String> {
         loop {
-            if let Some(port) = port_in(&self.log_text()) {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            if let Some(address) = address_in(&self.log_text()) {
                 self.address = Some(address);
                 return Ok(address);
             }
@@ -263,10 +278,9 @@ impl Drop for Gateway {
     }
 }
 
-/// The port in the line that says where the server listens.
-fn port_in(log: &str) -> Option<u16> {
+/// The address in the line that says where the server listens.
+fn address_in(log: &str) -> Option<SocketAddr> {
     let (_, rest) = log.split_once(LISTENS)?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     // The line may have been read in the middle of being written.
-    (digits.len() < rest.len()).then(|| digits.parse().ok()).flatten()
+    rest.split_once('\n')?.0.trim().parse().ok()
 }

@@ -79,7 +79,9 @@ impl Line {
     async fn ask(&mut self, request: &[u8]) -> Result<(u16, &str), String> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => TcpStream::connect(self.to).await.map_err(|error| format!("connecting: {}", error.kind()))?,
+            None => {
+                TcpStream::connect(self.to).await.map_err(|error| format!("connecting: {}", error.kind()))?
+            }
         };
         let buffer = &mut self.buffer;
         buffer.clear();
@@ -142,7 +144,8 @@ impl Rush {
 
     /// Lets it loose, on two threads; ends with `end`. `readers` are servers that are asked how many seats are left, too.
     pub(crate) fn begin(self: &Arc<Self>, readers: &[SocketAddr]) -> Running {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let began = Instant::now();
         let customers = (self.rate / 2).clamp(64, CUSTOMERS_MAX);
         let mut tasks: Vec<_> =
