@@ -147,7 +147,8 @@ impl Rush {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let began = Instant::now();
-        let customers = (self.rate / 2).clamp(64, CUSTOMERS_MAX);
+        // As many as may have to wait while a request takes as long as one may.
+        let customers = (self.rate * 6).clamp(64, CUSTOMERS_MAX);
         let mut tasks: Vec<_> =
             (0..customers).map(|_| runtime.spawn(customer(self.clone(), began))).collect();
         tasks.extend(readers.iter().map(|server| runtime.spawn(reader(self.clone(), *server))));
