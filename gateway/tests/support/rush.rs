@@ -243,7 +243,9 @@ async fn customer(rush: Arc<Rush>, began: Instant) {
         let number = rush.next.fetch_add(1, Ordering::Relaxed);
         let due = began + Duration::from_secs_f64(number as f64 / rush.rate as f64);
         sleep_until(due.into()).await;
-        let flight = usize::try_from(number).unwrap() % rush.flights.len();
+        let (turn, flights) = (usize::try_from(number).unwrap(), rush.flights.len());
+        // Each in turn, shifted with each round, or a balancer that asks its servers in turn would ask the same one for it always.
+        let flight = (turn + turn / flights) % flights;
         buy(&rush, &mut line, flight, number).await;
     }
 }
