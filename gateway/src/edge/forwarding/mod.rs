@@ -244,6 +244,10 @@ impl Forwarder {
     /// it no more.
     async fn hand_on(&self, server: SocketAddr, subject: &Subject, whole: &Whole, until: Instant) -> Outcome {
         let left = until.saturating_duration_since(Instant::now());
+        if left <= GRACE {
+            // To find out whose it is took all the time there was: nothing was sent, and nothing is.
+            return Outcome::NotNow(None);
+        }
         let asked = whole.asked(left);
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut reply = pin!(self.peers.ask(server, &asked));
@@ -287,6 +291,9 @@ impl Forwarder {
 
     async fn follow(&self, server: SocketAddr, whole: &Whole, until: Instant) -> Outcome {
         let left = until.saturating_duration_since(Instant::now());
+        if left <= GRACE {
+            return Outcome::NotNow(None);
+        }
         self.count.fetch_add(1, Ordering::Relaxed);
         let asked = whole.asked(left);
         let follow = tokio::time::timeout_at(until.into(), self.peers.follow(server, &asked));
