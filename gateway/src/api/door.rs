@@ -35,8 +35,11 @@ pub fn admin(
 ) -> impl Filter<Extract = (Admin,), Error = Rejection> + Clone + use<> {
     let door = door.clone();
     authorization().and_then(move |shown: Option<String>| {
-        let admin = door.identity.admin(shown.as_deref(), role, door.flights.now());
-        std::future::ready(admin.map_err(|problem| warp::reject::custom(Denied(problem))))
+        let door = door.clone();
+        async move {
+            let admin = door.identity.admin(shown.as_deref(), role, door.flights.now()).await;
+            admin.map_err(|problem| warp::reject::custom(Denied(problem)))
+        }
     })
 }
 
@@ -47,8 +50,11 @@ pub fn caller(
 ) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
     let door = door.clone();
     authorization().and_then(move |shown: Option<String>| {
-        let caller = door.identity.caller(shown.as_deref(), intent, door.flights.now());
-        std::future::ready(caller.map_err(|problem| warp::reject::custom(Denied(problem))))
+        let door = door.clone();
+        async move {
+            let caller = door.identity.caller(shown.as_deref(), intent, door.flights.now()).await;
+            caller.map_err(|problem| warp::reject::custom(Denied(problem)))
+        }
     })
 }
 
@@ -56,7 +62,10 @@ pub fn caller(
 pub fn payer(door: &Arc<Door>) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
     let door = door.clone();
     authorization().and_then(move |shown: Option<String>| {
-        let caller = door.identity.payer(shown.as_deref(), door.flights.now());
-        std::future::ready(caller.map_err(|problem| warp::reject::custom(Denied(problem))))
+        let door = door.clone();
+        async move {
+            let caller = door.identity.payer(shown.as_deref(), door.flights.now()).await;
+            caller.map_err(|problem| warp::reject::custom(Denied(problem)))
+        }
     })
 }

@@ -92,8 +92,9 @@ pub async fn place(
     body: Received,
 ) -> Response {
     let under_way = grabs.metrics.grab();
-    let answered = match grabs.identity.caller(authorization.as_deref(), Intent::Changes, grabs.flights.now())
-    {
+    let caller =
+        grabs.identity.caller(authorization.as_deref(), Intent::Changes, grabs.flights.now()).await;
+    let answered = match caller {
         Ok(caller) => placed(&name, &grabs, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),
     };
@@ -117,7 +118,9 @@ async fn placed(
     let deadline = deadline?;
     // Customers can be invented where they show nothing; then their address pays, too.
     let share = grabs.identity.rates.share(flight.flight_id(), address.filter(|_| *caller == Caller::Anyone));
-    let mut under_way = begin(grabs, &flight, (caller, key, share), deadline, &body?)?;
+    let grab = understood(&flight, caller, key, &body?)?;
+    grabs.identity.let_act(caller, &grab.customer).await?;
+    let mut under_way = hand_over(grabs, &flight, grab, share, deadline)?;
     let outcome = tokio::time::timeout_at(deadline.answer_by.into(), &mut under_way.pending).await;
     granted(grabs, &under_way, outcome.ok().and_then(Result::ok))
 }
@@ -139,7 +142,8 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
     response
 }
 
-/// Understands a grab and hands it over: from then on a client that hangs up changes nothing. Never waits.
+/// Understands a grab for which nobody has to show or wait for anything, and hands it over: from then on a client that hangs up
+/// changes nothing. Never waits.
 pub fn begin(
     grabs: &Grabs,
     flight: &FlightHandle,
@@ -147,14 +151,34 @@ pub fn begin(
     deadline: Deadline,
     body: &[u8],
 ) -> Result<UnderWay, Problem> {
+    let grab = understood(flight, caller, key, body)?;
+    caller.may_act_for(&grab.customer)?;
+    hand_over(grabs, flight, grab, share, deadline)
+}
+
+/// What is wanted of the flight.
+fn understood(
+    flight: &FlightHandle,
+    caller: &Caller,
+    key: Option<GivenKey>,
+    body: &[u8],
+) -> Result<Grab, Problem> {
     let idempotency_key = GivenKey::checked(key)?;
     // Turned away before the body is parsed; what the view refuses needs no permit.
-    let view = flight.view();
-    if view.free > 0 {
+    if flight.view().free > 0 {
         flight.admits()?;
     }
-    let grab = Grab { idempotency_key, ..parse(body, caller.own())? };
-    grabs.identity.let_act(caller, &grab.customer)?;
+    Ok(Grab { idempotency_key, ..parse(body, caller.own())? })
+}
+
+fn hand_over(
+    grabs: &Grabs,
+    flight: &FlightHandle,
+    grab: Grab,
+    share: Option<Arc<Share>>,
+    deadline: Deadline,
+) -> Result<UnderWay, Problem> {
+    let view = flight.view();
     if is_known_to_be_sold_out(&grab, &view, grabs) {
         return Err(Problem::sold_out());
     }

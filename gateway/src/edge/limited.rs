@@ -4,10 +4,12 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::Either;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
 use tower_service::Service;
 use warp::http::Request;
 use warp::reply::Response;
@@ -37,11 +39,14 @@ impl<S> Limited<S> {
 
 impl<S, B> Service<Request<B>> for Limited<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Infallible>,
+    S: Service<Request<B>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response, Infallible>>>;
+    type Future =
+        Either<Either<S::Future, Ready<Result<Response, Infallible>>>, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -49,25 +54,44 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some((identity, metrics)) = &self.counting
-            && let Err(problem) = check(&identity.rates, &mut request)
+            && let Some(address) = counted(&identity.rates, &mut request)
         {
-            let response = problem.into_response();
-            metrics.count(request.uri().path(), request.method(), response.status());
-            return Either::Right(ready(Ok(response)));
+            match identity.rates.address_now(address) {
+                Some(Ok(())) => {}
+                Some(Err(problem)) => {
+                    return Either::Left(Either::Right(ready(Ok(turned_away(metrics, &request, problem)))));
+                }
+                // Another server counts this address.
+                None => {
+                    let (identity, metrics) = (identity.clone(), metrics.clone());
+                    let mut inner = self.inner.clone();
+                    let answer = async move {
+                        match identity.rates.address(address).await {
+                            Ok(()) => inner.call(request).await,
+                            Err(problem) => Ok(turned_away(&metrics, &request, problem)),
+                        }
+                    };
+                    return Either::Right(answer.boxed());
+                }
+            }
         }
-        Either::Left(self.inner.call(request))
+        Either::Left(Either::Left(self.inner.call(request)))
     }
 }
 
-fn check<B>(rates: &Rates, request: &mut Request<B>) -> Result<(), Problem> {
+fn turned_away<B>(metrics: &Metrics, request: &Request<B>, problem: Problem) -> Response {
+    let response = problem.into_response();
+    metrics.count(request.uri().path(), request.method(), response.status());
+    response
+}
+
+/// The address that the request counts for, if it does.
+fn counted<B>(rates: &Rates, request: &mut Request<B>) -> Option<IpAddr> {
     // Without one, its connection is gone already.
-    let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return Ok(()) };
+    let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return None };
     let address = rates.counted(peer, request.headers());
     if let Some(peer) = request.extensions_mut().get_mut::<Peer>() {
         *peer = Peer(address);
     }
-    if EXEMPT.contains(&request.uri().path()) {
-        return Ok(());
-    }
-    rates.address(address)
+    (!EXEMPT.contains(&request.uri().path())).then_some(address)
 }

@@ -22,7 +22,8 @@ use crate::edge::server::RequestBody;
 use crate::parts::lists::{Lists, STORED};
 use crate::parts::other_servers::Upkeep;
 use crate::parts::other_servers::handovers::{self, TAKE};
-use crate::parts::rate::Peer;
+use crate::parts::auth::Identity;
+use crate::parts::rate::{self, Peer};
 use crate::wire::problem::NotNow;
 
 /// Pieces of an answer that wait to be sent.
@@ -34,6 +35,7 @@ pub struct PeerPort<S> {
     routes: Mutex<S>,
     upkeep: Weak<Upkeep>,
     lists: Arc<Lists>,
+    identity: Arc<Identity>,
 }
 
 /// An answer that is a status alone.
@@ -44,6 +46,18 @@ fn status(status: impl Future<Output = StatusCode> + Send + 'static) -> BoxFutur
         Reply::Answer(answer)
     });
     answer.boxed()
+}
+
+/// Requests that the other server is about to let through.
+fn counted(identity: &Identity, asked: &Asked) -> Answered {
+    let wanted = serde_json::from_slice(asked.request.body()).ok();
+    let counted = wanted.and_then(|wanted| identity.rates.count_for_other(&wanted));
+    let mut answer = Answered::default();
+    match counted.and_then(|counted| serde_json::to_vec(&counted).ok()) {
+        Some(json) => *answer.body_mut() = json.into(),
+        None => *answer.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    answer
 }
 
 async fn stored(lists: &Lists, asked: &Asked) -> StatusCode {
@@ -66,9 +80,9 @@ where
     S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    /// These routes, what is tended meanwhile, and what is stored.
-    pub fn new(routes: S, upkeep: Weak<Upkeep>, lists: Arc<Lists>) -> Arc<Self> {
-        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists })
+    /// These routes, what is tended meanwhile, what is stored, and how often anybody may ask.
+    pub fn new(routes: S, upkeep: Weak<Upkeep>, lists: Arc<Lists>, identity: Arc<Identity>) -> Arc<Self> {
+        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists, identity })
     }
 
     fn ask(&self, asked: Asked) -> S::Future {
@@ -95,6 +109,10 @@ where
                         None => StatusCode::SERVICE_UNAVAILABLE,
                     }
                 });
+            }
+            rate::COUNT => {
+                let answer = counted(&self.identity, &asked);
+                return std::future::ready(Reply::Answer(answer)).boxed();
             }
             STORED => {
                 let lists = self.lists.clone();

@@ -88,6 +88,11 @@ impl System {
     pub fn new(settings: &Settings, known: StartedParts, stop: Arc<Stop>) -> Self {
         let StartedParts { engine, around, identity, metrics, webhooks, redis, journal, peers } = known;
         let recovering = Arc::new(around.clone());
+        if let (Some(lease), Some(peers)) = (around.other_servers.lease(), &peers)
+            && !identity.rates.are_off()
+        {
+            identity.rates.keep_together(rate::Together::new(lease, peers.clone()));
+        }
         let (identity, metrics) = (Arc::new(identity), Arc::new(metrics));
         let (stopping, cockpit) = (Arc::new(Stopping::default()), Arc::new(Cockpit::default()));
         let upkeep = Arc::new(Upkeep {

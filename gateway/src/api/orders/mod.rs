@@ -70,7 +70,7 @@ async fn list(orders: &Orders, raw_query: &str, caller: &Caller) -> Result<Respo
     let limit = query.limit();
     let after = query.cursor(read_place);
     query.finish()?;
-    filter.customer = orders.identity.customer_of(caller, filter.customer)?;
+    filter.customer = orders.identity.customer_of(caller, filter.customer).await?;
     // Of one customer, whoever asks.
     let page = OrderPage::read(&orders.sales, &filter, after.as_ref(), limit, Asker::Customer).await?;
     Ok(render::response(StatusCode::OK, page.json(&orders.sales).await))

@@ -73,7 +73,7 @@ pub async fn join(
     let key = GivenKey::checked(key)?;
     let deadline = waitlists.flights.deadline(timeout)?;
     let wish = wish(&fields::parse(&body?, false)?, caller.own())?;
-    waitlists.identity.customer_of(&caller, Some(wish.customer.clone()))?;
+    waitlists.identity.customer_of(&caller, Some(wish.customer.clone())).await?;
     let flight = waitlists.flights.flight(&name).await?;
     // Customers can be invented where they show nothing; then their address pays, too.
     let address = address.filter(|_| caller == Caller::Anyone);

@@ -161,15 +161,15 @@ impl Identity {
 
     /// The admin whose token this `Authorization` header shows: `UNAUTHORIZED` without one, `FORBIDDEN` if its role is
     /// too little, `RATE_LIMITED` if it is used too often.
-    pub fn admin(&self, authorization: Option<&str>, role: Role, now: Timestamp) -> Result<Admin, Problem> {
+    pub async fn admin(&self, authorization: Option<&str>, role: Role, now: Timestamp) -> Result<Admin, Problem> {
         let shown = authorization.and_then(bearer).ok_or_else(Problem::unauthorized)?;
         let admin = self.admins.check(shown, now).ok_or_else(Problem::unauthorized)?;
-        self.rates.token(&admin.name)?;
+        self.rates.token(&admin.name).await?;
         admin.must_be(role)
     }
 
     /// Who asks at a customer's address. Under `open` nobody has to show anything.
-    pub fn caller(
+    pub async fn caller(
         &self,
         authorization: Option<&str>,
         intent: Intent,
@@ -179,48 +179,48 @@ impl Identity {
         let shown =
             authorization.and_then(bearer).ok_or_else(|| Problem::customer_unknown("none was sent"))?;
         if let Some(admin) = self.admins.check(shown, now) {
-            self.rates.token(&admin.name)?;
+            self.rates.token(&admin.name).await?;
             let role = if intent == Intent::Reads { Role::Viewer } else { Role::Operator };
             return admin.must_be(role).map(Caller::Admin);
         }
         let customer = customers.check(shown).map_err(|why| Problem::customer_unknown(why.why()))?;
-        self.rates.customer(&customer)?;
+        self.rates.customer(&customer).await?;
         Ok(Caller::Customer(customer))
     }
 
     /// Who tells of a payment. Under `open` too, an operator's token says more than its absence.
-    pub fn payer(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Problem> {
+    pub async fn payer(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Problem> {
         if self.customers.is_some() {
-            return self.caller(authorization, Intent::Changes, now);
+            return self.caller(authorization, Intent::Changes, now).await;
         }
         let shown = authorization.and_then(bearer).and_then(|shown| self.admins.check(shown, now));
         // A lesser role is no less than no token.
         let Some(admin) = shown.filter(|admin| admin.role >= Role::Operator) else {
             return Ok(Caller::Anyone);
         };
-        self.rates.token(&admin.name)?;
+        self.rates.token(&admin.name).await?;
         Ok(Caller::Admin(admin))
     }
 
     /// For which customer something is asked: the one that is named, or else the caller; `None` if neither says so.
     /// `FORBIDDEN` if a customer names another one.
-    pub fn customer_of(
+    pub async fn customer_of(
         &self,
         caller: &Caller,
         named: Option<CustomerId>,
     ) -> Result<Option<CustomerId>, Problem> {
         if let Some(named) = &named {
-            self.let_act(caller, named)?;
+            self.let_act(caller, named).await?;
         }
         Ok(named.or_else(|| caller.own().cloned()))
     }
 
     /// Whether the caller may have something done for this customer now: `FORBIDDEN` if it is another one,
     /// `RATE_LIMITED` if it is one request too many.
-    pub fn let_act(&self, caller: &Caller, customer: &CustomerId) -> Result<(), Problem> {
+    pub async fn let_act(&self, caller: &Caller, customer: &CustomerId) -> Result<(), Problem> {
         caller.may_act_for(customer)?;
         // Whoever shows a token was counted when it was checked.
-        if *caller == Caller::Anyone { self.rates.customer(customer) } else { Ok(()) }
+        if *caller == Caller::Anyone { self.rates.customer(customer).await } else { Ok(()) }
     }
 }
 

@@ -39,16 +39,18 @@ impl Members {
     /// To whom a flight belongs: of all members that take flights the one with the highest hash of both names (rendezvous
     /// hashing), so that only those flights move whose server comes or goes.
     pub fn whose(&self, flight_id: &FlightId, turn: u32) -> Option<&String> {
-        let weight = |life: &str| {
-            let mut text = Vec::with_capacity(64);
-            for part in [flight_id.as_str().as_bytes(), b"\0", life.as_bytes(), &turn.to_le_bytes()] {
-                text.extend_from_slice(part);
-            }
-            xxhash_rust::xxh3::xxh3_64(&text)
-        };
         let pinned = self.pins.get(flight_id).filter(|_| turn == 0);
-        pinned.or_else(|| self.takers.iter().max_by_key(|life| weight(life)))
+        pinned.or_else(|| self.takers.iter().max_by_key(|life| weight(flight_id.as_str(), life, turn)))
     }
+}
+
+/// How much a name draws to the member of this life: where the weight is highest, there it belongs.
+pub(crate) fn weight(name: &str, life: &str, turn: u32) -> u64 {
+    let mut text = Vec::with_capacity(64);
+    for part in [name.as_bytes(), b"\0", life.as_bytes(), &turn.to_le_bytes()] {
+        text.extend_from_slice(part);
+    }
+    xxhash_rust::xxh3::xxh3_64(&text)
 }
 
 #[cfg(test)]

@@ -21,6 +21,15 @@ const LOOK_EVERY: u32 = 256;
 
 type Remembered<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
+/// What somebody got who wanted several requests counted at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// So many may be let through.
+    pub count: u32,
+    /// If that is less than was wanted: how long until there is as much.
+    pub wait: Duration,
+}
+
 /// A limit, for each key by itself.
 pub struct Limiter<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
     per_second: NonZeroU32,
@@ -63,15 +72,39 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
 
     /// Counts a request; if it is one too many, how long to wait.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
+        self.count(key, NonZeroU32::MIN)
+    }
+
+    /// The same where this is one of so many servers that each count for themselves: the limit's part of one of them, but one
+    /// request a second in any case.
+    pub fn check_part(&self, key: &K, servers: u32) -> Result<(), Duration> {
+        self.count(key, self.per_second.min(NonZeroU32::new(servers).unwrap_or(NonZeroU32::MIN)))
+    }
+
+    /// Counts up to so many requests at once, for somebody who lets them through one by one.
+    pub fn take(&self, key: &K, wanted: NonZeroU32) -> Taken {
+        let wanted = wanted.min(self.per_second);
+        match self.count(key, wanted) {
+            Ok(()) => Taken { count: wanted.get(), wait: Duration::ZERO },
+            Err(wait) => Taken { count: u32::from(wanted.get() > 1 && self.check(key).is_ok()), wait },
+        }
+    }
+
+    /// Counts so many requests, not more than may come at once, or none of them.
+    fn count(&self, key: &K, requests: NonZeroU32) -> Result<(), Duration> {
         if self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             self.look();
         }
         let checked = if self.is_full.load(Ordering::Relaxed) {
-            self.shared.check_key(&(self.chance.hash_one(key) % SHARED_PLACES))
+            self.shared.check_key_n(&(self.chance.hash_one(key) % SHARED_PLACES), requests)
         } else {
-            self.keys.check_key(key)
+            self.keys.check_key_n(key, requests)
         };
-        checked.map_err(|until| until.wait_time_from(self.clock.now()))
+        match checked {
+            Ok(counted) => counted.map_err(|until| until.wait_time_from(self.clock.now())),
+            // More than may ever come at once; nobody asks for that.
+            Err(_) => Err(Duration::from_secs(1)),
+        }
     }
 
     fn look(&self) {
@@ -129,6 +162,22 @@ mod tests {
         limiter.check(&1).unwrap_err();
         clock.advance(Duration::from_secs(1));
         assert_eq!((0..9).filter(|_| limiter.check(&1).is_ok()).count(), 4);
+    }
+
+    #[test]
+    fn several_are_counted_at_once_and_a_server_that_counts_for_itself_lets_its_part_through() {
+        let (limiter, clock) = limiter(10, 100);
+        let of = |count| NonZeroU32::new(count).unwrap();
+        assert_eq!(limiter.take(&1, of(8)).count, 8);
+        assert_eq!(limiter.take(&1, of(4)), Taken { count: 1, wait: Duration::from_millis(200) });
+        assert_eq!(limiter.take(&1, of(1)).count, 1);
+        assert_eq!(limiter.take(&1, of(1)), Taken { count: 0, wait: Duration::from_millis(100) });
+        clock.advance(Duration::from_secs(9));
+        assert_eq!(limiter.take(&1, of(400)).count, 10, "never more than may come at once");
+        for (servers, passes) in [(1, 10), (3, 3), (40, 1)] {
+            let passed = (0..20).filter(|_| limiter.check_part(&(100 + servers), servers as u32).is_ok());
+            assert_eq!(passed.count(), passes, "{servers}");
+        }
     }
 
     #[test]

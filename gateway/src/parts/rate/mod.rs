@@ -4,10 +4,11 @@
 mod address;
 mod limiter;
 mod shares;
+mod together;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use farerush_engine::flight::{AdminName, CustomerId, FlightId};
@@ -17,8 +18,9 @@ use crate::wire::problem::Problem;
 
 pub(crate) use address::counted;
 pub use address::{Network, Proxies};
-pub use limiter::{KEYS_MAX, Limiter};
+pub use limiter::{KEYS_MAX, Limiter, Taken};
 pub use shares::{JOINS_PER_ADDRESS_MAX, KeyPrint, Share, Shares, THING_BYTES, UsedUp};
+pub use together::{COUNT, Counted, Together, Wanted, Whose};
 
 /// How often those are forgotten who have not asked lately.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub struct Rates {
     addresses: Option<Limiter<IpAddr>>,
     tokens: Option<Limiter<AdminName>>,
     proxies: Proxies,
+    /// The servers that keep these limits together, where there may be some.
+    together: OnceLock<Arc<Together>>,
     /// What addresses have made flights keep.
     pub shares: Shares,
 }
@@ -62,6 +66,7 @@ impl Rates {
             addresses: limits.per_address.map(Limiter::new),
             tokens: limits.per_token.map(Limiter::new),
             proxies: limits.trusted_proxies.clone(),
+            together: OnceLock::new(),
             shares: Shares::new(limits.things_per_address.map(NonZeroU32::get)),
         }
     }
@@ -76,19 +81,72 @@ impl Rates {
         self.addresses.is_some()
     }
 
-    /// Counts a request of this customer; `RATE_LIMITED` if it is one too many.
-    pub fn customer(&self, customer: &CustomerId) -> Result<(), Problem> {
-        check(self.customers.as_ref(), customer, "this customer")
+    /// Has these limits kept together with other servers from now on.
+    pub fn keep_together(&self, together: Arc<Together>) {
+        // Nobody else sets it.
+        let _ = self.together.set(together);
     }
 
-    /// Counts a request with this admin token; `RATE_LIMITED` if it is one too many.
-    pub fn token(&self, name: &AdminName) -> Result<(), Problem> {
-        check(self.tokens.as_ref(), name, "this token")
+    /// Counts a request of this customer; `RATE_LIMITED` if it is one too many. Waits only where another server counts them.
+    pub async fn customer(&self, customer: &CustomerId) -> Result<(), Problem> {
+        let Some(limiter) = &self.customers else { return Ok(()) };
+        self.check(Whose::Customer, limiter, (customer, customer.as_str())).await
     }
 
-    /// Counts a request from this address; `RATE_LIMITED` if it is one too many.
-    pub fn address(&self, address: IpAddr) -> Result<(), Problem> {
-        check(self.addresses.as_ref(), &address, "this address")
+    /// Counts a request with this admin token; `RATE_LIMITED` if it is one too many. Waits only where another server counts them.
+    pub async fn token(&self, name: &AdminName) -> Result<(), Problem> {
+        let Some(limiter) = &self.tokens else { return Ok(()) };
+        self.check(Whose::Token, limiter, (name, name.as_str())).await
+    }
+
+    /// Counts a request from this address; `RATE_LIMITED` if it is one too many. Waits only where another server counts them.
+    pub async fn address(&self, address: IpAddr) -> Result<(), Problem> {
+        let Some(limiter) = &self.addresses else { return Ok(()) };
+        self.check(Whose::Address, limiter, (&address, &address.to_string())).await
+    }
+
+    /// The same where nothing has to be waited for; else `None`, and nothing is counted.
+    pub fn address_now(&self, address: IpAddr) -> Option<Result<(), Problem>> {
+        let Some(limiter) = &self.addresses else { return Some(Ok(())) };
+        let checked = match self.together.get() {
+            None => limiter.check(&address),
+            Some(together) => {
+                together.check_now(Whose::Address, limiter, (&address, &address.to_string()))?
+            }
+        };
+        Some(checked.map_err(|wait| refused(Whose::Address, limiter.per_second(), wait)))
+    }
+
+    async fn check<K>(&self, whose: Whose, limiter: &Limiter<K>, key: (&K, &str)) -> Result<(), Problem>
+    where
+        K: std::hash::Hash + Eq + Clone,
+    {
+        let checked = match self.together.get() {
+            None => limiter.check(key.0),
+            Some(together) => together.check(whose, limiter, key).await,
+        };
+        checked.map_err(|wait| refused(whose, limiter.per_second(), wait))
+    }
+
+    /// Counts what another server is about to let through; `None` if that makes no sense.
+    pub fn count_for_other(&self, wanted: &Wanted) -> Option<Counted> {
+        let all = Taken { count: wanted.count.get(), wait: Duration::ZERO };
+        let taken = match wanted.whose {
+            Whose::Customer => {
+                let customer = CustomerId::new(&wanted.name).ok()?;
+                self.customers.as_ref().map(|limiter| limiter.take(&customer, wanted.count))
+            }
+            Whose::Address => {
+                let address = wanted.name.parse().ok()?;
+                self.addresses.as_ref().map(|limiter| limiter.take(&address, wanted.count))
+            }
+            Whose::Token => {
+                let name = AdminName::new(&wanted.name).ok()?;
+                self.tokens.as_ref().map(|limiter| limiter.take(&name, wanted.count))
+            }
+        };
+        // A server with other settings may have no such limit.
+        Some(taken.unwrap_or(all).into())
     }
 
     /// The share of whoever asks on this flight, where it counts in one.
@@ -123,6 +181,9 @@ impl Rates {
         if let Some(tokens) = &self.tokens {
             tokens.forget_idle();
         }
+        if let Some(together) = self.together.get() {
+            together.forget_idle();
+        }
     }
 }
 
@@ -137,14 +198,13 @@ pub async fn upkeep<T>(owner: Weak<T>, rates: impl Fn(&T) -> &Rates) {
     }
 }
 
-fn check<K>(limiter: Option<&Limiter<K>>, key: &K, whose: &'static str) -> Result<(), Problem>
-where
-    K: std::hash::Hash + Eq + Clone,
-{
-    let Some(limiter) = limiter else { return Ok(()) };
-    limiter.check(key).map_err(|wait| {
-        // Whole seconds, and never too few.
-        let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-        Problem::rate_limited(whose, limiter.per_second(), seconds)
-    })
+fn refused(whose: Whose, per_second: u32, wait: Duration) -> Problem {
+    let whose = match whose {
+        Whose::Customer => "this customer",
+        Whose::Address => "this address",
+        Whose::Token => "this token",
+    };
+    // Whole seconds, and never too few.
+    let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+    Problem::rate_limited(whose, per_second, seconds)
 }
