@@ -11,20 +11,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use rig::{Asked, PATIENCE, Rig, send, start, until};
+use rig::{Asked, PATIENCE, Rig, send, until};
 use serde_json::{Value, json};
 use support::process::Gateway;
 
 /// Gateways of one system that hand requests on to one another; the flights are the first one's.
 fn three(rig: &Rig) -> Vec<Gateway> {
-    let plan = |name: &str| rig.plan(name).with("peer_listen", "auto").with("lease_ms", "3000");
-    let gateways: Vec<Gateway> = ["one", "two", "three"].iter().map(|name| start(&plan(name))).collect();
-    until("each knows of the others", || {
-        let members =
-            |gateway: &Gateway| gateway.get("/v1/admin/status").1["members"].as_array().map(Vec::len);
-        gateways.iter().all(|gateway| members(gateway) == Some(3))
-    });
-    gateways
+    rig::together(rig, &["one", "two", "three"], &[])
 }
 
 #[test]

@@ -43,6 +43,21 @@ pub(crate) fn start(plan: &Plan) -> Gateway {
     gateway
 }
 
+/// Gateways of one system, as many as there are names, that hand requests on to one another.
+pub(crate) fn together(rig: &Rig, names: &[&str], settings: &[(&str, &str)]) -> Vec<Gateway> {
+    let plan = |name: &&str| {
+        let plan = rig.plan(name).with("peer_listen", "auto").with("lease_ms", "3000");
+        settings.iter().fold(plan, |plan, (key, value)| plan.with(key, value))
+    };
+    let gateways: Vec<Gateway> = names.iter().map(|name| start(&plan(name))).collect();
+    until("each knows of the others", || {
+        let members =
+            |gateway: &Gateway| gateway.get("/v1/admin/servers").1["servers"].as_array().map(Vec::len);
+        gateways.iter().all(|gateway| members(gateway) == Some(names.len()))
+    });
+    gateways
+}
+
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
