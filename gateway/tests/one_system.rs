@@ -12,8 +12,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rig::{Asked, PATIENCE, Rig, until};
+use rig::{Asked, PATIENCE, Rig, send, send_file, until};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use support::process::{Gateway, TOKEN};
 
 /// A limit, in requests a second, and so many seconds of which it is looked at.
@@ -116,4 +117,87 @@ fn a_limit_is_the_system_s_whichever_servers_are_asked() {
         assert!((60.0..=110.0).contains(&average), "{average}");
     }
     gateways[2].signal(Signal::CONT);
+}
+
+fn body_of(flight: &str, departs_at: &str) -> Value {
+    json!({
+        "flight_id": flight, "flight_number": "FR1", "origin": "TPE", "destination": "NRT",
+        "departs_at": departs_at, "aircraft": "A320", "fare": {"amount": 99900, "currency": "TWD"},
+    })
+}
+
+#[test]
+fn a_flight_is_created_once_whichever_server_hears_of_it_again() {
+    let rig = Rig::new();
+    let gateways = rig::together(&rig, &["one", "two", "three"], &[]);
+    let create = |server: &Gateway, key: &str, body: &Value| {
+        let headers = format!("idempotency-key: {key}\r\n");
+        send(server.address(), "POST /v1/admin/flights", &headers, &body.to_string())
+    };
+    let body = body_of("FR1", "2030-01-01T00:00:00Z");
+    let (status, created) = create(&gateways[0], "k1", &body);
+    assert_eq!(status, 201, "{created}");
+    let other = body_of("FR1", "2030-01-02T00:00:00Z");
+    for gateway in &gateways {
+        let (status, again) = create(gateway, "k1", &body);
+        assert_eq!((status, &again["flight_id"]), (200, &json!("FR1")), "the same request once more: {again}");
+        for (key, body) in [("k2", &body), ("k3", &other)] {
+            let (status, refused) = create(gateway, key, body);
+            assert_eq!((status, &refused["code"]), (409, &json!("FLIGHT_EXISTS")), "{key}: {refused}");
+        }
+        let (status, refused) = create(gateway, "k1", &other);
+        assert_eq!(
+            (status, &refused["code"]),
+            (422, &json!("IDEMPOTENCY_KEY_REUSED")),
+            "the key is another request's: {refused}"
+        );
+        let (status, refused) = gateway.post("/v1/admin/flights", &body.to_string());
+        assert_eq!((status, &refused["code"]), (409, &json!("FLIGHT_EXISTS")), "{refused}");
+    }
+}
+
+#[test]
+fn a_file_that_is_sent_to_another_server_again_is_one_import() {
+    let rig = Rig::new();
+    let gateways = rig::together(&rig, &["one", "two", "three"], &[]);
+    let import = |server: &Gateway, query: &str, key: &str, file: &str| {
+        let headers = match key {
+            "" => "content-type: application/x-ndjson\r\n".to_owned(),
+            key => format!("content-type: application/x-ndjson\r\nidempotency-key: {key}\r\n"),
+        };
+        send_file(server.address(), &format!("POST /v1/admin/flights/import{query}"), &headers, file)
+    };
+    let lines = |flights: std::ops::Range<u32>, day: u32| {
+        let line = |n| body_of(&format!("FR{n}"), &format!("2030-01-{day:02}T00:00:00Z")).to_string() + "\n";
+        flights.map(line).collect::<String>()
+    };
+    let file = lines(0..9, 1);
+    let (status, first) = import(&gateways[0], "", "k1", &file);
+    assert_eq!((status, &first["created"]), (201, &json!(9)), "{first}");
+    // Each has a part of them.
+    for n in 0..9 {
+        let to = json!({"server": server_name(&gateways[n % 3])}).to_string();
+        let (status, moved) = gateways[0].post(&format!("/v1/admin/flights/FR{n}/move"), &to);
+        assert_eq!(status, 200, "{moved}");
+    }
+    for gateway in &gateways {
+        let (status, again) = import(gateway, "", "k1", &file);
+        assert_eq!((status, &again), (200, &first), "it is the same import");
+        let (status, refused) = import(gateway, "", "", &file);
+        assert_eq!((status, &refused["further_errors"]), (400, &json!(0)), "{refused}");
+        assert_eq!(refused["errors"].as_array().unwrap().len(), 9, "{refused}");
+        let (status, skipped) = import(gateway, "?existing=skip", "", &file);
+        assert_eq!((status, &skipped["created"], &skipped["skipped"]), (200, &json!(0), &json!(9)), "{skipped}");
+        let (status, refused) = import(gateway, "?existing=skip", "", &lines(0..9, 2));
+        assert_eq!(status, 400, "they are other flights: {refused}");
+    }
+    let (status, more) = import(&gateways[2], "?existing=skip", "", &lines(5..12, 1));
+    assert_eq!((status, &more["created"], &more["skipped"]), (201, &json!(3), &json!(4)), "{more}");
+}
+
+/// What a server is called.
+fn server_name(gateway: &Gateway) -> String {
+    let (_, all) = gateway.get("/v1/admin/servers");
+    let own = all["servers"].as_array().unwrap().iter().find(|server| server["is_this"] == true).unwrap();
+    own["server"].as_str().unwrap().to_owned()
 }

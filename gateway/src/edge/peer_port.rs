@@ -17,8 +17,10 @@ use tower_service::Service;
 use warp::http::{Request, StatusCode};
 use warp::reply::Response;
 
+use crate::api::admin::import::others::{self, KNOWN};
 use crate::edge::forwarding::whole_of;
 use crate::edge::server::RequestBody;
+use crate::parts::flights::Flights;
 use crate::parts::lists::{Lists, STORED};
 use crate::parts::other_servers::Upkeep;
 use crate::parts::other_servers::handovers::{self, TAKE};
@@ -36,6 +38,7 @@ pub struct PeerPort<S> {
     upkeep: Weak<Upkeep>,
     lists: Arc<Lists>,
     identity: Arc<Identity>,
+    flights: Arc<Flights>,
 }
 
 /// An answer that is a status alone.
@@ -52,8 +55,13 @@ fn status(status: impl Future<Output = StatusCode> + Send + 'static) -> BoxFutur
 fn counted(identity: &Identity, asked: &Asked) -> Answered {
     let wanted = serde_json::from_slice(asked.request.body()).ok();
     let counted = wanted.and_then(|wanted| identity.rates.count_for_other(&wanted));
+    json(counted.and_then(|counted| serde_json::to_vec(&counted).ok()))
+}
+
+/// This as an answer, or that the question makes no sense.
+fn json(said: Option<Vec<u8>>) -> Answered {
     let mut answer = Answered::default();
-    match counted.and_then(|counted| serde_json::to_vec(&counted).ok()) {
+    match said {
         Some(json) => *answer.body_mut() = json.into(),
         None => *answer.status_mut() = StatusCode::BAD_REQUEST,
     }
@@ -80,9 +88,15 @@ where
     S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    /// These routes, what is tended meanwhile, what is stored, and how often anybody may ask.
-    pub fn new(routes: S, upkeep: Weak<Upkeep>, lists: Arc<Lists>, identity: Arc<Identity>) -> Arc<Self> {
-        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists, identity })
+    /// These routes, what is tended meanwhile, what is stored, how often anybody may ask, and the flights.
+    pub fn new(
+        routes: S,
+        upkeep: Weak<Upkeep>,
+        lists: Arc<Lists>,
+        identity: Arc<Identity>,
+        flights: Arc<Flights>,
+    ) -> Arc<Self> {
+        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists, identity, flights })
     }
 
     fn ask(&self, asked: Asked) -> S::Future {
@@ -113,6 +127,11 @@ where
             rate::COUNT => {
                 let answer = counted(&self.identity, &asked);
                 return std::future::ready(Reply::Answer(answer)).boxed();
+            }
+            KNOWN => {
+                let flights = self.flights.clone();
+                return async move { Reply::Answer(json(others::answer(&flights, asked.request.body()).await)) }
+                    .boxed();
             }
             STORED => {
                 let lists = self.lists.clone();

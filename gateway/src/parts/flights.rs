@@ -31,6 +31,10 @@ pub struct Flights {
     pub durability: Durability,
 }
 
+/// Marks an answer that says that another server has this flight, where the request's address does not name it.
+#[derive(Debug, Clone)]
+pub struct AboutFlight(pub FlightId);
+
 impl Flights {
     /// The time, as the flights see it.
     pub fn now(&self) -> Timestamp {

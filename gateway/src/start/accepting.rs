@@ -59,7 +59,8 @@ pub(super) fn accept(
 /// The routes for other servers: what comes from them was let in and counted there.
 pub(super) fn peer_port(system: &System) -> Arc<dyn Answers> {
     let routes = system.figures.metrics.per_connection(warp::service(routes::all(&system.api)));
-    PeerPort::new(routes, Arc::downgrade(&system.upkeep), system.lists.clone(), system.identity.clone())
+    let (lists, identity) = (system.lists.clone(), system.identity.clone());
+    PeerPort::new(routes, Arc::downgrade(&system.upkeep), lists, identity, system.flights.clone())
 }
 
 /// The limits of connections.

@@ -11,6 +11,7 @@ use farerush_persistence::journal::RedisJournal;
 use tokio::sync::Semaphore;
 
 use crate::api::admin::import::Imports;
+use crate::api::admin::import::others::Others;
 use crate::api::admin::routes::Admins;
 use crate::api::cockpit::Charts;
 use crate::api::door::Door;
@@ -143,6 +144,7 @@ impl System {
             flights: flights.clone(),
             bytes_max: settings.import_bytes_max,
             body,
+            others: Others { peers: upkeep.peers.clone() },
             turn: Arc::new(Semaphore::new(1)),
         };
         let admins = Arc::new(Admins {

@@ -68,13 +68,17 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Sends one request on a connection of its own.
 pub(crate) fn send(address: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
+    send_file(address, request, &format!("content-type: application/json\r\n{headers}"), body)
+}
+
+/// The same with a body of the type that the headers name.
+pub(crate) fn send_file(address: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
-    let kind = if headers.contains("content-type") { "" } else { "content-type: application/json\r\n" };
     write!(
         stream,
-        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}{kind}\
+        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}\
          content-length: {length}\r\n\r\n{body}"
     )
     .unwrap();

@@ -22,6 +22,7 @@ use crate::base::time;
 use crate::base::time::Day;
 use crate::base::zones::{self, LocalTime};
 use crate::parts::auth::Admin;
+use crate::parts::flights::AboutFlight;
 use crate::parts::other_servers::arrivals;
 use crate::parts::sales::Sales;
 use crate::wire::body::Received;
@@ -55,6 +56,12 @@ pub async fn create(
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
     let NewFlight { definition, policy, open } = new_flight(&value, salt, sales.flights.now())?;
     let flight_id = definition.flight_id.clone();
+    // Whose key that was knows only who has the flight.
+    let elsewhere = |problem: Problem| {
+        let mut response = problem.into_response();
+        response.extensions_mut().insert(AboutFlight(flight_id.clone()));
+        response
+    };
     let exists = || {
         let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
         Problem::new(Code::FlightExists, detail)
@@ -65,7 +72,10 @@ pub async fn create(
         && sales.flights.other_servers.has(&flight_id).await?
     {
         // Whether it came under this key, its owner knows: so somebody with a key is sent there.
-        return created_before(&sales, &flight_id, idempotency).await?.ok_or_else(exists);
+        return match created_before(&sales, &flight_id, idempotency).await {
+            Err(problem) if problem.code() == Code::Elsewhere => Ok(elsewhere(problem)),
+            created => created?.ok_or_else(exists),
+        };
     }
     let cause = Cause { by: Some(by.name), idempotency: idempotency.clone() };
     let creating = sales.flights.engine.create_as(definition, policy, open, cause);
@@ -73,8 +83,10 @@ pub async fn create(
     let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
         Ok(flight) => flight,
         Err(CreateError::Exists) => {
-            let replayed = created_before(&sales, &flight_id, idempotency).await?;
-            return replayed.ok_or_else(exists);
+            return match created_before(&sales, &flight_id, idempotency).await {
+                Err(problem) if problem.code() == Code::Elsewhere => Ok(elsewhere(problem)),
+                created => created?.ok_or_else(exists),
+            };
         }
         Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
         Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
@@ -83,7 +95,10 @@ pub async fn create(
             if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
                 && sales.flights.other_servers.has(&flight_id).await.unwrap_or(false) =>
         {
-            return Err(exists());
+            return match idempotency {
+                Some(_) => Ok(elsewhere(Problem::flight_elsewhere())),
+                None => Err(exists()),
+            };
         }
         Err(CreateError::OutcomeUnknown) => return Err(Problem::outcome_unknown()),
     };

@@ -2,16 +2,17 @@
 //! Never creates a flight by itself: the engine does, in one round of the journal.
 
 pub mod lines;
+pub mod others;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use farerush_engine::actor::{Answer, CreateAllError, CreateError, FlightHandle, Located};
+use farerush_engine::actor::{CreateAllError, CreateError, Located};
 use farerush_engine::flight::decide::DEPARTED;
 use farerush_engine::flight::requests::{fingerprint_of_creation, fingerprint_of_import};
-use farerush_engine::flight::{AdminName, Cause, Fingerprint, FlightDefinition, FlightId, IdempotencyKey};
+use farerush_engine::flight::{AdminName, Cause, Fingerprint, FlightId};
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::http::StatusCode;
@@ -19,9 +20,9 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use self::lines::{Kind, Line, Mistakes};
+use self::others::{Others, Under, print, was_created_by};
 use crate::api::grab;
 use crate::base::json::Json;
-use crate::base::zones;
 use crate::parts::auth::Admin;
 use crate::parts::flights::Flights;
 use crate::wire::body::{self, BodyLimits};
@@ -44,6 +45,8 @@ pub struct Imports {
     pub bytes_max: usize,
     /// The limits of other bodies, of which the time holds here, too.
     pub body: BodyLimits,
+    /// Those who may have flights of a file.
+    pub others: Others,
     /// Whose turn it is: one at a time.
     pub turn: Arc<Semaphore>,
 }
@@ -135,7 +138,7 @@ pub async fn import(
     let existing = existing.unwrap_or(Existing::Refuse);
     let idempotency = key.map(|key| (key, fingerprint(&lines, existing)));
     let Sorted { new, before, skipped } =
-        sort_out(flights, lines, existing, idempotency.as_ref(), &mut mistakes).await?;
+        sort_out(&imports, lines, existing, idempotency.as_ref(), &mut mistakes).await?;
     mistakes.check()?;
     let is_news = !new.is_empty();
     let mut ids = before;
@@ -167,22 +170,20 @@ struct Sorted {
     skipped: u64,
 }
 
-/// A key, and what the whole file says that came under it.
-type Asked = (IdempotencyKey, Fingerprint);
-
 /// Finds out which flights are to be created; names those that cannot be.
 async fn sort_out(
-    flights: &Flights,
+    imports: &Imports,
     lines: Vec<Line>,
     existing: Existing,
-    asked: Option<&Asked>,
+    asked: Option<&Under>,
     mistakes: &mut Mistakes,
 ) -> Result<Sorted, Problem> {
+    let flights = &imports.flights;
     flights.all_have_come().await?;
     let now = flights.now();
     let mut seen: HashMap<FlightId, u64> = HashMap::with_capacity(lines.len());
     let mut sorted = Sorted::default();
-    let mut there = Vec::new();
+    let (mut before, mut there, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
     for line in lines {
         let wanted = &line.flight.definition;
         if let Some(first) = seen.insert(wanted.flight_id.clone(), line.number) {
@@ -190,22 +191,46 @@ async fn sort_out(
             mistakes.add(line.number, "flight_id", message);
             continue;
         }
+        let others_count = asked.is_some() || existing == Existing::Skip;
         match flights.engine.find(&wanted.flight_id) {
-            Located::Nobody if flights.other_servers.has(&wanted.flight_id).await? => exists(&line, mistakes),
+            Located::Nobody if flights.other_servers.has(&wanted.flight_id).await? => match others_count {
+                true => elsewhere.push(line),
+                false => exists(&line, mistakes),
+            },
             Located::Nobody if wanted.departs_at <= now => mistakes.add(line.number, "departs_at", DEPARTED),
             Located::Nobody => sorted.new.push(line),
             Located::Here(flight) if was_created_by(flights, &flight, asked).await? => {
-                sorted.before.push(wanted.flight_id.clone());
+                before.push((line.number, wanted.flight_id.clone()));
             }
-            Located::Here(flight) => there.push((line, flight)),
+            Located::Here(flight) => {
+                let found = print(&flight.view().definition, wanted.cabins.len());
+                there.push((line, found));
+            }
+            Located::There if others_count && flights.other_servers.is_shared() => elsewhere.push(line),
             Located::There | Located::Quarantined { .. } => exists(&line, mistakes),
         }
     }
-    for (line, flight) in there {
+    let wanted = |line: &Line| (line.flight.definition.flight_id.clone(), line.flight.definition.cabins.len());
+    let wanted: Vec<_> = elsewhere.iter().map(wanted).collect();
+    let known = imports.others.ask(flights, &wanted, asked).await?;
+    for line in elsewhere {
+        match known.get(&line.flight.definition.flight_id) {
+            Some(known) if known.is_of_request => {
+                before.push((line.number, line.flight.definition.flight_id.clone()));
+            }
+            known => there.push((line, known.and_then(|known| known.print))),
+        }
+    }
+    before.sort_unstable_by_key(|(number, _)| *number);
+    sorted.before = before.into_iter().map(|(_, flight_id)| flight_id).collect();
+    there.sort_unstable_by_key(|(line, _)| line.number);
+    for (line, found) in there {
         let wanted = &line.flight.definition;
         if existing == Existing::Refuse {
             exists(&line, mistakes);
-        } else if !sorted.before.is_empty() || is_same(&flight.view().definition, wanted) {
+        } else if !sorted.before.is_empty()
+            || (found.is_some() && found == print(wanted, wanted.cabins.len()))
+        {
             // Where the file was imported before, under the same key, they were passed over then, whatever has become
             // of them since.
             sorted.skipped += 1;
@@ -215,19 +240,6 @@ async fn sort_out(
         }
     }
     Ok(sorted)
-}
-
-/// Whether the flight was created by this very file, under the same key.
-async fn was_created_by(
-    flights: &Flights,
-    flight: &FlightHandle,
-    asked: Option<&Asked>,
-) -> Result<bool, Problem> {
-    let Some((key, fingerprint)) = asked else { return Ok(false) };
-    let deadline = flights.deadline(None)?;
-    let pending = flight.was_created_under(key.clone(), *fingerprint, deadline.decide_by);
-    let answer = flights.outcome(pending, deadline).await?;
-    Ok(matches!(answer, Answer::Flight { replayed: true, .. }))
 }
 
 /// Of what the whole file says, and of what is to happen to flights that are there: what makes it the same request.
@@ -242,20 +254,10 @@ fn exists(line: &Line, mistakes: &mut Mistakes) {
     mistakes.add(line.number, "flight_id", format!("{} exists already", line.flight.definition.flight_id));
 }
 
-/// Whether a flight is the one described: rows that were added since do not matter, nor whether its zone was said or is
-/// that of the airport.
-fn is_same(flight: &FlightDefinition, wanted: &FlightDefinition) -> bool {
-    let (ids, cabins) = (flight.ids.clone(), flight.cabins.clone());
-    let origin_time_zone = flight.origin_time_zone.clone();
-    flight.cabins.starts_with(&wanted.cabins)
-        && zones::of_flight(flight) == zones::of_flight(wanted)
-        && *flight == FlightDefinition { ids, cabins, origin_time_zone, ..wanted.clone() }
-}
-
 async fn create(
     flights: &Flights,
     by: &AdminName,
-    asked: Option<&Asked>,
+    asked: Option<&Under>,
     new: Vec<Line>,
 ) -> Result<(), Problem> {
     let numbers: Vec<(u64, FlightId)> =

@@ -31,11 +31,13 @@ use self::whole::{Whole, gathered, is_small, passed_back};
 use crate::base::long_body::LongBody;
 use crate::edge::server::RequestBody;
 use crate::observe::traces;
-use crate::parts::flights::Flights;
+use crate::parts::flights::{AboutFlight, Flights};
 use crate::parts::other_servers::Whereabouts;
 use crate::wire::body::BodyLimits;
 use crate::wire::problem::{NotNow, Problem};
 
+/// Where flights are created: which one it is, the body says.
+const FLIGHTS: &str = "/v1/admin/flights";
 /// How long to wait before it is looked again where a flight is that is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// So long after a request was handed on it is looked whether the flight has another server by now, again and again.
@@ -135,6 +137,11 @@ where
             return Either::Right(wanted.answer(request, false).map(Ok).boxed());
         }
         let (Subject::Flight(flight_id) | Subject::Live(flight_id)) = &subject else {
+            if request.method() == Method::POST && request.uri().path() == FLIGHTS && is_small(&request) {
+                let (forwarder, inner) = (forwarder.clone(), self.inner.clone());
+                let wanted = Wanted { forwarder, inner, subject, in_doubt_since: None };
+                return Either::Right(wanted.answer(request, true).map(Ok).boxed());
+            }
             let is_list = request.method() == Method::GET && request.uri().path() == LIST;
             if !is_list || forwarder.others().is_empty() {
                 return Either::Left(self.inner.call(request));
@@ -185,6 +192,11 @@ where
             let response = self.ask_here(&whole).await;
             if response.extensions().get::<NotNow>().is_none() {
                 return response;
+            }
+            match response.extensions().get::<AboutFlight>() {
+                Some(AboutFlight(flight_id)) => self.subject = Subject::Flight(flight_id.clone()),
+                None if self.subject == Subject::Server => return response,
+                None => {}
             }
         }
         let Ok(_place) = self.forwarder.waiting.clone().try_acquire_owned() else {
