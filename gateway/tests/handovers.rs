@@ -131,7 +131,7 @@ fn plan(rig: &Rig, name: &str) -> Plan {
 
 /// The flights that a server serves.
 fn served(gateway: &Gateway) -> BTreeSet<String> {
-    let (_, status) = gateway.get("/v1/admin/status");
+    let (_, status) = gateway.get("/v1/admin/status?server=this");
     let flights = status["flights"].as_array().unwrap();
     flights.iter().map(|flight| flight["flight_id"].as_str().unwrap().to_owned()).collect()
 }

@@ -201,3 +201,74 @@ fn server_name(gateway: &Gateway) -> String {
     let own = all["servers"].as_array().unwrap().iter().find(|server| server["is_this"] == true).unwrap();
     own["server"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn the_status_and_the_samples_are_of_all_servers_and_one_that_does_not_answer_is_named() {
+    let rig = Rig::new();
+    let gateways = rig::together(&rig, &["one", "two", "three"], &[]);
+    for n in 0..6 {
+        gateways[n % 3].create(&format!("FR{n}"));
+        gateways[0].grab(&format!("FR{n}"), "k");
+    }
+    let names: Vec<String> = (0..6).map(|n| format!("FR{n}")).collect();
+    for gateway in &gateways {
+        let mut status = Value::Null;
+        until("each flight is told of once", || {
+            status = gateway.get("/v1/admin/status").1;
+            let flights = status["flights"].as_array().unwrap();
+            flights.iter().map(|flight| flight["flight_id"].as_str().unwrap()).eq(names.iter().map(String::as_str))
+        });
+        let members = status["members"].as_array().unwrap();
+        assert!(members.iter().all(|member| member["answered"] == true && member["up_ms"].is_u64()), "{status:#}");
+        let servers = status["flights"].as_array().unwrap().iter().map(|flight| flight["server"].as_str().unwrap());
+        assert!(servers.clone().all(|server| members.iter().any(|member| member["server"] == server)));
+        assert!(status["events"].as_u64() >= Some(12), "what all have decided: {status:#}");
+        let won = |cockpit: &Value| -> u64 {
+            let samples = cockpit["samples"].as_array().unwrap().iter();
+            samples.map(|sample| sample["grabs"]["won"].as_u64().unwrap()).sum()
+        };
+        until("all grabs are in the samples", || {
+            let (_, cockpit) = gateway.get("/v1/admin/cockpit");
+            let servers = cockpit["servers"].as_array().unwrap();
+            assert!(servers.len() == 3 && servers.iter().all(|server| server["answered"] == true), "{cockpit:#}");
+            won(&cockpit) == 6
+        });
+    }
+    gateways[2].signal(Signal::STOP);
+    let asleep = || {
+        let (status, shown) = gateways[0].get("/v1/admin/status");
+        assert_eq!(status, 200, "{shown}");
+        shown["members"].as_array().unwrap().iter().any(|member| member["answered"] == false)
+    };
+    assert!(asleep(), "it is a member still, and has said nothing");
+    let (_, cockpit) = gateways[1].get("/v1/admin/cockpit");
+    let silent = cockpit["servers"].as_array().unwrap().iter().filter(|server| server["answered"] == false);
+    assert_eq!(silent.count(), 1, "{cockpit:#}");
+    gateways[2].signal(Signal::CONT);
+}
+
+#[test]
+fn a_rehearsal_is_seen_and_stopped_at_any_server() {
+    let rig = Rig::new();
+    let gateways = rig::together(&rig, &["one", "two", "three"], &[]);
+    gateways[0].create("FR1");
+    gateways[1].create("FR2");
+    let plan = r#"{"customers": 1000, "over_seconds": 120}"#;
+    let (status, begun) = gateways[2].post("/v1/admin/flights/FR1/rehearsals", plan);
+    assert_eq!(status, 201, "{begun}");
+    let id = begun["rehearsal_id"].as_str().unwrap();
+    for gateway in &gateways {
+        let (status, shown) = gateway.get(&format!("/v1/admin/rehearsals/{id}"));
+        assert_eq!((status, &shown["state"]), (200, &json!("running")), "{shown}");
+        assert_eq!(gateway.get(&format!("/v1/admin/rehearsals/{id}/seats")).0, 200);
+        let (status, refused) = gateway.post("/v1/admin/flights/FR2/rehearsals", plan);
+        assert_eq!((status, &refused["code"]), (409, &json!("LIMIT_EXCEEDED")), "{refused}");
+        let (status, nowhere) = gateway.get("/v1/admin/rehearsals/0000000000000000");
+        assert_eq!((status, &nowhere["code"]), (404, &json!("NOT_FOUND")), "{nowhere}");
+    }
+    let (status, stopped) = send(gateways[1].address(), &format!("DELETE /v1/admin/rehearsals/{id}"), "", "");
+    assert_eq!((status, &stopped["state"]), (200, &json!("stopped")), "{stopped}");
+    for gateway in &gateways {
+        assert_eq!(gateway.get(&format!("/v1/admin/rehearsals/{id}")).1["state"], "stopped");
+    }
+}

@@ -320,7 +320,7 @@ fn unserved(gateway: &Gateway) -> u64 {
 }
 
 fn status_names(gateway: &Gateway, list: &str) -> Vec<String> {
-    let (_, status) = gateway.get("/v1/admin/status");
+    let (_, status) = gateway.get("/v1/admin/status?server=this");
     let name = |flight: &Value| flight["flight_id"].as_str().or(flight.as_str()).unwrap().to_owned();
     let mut names: Vec<String> = status[list].as_array().unwrap().iter().map(name).collect();
     names.sort();

@@ -1,9 +1,11 @@
 //! `/v1/admin/flights/{flight_id}/rehearsals` and `/v1/admin/rehearsals/{rehearsal_id}`: starting a rehearsal, its progress
 //! and report, its seat map, stopping it. Never decides what a rehearsal is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
@@ -16,6 +18,7 @@ use crate::parts::auth::Admin;
 use crate::parts::auth::Role;
 use crate::parts::cockpit::write_quantiles;
 use crate::parts::flights::Flights;
+use crate::parts::other_servers::others::{Others, Said};
 use crate::parts::rehearsal::{
     CUSTOMERS_DEFAULT, CUSTOMERS_MAX, OVER_SECONDS_DEFAULT, OVER_SECONDS_MAX, Progress, Rehearsal,
     RehearsalPlan, Rehearsals, StartError, StartFrom, State,
@@ -42,7 +45,39 @@ pub struct Rehearsing {
     pub flights: Arc<Flights>,
     /// Those that there are.
     pub rehearsals: Arc<Rehearsals>,
+    /// The servers that may run others.
+    pub others: Others,
 }
+
+/// Where a server is asked whether it has the rehearsal of an id, or, without one, whether one runs; nobody but another server
+/// reaches it.
+pub const KNOWN: &str = "/peers/rehearsals";
+/// How long another server is waited for.
+const OTHERS_MAX: Duration = Duration::from_secs(1);
+
+/// Whether this server has the rehearsal of this id; without one, whether one runs.
+pub fn is_known(rehearsals: &Rehearsals, id: &str) -> bool {
+    if id.is_empty() { rehearsals.is_one_running() } else { rehearsals.find(id).is_some() }
+}
+
+/// Which other server has a rehearsal; `OVERLOADED` if none says so and one did not answer.
+pub async fn server_of(others: &Others, id: &str) -> Result<Option<SocketAddr>, Problem> {
+    let said = others.ask(KNOWN, Bytes::copy_from_slice(id.as_bytes()), OTHERS_MAX).await;
+    let has_it = |said: &Said| said.answer.as_deref() == Some(YES);
+    if let Some(server) = said.iter().find(|said| has_it(said)) {
+        return Ok(server.peer);
+    }
+    match said.iter().find(|said| said.answer.is_none()) {
+        Some(silent) => {
+            tracing::debug!(server = silent.server, "a server does not say whether it has a rehearsal");
+            Err(Problem::overloaded("a server that may have the rehearsal does not answer", 1))
+        }
+        None => Ok(None),
+    }
+}
+
+/// What says that it is so.
+pub const YES: &[u8] = b"yes";
 
 /// `POST /v1/admin/flights/{flight_id}/rehearsals`
 pub async fn start(
@@ -53,14 +88,14 @@ pub async fn start(
 ) -> Result<Response, Problem> {
     let plan = plan(&body?)?;
     let view = asked.flights.flight(&name).await?.view();
+    let others = asked.others.ask(KNOWN, Bytes::new(), OTHERS_MAX).await;
+    if others.iter().any(|other| other.answer.as_deref() == Some(YES)) {
+        return Err(one_runs());
+    }
     let started = asked.rehearsals.start(&view, plan, asked.flights.now(), asked.flights.request_timeout);
     let rehearsal = started.map_err(|error| match error {
         StartError::Stopping => Problem::overloaded("the server is stopping", RETRY_AFTER_SECONDS),
-        StartError::Running => Problem::limit_exceeded(
-            "No rehearsal was started: another one runs, and one runs at a time. Wait for its end, or stop it.",
-            1,
-            1,
-        ),
+        StartError::Running => one_runs(),
         StartError::Broken(reason) => {
             tracing::error!(flight_id = %view.definition.flight_id, reason, "a rehearsal could not be started");
             Problem::new(Code::Internal, "The rehearsal could not be started, and the log says why.")
@@ -122,6 +157,14 @@ pub async fn stop(
         rehearsal.ended(STOP_PATIENCE).await;
     }
     Ok(respond(StatusCode::OK, &rehearsal))
+}
+
+fn one_runs() -> Problem {
+    Problem::limit_exceeded(
+        "No rehearsal was started: another one runs, and one runs at a time. Wait for its end, or stop it.",
+        1,
+        1,
+    )
 }
 
 fn find(asked: &Rehearsing, id: &str) -> Result<Arc<Rehearsal>, Problem> {

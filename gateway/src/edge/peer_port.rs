@@ -18,31 +18,51 @@ use warp::http::{Request, StatusCode};
 use warp::reply::Response;
 
 use crate::api::admin::import::others::{self, KNOWN};
+use crate::api::admin::status;
+use crate::api::admin::together::STATUS;
+use crate::api::cockpit::{self, Charts, SAMPLES};
+use crate::api::rehearsals::{self, KNOWN as REHEARSALS};
 use crate::edge::forwarding::whole_of;
 use crate::edge::server::RequestBody;
+use crate::parts::figures::Figures;
 use crate::parts::flights::Flights;
 use crate::parts::lists::{Lists, STORED};
 use crate::parts::other_servers::Upkeep;
 use crate::parts::other_servers::handovers::{self, TAKE};
 use crate::parts::auth::Identity;
 use crate::parts::rate::{self, Peer};
+use crate::parts::rehearsal::Rehearsals;
 use crate::wire::problem::NotNow;
 
 /// Pieces of an answer that wait to be sent.
 const PIECES_WAITING: usize = 16;
+
+/// What other servers are told of this one.
+pub struct Shown {
+    /// How it is doing.
+    pub figures: Arc<Figures>,
+    /// What it has counted.
+    pub charts: Arc<Charts>,
+    /// The rehearsals that it has.
+    pub rehearsals: Arc<Rehearsals>,
+    /// The flights that it has.
+    pub flights: Arc<Flights>,
+    /// What it has stored.
+    pub lists: Arc<Lists>,
+    /// Whose requests it counts.
+    pub identity: Arc<Identity>,
+}
 
 /// The routes, for other servers.
 pub struct PeerPort<S> {
     /// It is never kept for long: a call only makes the answer's future.
     routes: Mutex<S>,
     upkeep: Weak<Upkeep>,
-    lists: Arc<Lists>,
-    identity: Arc<Identity>,
-    flights: Arc<Flights>,
+    shown: Shown,
 }
 
 /// An answer that is a status alone.
-fn status(status: impl Future<Output = StatusCode> + Send + 'static) -> BoxFuture<'static, Reply> {
+fn bare(status: impl Future<Output = StatusCode> + Send + 'static) -> BoxFuture<'static, Reply> {
     let answer = status.map(|status| {
         let mut answer = Answered::default();
         *answer.status_mut() = status;
@@ -88,15 +108,9 @@ where
     S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    /// These routes, what is tended meanwhile, what is stored, how often anybody may ask, and the flights.
-    pub fn new(
-        routes: S,
-        upkeep: Weak<Upkeep>,
-        lists: Arc<Lists>,
-        identity: Arc<Identity>,
-        flights: Arc<Flights>,
-    ) -> Arc<Self> {
-        Arc::new(Self { routes: Mutex::new(routes), upkeep, lists, identity, flights })
+    /// These routes, what is tended meanwhile, and what the others are told.
+    pub fn new(routes: S, upkeep: Weak<Upkeep>, shown: Shown) -> Arc<Self> {
+        Arc::new(Self { routes: Mutex::new(routes), upkeep, shown })
     }
 
     fn ask(&self, asked: Asked) -> S::Future {
@@ -117,7 +131,7 @@ where
         match asked.request.uri().path() {
             TAKE => {
                 let upkeep = self.upkeep.upgrade();
-                return status(async move {
+                return bare(async move {
                     match upkeep {
                         Some(upkeep) => handovers::take(&upkeep, asked.request.body()).await,
                         None => StatusCode::SERVICE_UNAVAILABLE,
@@ -125,17 +139,31 @@ where
                 });
             }
             rate::COUNT => {
-                let answer = counted(&self.identity, &asked);
+                let answer = counted(&self.shown.identity, &asked);
                 return std::future::ready(Reply::Answer(answer)).boxed();
             }
             KNOWN => {
-                let flights = self.flights.clone();
+                let flights = self.shown.flights.clone();
                 return async move { Reply::Answer(json(others::answer(&flights, asked.request.body()).await)) }
                     .boxed();
             }
+            STATUS => {
+                let status = status::of_this_server(&self.shown.figures);
+                return std::future::ready(Reply::Answer(json(Some(status)))).boxed();
+            }
+            SAMPLES => {
+                let samples = cockpit::own_samples(&self.shown.charts, asked.request.body());
+                return std::future::ready(Reply::Answer(json(samples))).boxed();
+            }
+            REHEARSALS => {
+                let id = std::str::from_utf8(asked.request.body()).unwrap_or_default();
+                let is_known = rehearsals::is_known(&self.shown.rehearsals, id);
+                let said = if is_known { rehearsals::YES } else { b"" };
+                return std::future::ready(Reply::Answer(json(Some(said.to_vec())))).boxed();
+            }
             STORED => {
-                let lists = self.lists.clone();
-                return status(async move { stored(&lists, &asked).await });
+                let lists = self.shown.lists.clone();
+                return bare(async move { stored(&lists, &asked).await });
             }
             _ => {}
         }

@@ -11,6 +11,7 @@ pub mod lease;
 mod lookups;
 pub mod members;
 mod new_primaries;
+pub mod others;
 mod ownership;
 mod revivals;
 mod store_watch;

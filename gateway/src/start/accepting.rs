@@ -11,7 +11,7 @@ use crate::base::stop::Stop;
 use crate::edge::forwarding::Forwarding;
 use crate::edge::gate::{Gate, Gated};
 use crate::edge::limited::Limited;
-use crate::edge::peer_port::PeerPort;
+use crate::edge::peer_port::{PeerPort, Shown};
 use crate::edge::server;
 use crate::edge::server::PerAddress;
 use crate::observe::traces::Observer;
@@ -59,8 +59,15 @@ pub(super) fn accept(
 /// The routes for other servers: what comes from them was let in and counted there.
 pub(super) fn peer_port(system: &System) -> Arc<dyn Answers> {
     let routes = system.figures.metrics.per_connection(warp::service(routes::all(&system.api)));
-    let (lists, identity) = (system.lists.clone(), system.identity.clone());
-    PeerPort::new(routes, Arc::downgrade(&system.upkeep), lists, identity, system.flights.clone())
+    let shown = Shown {
+        figures: system.figures.clone(),
+        charts: system.api.admins.charts.clone(),
+        rehearsals: system.api.rehearsing.rehearsals.clone(),
+        flights: system.flights.clone(),
+        lists: system.lists.clone(),
+        identity: system.identity.clone(),
+    };
+    PeerPort::new(routes, Arc::downgrade(&system.upkeep), shown)
 }
 
 /// The limits of connections.

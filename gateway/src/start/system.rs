@@ -11,7 +11,6 @@ use farerush_persistence::journal::RedisJournal;
 use tokio::sync::Semaphore;
 
 use crate::api::admin::import::Imports;
-use crate::api::admin::import::others::Others;
 use crate::api::admin::routes::Admins;
 use crate::api::cockpit::Charts;
 use crate::api::door::Door;
@@ -34,6 +33,7 @@ use crate::parts::health::Health;
 use crate::parts::lists::{Lists, OtherStores};
 use crate::parts::live::Live;
 use crate::parts::metrics::Metrics;
+use crate::parts::other_servers::others::Others;
 use crate::parts::other_servers::{OtherServers, Upkeep, arrivals};
 use crate::parts::rate;
 use crate::parts::reads::Reads;
@@ -104,6 +104,7 @@ impl System {
             peers,
             stopping: stopping.clone(),
         });
+        let others = Others::new(upkeep.peers.clone(), around.other_servers.clone());
         let ownership = around.other_servers.ownership().clone();
         let live = Live::new(&engine, settings.live_readers_max, stop, ownership);
         let flights = Arc::new(Flights {
@@ -144,13 +145,14 @@ impl System {
             flights: flights.clone(),
             bytes_max: settings.import_bytes_max,
             body,
-            others: Others { peers: upkeep.peers.clone() },
+            others: others.clone(),
             turn: Arc::new(Semaphore::new(1)),
         };
         let admins = Arc::new(Admins {
             sales: sales.clone(),
             figures: figures.clone(),
-            charts: Arc::new(Charts { cockpit: cockpit.clone(), health }),
+            charts: Arc::new(Charts { cockpit: cockpit.clone(), health, others: others.clone() }),
+            others: others.clone(),
             upkeep: upkeep.clone(),
             imports: Arc::new(imports),
             door: door.clone(),
@@ -167,7 +169,11 @@ impl System {
             orders: Arc::new(Orders { sales, identity: identity.clone(), test_payment }),
             waitlists: Arc::new(Waitlists { flights: flights.clone(), identity: identity.clone() }),
             streams: Arc::new(Streams { flights: flights.clone(), live }),
-            rehearsing: Arc::new(Rehearsing { flights: flights.clone(), rehearsals: Arc::default() }),
+            rehearsing: Arc::new(Rehearsing {
+                flights: flights.clone(),
+                rehearsals: Arc::default(),
+                others: others.clone(),
+            }),
             clock: Arc::new(ShownClock { flights: flights.clone(), test_payment }),
             metrics,
             body,
@@ -179,7 +185,13 @@ impl System {
     pub fn forwarder(&self) -> Option<Arc<Forwarder>> {
         let peers = self.upkeep.peers.clone()?;
         let count = self.upkeep.other_servers.forwarded();
-        Some(Arc::new(Forwarder::new(self.flights.clone(), peers, self.api.body, count)))
+        Some(Arc::new(Forwarder::new(
+            self.flights.clone(),
+            peers,
+            self.api.body,
+            count,
+            self.api.rehearsing.clone(),
+        )))
     }
 
     /// Starts everything that goes on by itself. `later` are flights that are left to their owners for now.

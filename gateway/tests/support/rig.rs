@@ -132,7 +132,7 @@ pub(crate) trait Asked {
     }
 
     fn status_of(&self, flight: &str) -> Value {
-        let (_, status) = self.get("/v1/admin/status");
+        let (_, status) = self.get("/v1/admin/status?server=this");
         let flights = status["flights"].as_array().unwrap();
         flights.iter().find(|its| its["flight_id"] == flight).cloned().unwrap_or_default()
     }

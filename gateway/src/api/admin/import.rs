@@ -20,11 +20,12 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use self::lines::{Kind, Line, Mistakes};
-use self::others::{Others, Under, print, was_created_by};
+use self::others::{Under, print, was_created_by};
 use crate::api::grab;
 use crate::base::json::Json;
 use crate::parts::auth::Admin;
 use crate::parts::flights::Flights;
+use crate::parts::other_servers::others::Others;
 use crate::wire::body::{self, BodyLimits};
 use crate::wire::idempotency::GivenKey;
 use crate::wire::problem::{Code, Problem};
@@ -212,7 +213,7 @@ async fn sort_out(
     }
     let wanted = |line: &Line| (line.flight.definition.flight_id.clone(), line.flight.definition.cabins.len());
     let wanted: Vec<_> = elsewhere.iter().map(wanted).collect();
-    let known = imports.others.ask(flights, &wanted, asked).await?;
+    let known = others::ask(&imports.others, flights, &wanted, asked).await?;
     for line in elsewhere {
         match known.get(&line.flight.definition.flight_id) {
             Some(known) if known.is_of_request => {

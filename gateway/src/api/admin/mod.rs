@@ -10,3 +10,4 @@ pub mod routes;
 pub mod seat_plan;
 pub mod servers;
 pub mod status;
+pub mod together;

@@ -14,6 +14,7 @@ use crate::api::{admin, audit};
 use crate::parts::auth::Role;
 use crate::parts::figures::Figures;
 use crate::parts::other_servers::Upkeep;
+use crate::parts::other_servers::others::Others;
 use crate::parts::sales::Sales;
 use crate::wire::body::{BodyLimits, received};
 use crate::wire::names::FlightName;
@@ -28,12 +29,21 @@ pub struct Admins {
     pub charts: Arc<Charts>,
     /// The servers that share flights.
     pub upkeep: Arc<Upkeep>,
+    /// The same, where all of them are asked something.
+    pub others: Others,
     /// Files of flights.
     pub imports: Arc<admin::import::Imports>,
     /// Who may come in.
     pub door: Arc<Door>,
     /// The limits of bodies.
     pub body: BodyLimits,
+}
+
+fn with_others(
+    others: &Others,
+) -> impl Filter<Extract = (Others,), Error = std::convert::Infallible> + Clone + use<> {
+    let others = others.clone();
+    warp::any().map(move || others.clone())
 }
 
 /// All of them.
@@ -66,6 +76,7 @@ pub fn routes(admins: &Admins) -> BoxedFilter<(Response,)> {
         .and(warp::get())
         .and(door::admin(&admins.door, Role::Viewer))
         .and(with(&admins.figures))
+        .and(with_others(&admins.others))
         .and(query())
         .then(admin::status::show)
         .boxed();

@@ -47,7 +47,10 @@ fn shown(upkeep: &Upkeep) -> Response {
             json.key("lease_left_ms").number(millis(member.lease_left));
             json.key("takes_flights").boolean(!about.leaves);
             json.key("peer_address").text_or_null(about.peer.map(|peer| peer.to_string()).as_deref());
-            json.key("flights").number(about.flights as u64).close();
+            json.key("flights").number(about.flights as u64);
+            json.key("under_way").number(about.under_way);
+            json.key("version").text_or_null(Some(&*about.version).filter(|version| !version.is_empty()));
+            json.close();
         }
     }
     json.close_list().close();

@@ -7,12 +7,14 @@ use farerush_engine::flight::FlightId;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use crate::api::admin::together;
 use crate::api::ops::{write_journal, write_ownership, write_store};
 use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::auth::Admin;
 use crate::parts::figures::Figures;
 use crate::parts::other_servers::about::About;
+use crate::parts::other_servers::others::Others;
 use crate::wire::problem::Problem;
 use crate::wire::query::Query;
 use crate::wire::render;
@@ -21,8 +23,25 @@ use crate::wire::render;
 const UNSERVED_NAMED_MAX: usize = 100;
 
 /// `GET /v1/admin/status`
-pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Result<Response, Problem> {
-    Query::parse(&raw_query).finish()?;
+pub async fn show(
+    _by: Admin,
+    figures: Arc<Figures>,
+    others: Others,
+    raw_query: String,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(&raw_query);
+    let is_of_this = query.take("server", |text| if text == "this" { Ok(()) } else { Err("must be this") });
+    query.finish()?;
+    let own = of_this_server(&figures);
+    if is_of_this.is_some() || others.are_none() {
+        return Ok(render::response(StatusCode::OK, own));
+    }
+    let together = together::status(&own, &others.own_name(), &others).await;
+    Ok(render::response(StatusCode::OK, together.unwrap_or(own)))
+}
+
+/// What this server says of itself.
+pub fn of_this_server(figures: &Figures) -> Vec<u8> {
     let (health, flights_here) = (&figures.health, &figures.health.flights);
     let engine = flights_here.engine.status();
     let behind = health.lists.write_behind.status();
@@ -49,10 +68,10 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
     }
     json.close_list().close();
     json.key("webhooks");
-    write_webhooks(&mut json, &figures);
+    write_webhooks(&mut json, figures);
     json.key("ownership");
     write_ownership(&mut json, flights_here.other_servers.ownership().uncertain_for());
-    write_members(&mut json, &figures);
+    write_members(&mut json, figures);
     json.key("flights").open_list();
     let mut flights = flights_here.engine.flights();
     // What another process has by now is not shown as if it were still this one's.
@@ -67,7 +86,7 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
         json.key("stored_seq").number(stored.0).key("epoch").number(status.epoch.0);
         json.key("queue").number(status.queued).key("holds").number(status.holds);
         json.key("recovered");
-        write_recovered(&mut json, &figures, flight.flight_id());
+        write_recovered(&mut json, figures, flight.flight_id());
         json.close();
     }
     json.close_list();
@@ -89,7 +108,7 @@ pub async fn show(_by: Admin, figures: Arc<Figures>, raw_query: String) -> Resul
         json.open().key("flight_id").plain(flight_id).key("reason").text(reason).close();
     }
     json.close_list().close();
-    Ok(render::response(StatusCode::OK, json))
+    json.into_bytes()
 }
 
 /// The servers that share the journal, this one among them; none where nobody can.

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::OneOfBuilder;
 
 use super::customers::{a_flight, flight};
 use super::operation::{
-    Answer, Operation, body, json as answer, key_of_change, optional_body, page, segment,
+    Answer, Operation, body, json as answer, key_of_change, optional_body, page, query, segment,
 };
 use super::shape::{named, object, one_of_words};
 use crate::api::docs_pages::UI_FILES;
@@ -217,7 +217,12 @@ fn overviews() -> Vec<Operation> {
         ..operation(HttpMethod::Get, path, id, summary, description)
     };
     vec![Operation {
-        parameters: Vec::new(),
+        parameters: vec![query(
+            "server",
+            one_of_words(["this"]),
+            "`this`: of the server that is asked alone. Without it flights and counts are those of all servers, and journal, \
+             store and webhooks as the one sees them that is asked.",
+        )],
         answers: vec![answer(200, "Status", "How it is doing.", a_status())],
         codes: &[],
         ..get(

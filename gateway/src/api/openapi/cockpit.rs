@@ -74,6 +74,19 @@ fn cockpit() -> Vec<(&'static str, Shape)> {
         ("now", Must, moment().into(), "The server's time."),
         ("interval_ms", Must, count().into(), "How far apart samples are."),
         ("samples", Must, list(object("A second.", sample)).into(), "By rising time."),
+        (
+            "servers",
+            Must,
+            list(object(
+                "A server that shares flights.",
+                vec![
+                    ("server", Must, string().into(), "Its name."),
+                    ("answered", Must, boolean().into(), "Whether the samples hold what it counted."),
+                ],
+            ))
+            .into(),
+            "Those whose figures the samples add up; none where there is one server. Of times the longest is told.",
+        ),
         ("journal", Must, named("JournalState"), "How the journal is now."),
         ("store", Must, named("StoreState"), "How the store is now."),
     ];

@@ -89,6 +89,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
             ("epoch", Must, count().into(), "Counted up at every recovery."),
             ("queue", Must, count().into(), "Requests that wait for their turn."),
             ("holds", Must, count().into(), "Orders that wait for their payment."),
+            ("server", May, string().into(), "The server that has it, where there are several."),
             ("recovered", Must, or_null(recovered), ""),
         ],
     );
@@ -104,6 +105,15 @@ pub(super) fn schemas() -> Vec<(&'static str, Shape)> {
                 "For how long it was still counted on at this one's last beat.",
             ),
             ("is_this", Must, boolean().into(), "Whether it is the one that answers."),
+            (
+                "answered",
+                May,
+                boolean().into(),
+                "Whether what it says of itself is in here; without it, nobody was asked.",
+            ),
+            ("version", May, string().into(), ""),
+            ("up_ms", May, count().into(), ""),
+            ("in_flight", May, count().into(), "Commands that it has under way."),
         ],
     );
     let write_behind = object(

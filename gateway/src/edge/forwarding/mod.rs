@@ -28,6 +28,7 @@ use self::lists::{LIST, Lists};
 use self::subject::Subject;
 pub(super) use self::whole::whole_of;
 use self::whole::{Whole, gathered, is_small, passed_back};
+use crate::api::rehearsals::{self, Rehearsing};
 use crate::base::long_body::LongBody;
 use crate::edge::server::RequestBody;
 use crate::observe::traces;
@@ -58,13 +59,21 @@ pub struct Forwarder {
     body: BodyLimits,
     waiting: Arc<Semaphore>,
     count: Arc<AtomicU64>,
+    rehearsing: Arc<Rehearsing>,
     lists: Lists,
 }
 
 impl Forwarder {
-    /// To the servers that these peers are. `count` says how many requests were handed on.
-    pub fn new(flights: Arc<Flights>, peers: Arc<Peers>, body: BodyLimits, count: Arc<AtomicU64>) -> Self {
+    /// To the servers that these peers are. `count` says how many requests were handed on; `rehearsing` which rehearsals are here.
+    pub fn new(
+        flights: Arc<Flights>,
+        peers: Arc<Peers>,
+        body: BodyLimits,
+        count: Arc<AtomicU64>,
+        rehearsing: Arc<Rehearsing>,
+    ) -> Self {
         Self {
+            rehearsing,
             flights,
             peers,
             body,
@@ -86,8 +95,17 @@ impl Forwarder {
                 self.flights.other_servers.whereabouts(flight_id, anew).await
             }
             Subject::Named(name) => Ok(self.flights.other_servers.where_server_is(name)),
+            Subject::Rehearsal(id) => self.place_of_rehearsal(id).await,
             Subject::Server => Ok(Whereabouts::Here),
         }
+    }
+
+    async fn place_of_rehearsal(&self, id: &str) -> Result<Whereabouts, Problem> {
+        if rehearsals::is_known(&self.rehearsing.rehearsals, id) {
+            return Ok(Whereabouts::Here);
+        }
+        let server = rehearsals::server_of(&self.rehearsing.others, id).await?;
+        Ok(server.map_or(Whereabouts::Here, Whereabouts::At))
     }
 
     fn is_here(&self, flight_id: &FlightId) -> bool {
@@ -125,9 +143,14 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let Some(forwarder) = &self.forwarder else { return Either::Left(self.inner.call(request)) };
         let subject = Subject::of(request.uri().path());
-        if let Subject::Named(name) = &subject
-            && forwarder.flights.other_servers.is_other_server(name)
-        {
+        let is_elsewhere = match &subject {
+            Subject::Named(name) => forwarder.flights.other_servers.is_other_server(name),
+            Subject::Rehearsal(id) => {
+                !rehearsals::is_known(&forwarder.rehearsing.rehearsals, id) && !forwarder.others().is_empty()
+            }
+            _ => false,
+        };
+        if is_elsewhere {
             let wanted = Wanted {
                 forwarder: forwarder.clone(),
                 inner: self.inner.clone(),

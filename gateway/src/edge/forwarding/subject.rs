@@ -15,6 +15,8 @@ pub(super) enum Subject {
     Live(FlightId),
     /// The server of this name.
     Named(String),
+    /// The rehearsal of this id.
+    Rehearsal(String),
     /// Whatever the server itself is asked for.
     Server,
 }
@@ -33,6 +35,7 @@ impl Subject {
         let (kind, name) = match (segments.next()?, segments.next()?) {
             ("admin", "flights") => ("admin", segments.next()?),
             ("admin", "servers") => ("servers", segments.next()?),
+            ("admin", "rehearsals") => return Some(Self::Rehearsal(percent_decoded(segments.next()?))),
             ("admin", _) => return None,
             (kind, name) => (kind, name),
         };
@@ -85,7 +88,7 @@ mod tests {
             ("/v1/admin/orders/open", Subject::Server),
             ("/v1/admin/servers", Subject::Server),
             ("/v1/admin/servers/one%2D1/drain", Subject::Named("one-1".to_owned())),
-            ("/v1/admin/rehearsals/FR1", Subject::Server),
+            ("/v1/admin/rehearsals/9f86/seats", Subject::Rehearsal("9f86".to_owned())),
             ("/flights/FR1", Subject::Server),
             ("/", Subject::Server),
             ("*", Subject::Server),

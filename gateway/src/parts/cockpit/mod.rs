@@ -2,6 +2,7 @@
 //! Never counts anything itself: once a second it reads what is counted anyway and keeps the difference.
 
 mod sample;
+mod together;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -16,6 +17,7 @@ use crate::parts::figures::Figures;
 use sample::Look;
 pub use sample::Sample;
 pub(crate) use sample::write_quantiles;
+pub use together::{read, together};
 
 /// How often a sample is taken, in milliseconds.
 pub const SAMPLE_EVERY_MS: u64 = 1000;

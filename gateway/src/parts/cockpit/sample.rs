@@ -28,7 +28,8 @@ pub(super) struct Look {
 /// What happened between two looks, a second apart, and how things stood at the second one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
-    pub(super) at: Timestamp,
+    /// When the second ended.
+    pub at: Timestamp,
     pub(super) won: u64,
     pub(super) replayed: u64,
     /// By code; those that were not given are left out.

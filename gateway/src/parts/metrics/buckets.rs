@@ -12,7 +12,7 @@ pub struct Buckets {
 
 /// Some quantiles, in microseconds. They are as fine as the buckets are: between two bounds values are taken to be spread
 /// evenly, and `max` is the upper bound of the highest bucket that has any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub struct Quantiles {
     /// The median.
     pub p50: u64,

@@ -19,12 +19,18 @@ pub struct About {
     /// How many flights it serves.
     #[serde(default)]
     pub flights: usize,
+    /// How many requests its flights have under way.
+    #[serde(default)]
+    pub under_way: u32,
+    /// Its version; empty if it does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 impl About {
     /// A server of which only its name is known.
     pub fn named(server: &str) -> Self {
-        Self { server: server.to_owned(), peer: None, leaves: false, flights: 0 }
+        Self { server: server.to_owned(), peer: None, leaves: false, flights: 0, under_way: 0, version: String::new() }
     }
 
     /// As it stands beside the lease.
@@ -49,6 +55,8 @@ mod tests {
             peer: Some("[::1]:70".parse().unwrap()),
             leaves: true,
             flights: 7,
+            under_way: 3,
+            version: "1.2.3".to_owned(),
         };
         assert_eq!(About::read(&about.write()), about);
         assert_eq!(About::read("host-17"), About::named("host-17"));

@@ -228,6 +228,11 @@ impl Lease {
         self.redis.0.owners(flights)
     }
 
+    /// What this server is called.
+    pub fn name(&self) -> String {
+        self.about.lock().server.clone()
+    }
+
     /// The life of this server.
     pub fn life(&self) -> String {
         self.redis.0.life()
@@ -280,9 +285,9 @@ impl Lease {
     fn beat(&self) -> Result<(), JournalError> {
         let began = now();
         let judges = self.judges(&self.found.lock());
-        let flights =
-            self.engine.get().and_then(Weak::upgrade).map_or(0, |engine| engine.shown_and_moved().0);
-        let about = About { flights, ..self.about.lock().clone() }.write();
+        let engine = self.engine.get().and_then(Weak::upgrade);
+        let (flights, under_way) = engine.map_or((0, 0), |engine| (engine.shown_and_moved().0, engine.under_way()));
+        let about = About { flights, under_way, ..self.about.lock().clone() }.write();
         let beat = Beat { lease: self.length, judges, about: &about };
         match self.redis.0.beat(&beat) {
             Ok(membership) => {

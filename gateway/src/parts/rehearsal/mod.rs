@@ -338,6 +338,11 @@ impl Rehearsals {
         self.kept.lock().rehearsals.iter().find(|rehearsal| rehearsal.id == id).cloned()
     }
 
+    /// Whether one runs.
+    pub fn is_one_running(&self) -> bool {
+        self.kept.lock().rehearsals.back().is_some_and(|last| last.is_running())
+    }
+
     /// Stops the one that runs and starts no other one. Does not wait: see [`Rehearsals::wait`].
     pub fn close(&self) {
         let mut kept = self.kept.lock();

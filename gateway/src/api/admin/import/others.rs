@@ -2,22 +2,18 @@
 //! Never creates a flight, and never says that one is not there: only who has it speaks of it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use farerush_engine::actor::{Answer, FlightHandle, Located};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
     Fingerprint, FlightDefinition, FlightId, IdempotencyKey, SalePolicy, TimeZoneName,
 };
-use farerush_peers::{Asked, Peers, Reply};
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use warp::http::{Request, StatusCode, Uri};
 
 use crate::base::zones;
 use crate::parts::flights::Flights;
+use crate::parts::other_servers::others::Others;
 use crate::wire::problem::Problem;
 
 /// Where a server is asked what it knows of flights; nobody but another server reaches it.
@@ -51,65 +47,40 @@ pub(super) struct Known {
     pub(super) print: Option<u64>,
 }
 
-/// The ways to the others.
-pub struct Others {
-    /// `None` where there are none.
-    pub peers: Option<Arc<Peers>>,
-}
-
-impl Others {
-    /// What those say that have these flights; `ELSEWHERE` if one of them has nobody who speaks of it.
-    pub(super) async fn ask(
-        &self,
-        flights: &Flights,
-        wanted: &[(FlightId, usize)],
-        under: Option<&Under>,
-    ) -> Result<HashMap<FlightId, Known>, Problem> {
-        let mut known = HashMap::with_capacity(wanted.len());
-        let until = Instant::now() + ON_ITS_WAY_MAX;
-        loop {
-            let missing = wanted.iter().filter(|(flight_id, _)| !known.contains_key(flight_id));
-            let missing: Vec<_> = missing.map(|(id, cabins)| (id.as_str().to_owned(), *cabins)).collect();
-            if missing.is_empty() {
-                return Ok(known);
-            }
-            let question = Question {
-                under: under.map(|(key, fingerprint)| (key.as_str().to_owned(), fingerprint.0)),
-                flights: missing,
-            };
-            let json = serde_json::to_vec(&question).unwrap_or_default();
-            // One may have come here meanwhile.
-            let mut said = answered(flights, &question).await.unwrap_or_default();
-            said.extend(self.ask_all(flights, json.into()).await);
-            let named = said.into_iter().filter_map(|one| Some((FlightId::new(&one.flight_id).ok()?, one)));
-            known.extend(named);
-            if known.len() < wanted.len() {
-                if Instant::now() + AGAIN_AFTER >= until {
-                    return Err(Problem::elsewhere("some flights of the file are served"));
-                }
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
+/// What those say that have these flights; `ELSEWHERE` if one of them has nobody who speaks of it.
+pub(super) async fn ask(
+    others: &Others,
+    flights: &Flights,
+    wanted: &[(FlightId, usize)],
+    under: Option<&Under>,
+) -> Result<HashMap<FlightId, Known>, Problem> {
+    let mut known = HashMap::with_capacity(wanted.len());
+    let until = Instant::now() + ON_ITS_WAY_MAX;
+    loop {
+        let missing = wanted.iter().filter(|(flight_id, _)| !known.contains_key(flight_id));
+        let missing: Vec<_> = missing.map(|(id, cabins)| (id.as_str().to_owned(), *cabins)).collect();
+        if missing.is_empty() {
+            return Ok(known);
         }
-    }
-
-    async fn ask_all(&self, flights: &Flights, json: Bytes) -> Vec<Known> {
-        let Some(peers) = &self.peers else { return Vec::new() };
-        let others = flights.other_servers.other_peers();
-        let asks = others.into_iter().map(|to| {
-            let mut request = Request::new(json.clone());
-            *request.uri_mut() = Uri::from_static(KNOWN);
-            let asked = Asked { request, peer: None, left: QUESTION_MAX };
-            async move {
-                let reply = tokio::time::timeout(QUESTION_MAX, peers.ask(to, &asked)).await;
-                match reply {
-                    Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK => {
-                        serde_json::from_slice(answer.body()).unwrap_or_default()
-                    }
-                    _ => Vec::<Known>::new(),
-                }
+        let question = Question {
+            under: under.map(|(key, fingerprint)| (key.as_str().to_owned(), fingerprint.0)),
+            flights: missing,
+        };
+        let json = serde_json::to_vec(&question).unwrap_or_default();
+        // One may have come here meanwhile.
+        let mut said = answered(flights, &question).await.unwrap_or_default();
+        for other in others.ask(KNOWN, json.into(), QUESTION_MAX).await {
+            let of_it = other.answer.and_then(|json| serde_json::from_slice::<Vec<Known>>(&json).ok());
+            said.extend(of_it.unwrap_or_default());
+        }
+        let named = said.into_iter().filter_map(|one| Some((FlightId::new(&one.flight_id).ok()?, one)));
+        known.extend(named);
+        if known.len() < wanted.len() {
+            if Instant::now() + AGAIN_AFTER >= until {
+                return Err(Problem::elsewhere("some flights of the file are served"));
             }
-        });
-        join_all(asks).await.into_iter().flatten().collect()
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
     }
 }
 
