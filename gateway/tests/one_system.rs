@@ -272,3 +272,43 @@ fn a_rehearsal_is_seen_and_stopped_at_any_server() {
         assert_eq!(gateway.get(&format!("/v1/admin/rehearsals/{id}")).1["state"], "stopped");
     }
 }
+
+#[test]
+fn who_drained_a_server_or_moved_a_flight_is_told_at_any_server() {
+    let rig = Rig::new();
+    let gateways = rig::together(&rig, &["one", "two", "three"], &[]);
+    gateways[0].create("FR1");
+    let name = server_name(&gateways[1]);
+    let made = rig.plan("one").run_with("token", &["create", "--name", "night", "--role", "operator"]);
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    let as_night = |server: &Gateway, request: &str, body: &str| {
+        let mut answer = (0, Value::Null);
+        until("the token holds", || {
+            answer = rig::send_as(server.address(), request, &token, "content-type: application/json\r\n", body);
+            answer.0 != 401
+        });
+        answer
+    };
+    let to = json!({"server": name}).to_string();
+    let (status, moved) = as_night(&gateways[2], "POST /v1/admin/flights/FR1/move", &to);
+    assert_eq!(status, 200, "{moved}");
+    let (status, drained) = gateways[0].post(&format!("/v1/admin/servers/{name}/drain"), "");
+    assert_eq!(status, 200, "{drained}");
+    let (status, resumed) = as_night(&gateways[1], &format!("POST /v1/admin/servers/{name}/resume"), "");
+    assert_eq!(status, 200, "{resumed}");
+    for gateway in &gateways {
+        let (_, all) = gateway.get("/v1/admin/servers");
+        let told: Vec<[&str; 3]> = all["actions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|action| ["by", "action", "server"].map(|key| action[key].as_str().unwrap()))
+            .collect();
+        let name = name.as_str();
+        let by = told[1][0];
+        assert_ne!(by, "night");
+        assert_eq!(told, [["night", "resume", name], [by, "drain", name], ["night", "move", name]], "{all:#}");
+        assert_eq!(all["actions"][2]["flight_id"], "FR1");
+        assert!(all["servers"].as_array().unwrap().iter().all(|server| server["version"].is_string()), "{all:#}");
+    }
+}

@@ -2,6 +2,7 @@
 //! Never changes who owns a flight, except to bring up one that nobody can be serving, or that is wanted here.
 
 pub mod about;
+pub mod actions;
 pub mod arrivals;
 mod attendance;
 mod definitions;

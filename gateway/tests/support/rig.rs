@@ -73,12 +73,23 @@ pub(crate) fn send(address: SocketAddr, request: &str, headers: &str, body: &str
 
 /// The same with a body of the type that the headers name.
 pub(crate) fn send_file(address: SocketAddr, request: &str, headers: &str, body: &str) -> (u16, Value) {
+    send_as(address, request, TOKEN, headers, body)
+}
+
+/// The same with another admin's token.
+pub(crate) fn send_as(
+    address: SocketAddr,
+    request: &str,
+    token: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     write!(
         stream,
-        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}\
+        "{request} HTTP/1.1\r\nhost: t\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{headers}\
          content-length: {length}\r\n\r\n{body}"
     )
     .unwrap();

@@ -14,6 +14,7 @@ use crate::base::json::Json;
 use crate::base::time::millis;
 use crate::parts::auth::Admin;
 use crate::parts::other_servers::about::About;
+use crate::parts::other_servers::actions::{Action, Deed};
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::members::Server;
 use crate::parts::other_servers::{Upkeep, handovers};
@@ -27,15 +28,19 @@ use crate::wire::render;
 
 /// How long a request to drain waits for flights to go; the rest goes after it.
 const DRAIN_WAIT: Duration = Duration::from_secs(3);
+/// So many actions of admins are shown, the newest.
+const ACTIONS_SHOWN: usize = 50;
+/// How long Redis is waited for to say what they are.
+const ACTIONS_WAIT: Duration = Duration::from_secs(1);
 
 /// `GET /v1/admin/servers`
 pub async fn list(_by: Admin, upkeep: Arc<Upkeep>, raw_query: String) -> Result<Response, Problem> {
     Query::parse(&raw_query).finish()?;
-    Ok(shown(&upkeep))
+    Ok(shown(&upkeep).await)
 }
 
-fn shown(upkeep: &Upkeep) -> Response {
-    let mut json = Json::with_capacity(1024);
+async fn shown(upkeep: &Upkeep) -> Response {
+    let mut json = Json::with_capacity(4096);
     json.open().key("servers").open_list();
     if let Some(lease) = upkeep.other_servers.lease() {
         let (own, members) = lease.all();
@@ -53,8 +58,40 @@ fn shown(upkeep: &Upkeep) -> Response {
             json.close();
         }
     }
-    json.close_list().close();
-    render::response(StatusCode::OK, json)
+    json.close_list();
+    json.key("actions");
+    match actions(upkeep).await {
+        None => drop(json.null()),
+        Some(actions) => {
+            json.open_list();
+            for action in actions {
+                json.open().key("at").text(&action.at).key("by").text(&action.by);
+                json.key("action").text(action.action.as_str());
+                json.key("server").text_or_null(action.server.as_deref());
+                json.key("flight_id").text_or_null(action.flight_id.as_deref()).close();
+            }
+            json.close_list();
+        }
+    }
+    json.close();
+    render::passing_response(StatusCode::OK, json)
+}
+
+/// What admins have asked for of late; `None` if that cannot be read.
+async fn actions(upkeep: &Upkeep) -> Option<Vec<Action>> {
+    let Some(lease) = upkeep.other_servers.lease().cloned() else { return Some(Vec::new()) };
+    let read = tokio::task::spawn_blocking(move || lease.actions(ACTIONS_SHOWN));
+    tokio::time::timeout(ACTIONS_WAIT, read).await.ok()?.ok()?.ok()
+}
+
+/// Notes what is about to be done; what cannot be noted is not done.
+async fn note(lease: &Arc<Lease>, action: Action) -> Result<(), Problem> {
+    let lease = lease.clone();
+    let noted = tokio::task::spawn_blocking(move || lease.note_action(&action)).await;
+    noted.unwrap_or_else(|error| Err(panicked(&error))).map_err(|error| {
+        tracing::warn!(error = in_full(&error), "an admin's action cannot be noted, and is not done");
+        Problem::overloaded("Redis does not take it just now", 1)
+    })
 }
 
 /// `POST /v1/admin/servers/{server}/drain`
@@ -91,6 +128,8 @@ async fn turn(
         return Err(Problem::elsewhere("that is to be done"));
     }
     tracing::info!(server, by = %by.name, leaves, "the server is to give its flights away, or to take some again");
+    let deed = if leaves { Deed::Drain } else { Deed::Resume };
+    note(lease, Action::new(upkeep.engine.clock().now(), &by.name, deed, Some(server), None)).await?;
     if leaves {
         handovers::give_all_away(upkeep, Instant::now() + DRAIN_WAIT).await;
     } else {
@@ -98,7 +137,7 @@ async fn turn(
         let said = tokio::task::spawn_blocking(move || lease.set_leaves(false)).await;
         said.map_err(|_| Problem::outcome_unknown())?;
     }
-    Ok(shown(upkeep))
+    Ok(shown(upkeep).await)
 }
 
 /// `POST /v1/admin/flights/{flight_id}/move`
@@ -121,6 +160,8 @@ pub async fn move_flight(
     let to = server.as_deref().map(|server| named(lease, server)).transpose()?;
     let flight_id = sales.flights.flight(&name).await?.flight_id().clone();
     tracing::info!(flight = %flight_id, by = %by.name, ?server, "the flight is to be at a server");
+    let now = sales.flights.now();
+    note(lease, Action::new(now, &by.name, Deed::Move, server.as_deref(), Some(&flight_id))).await?;
     let (pins, pinned, at) = (lease.clone(), flight_id.clone(), server.clone());
     let pin = tokio::task::spawn_blocking(move || pins.pin(&pinned, at.as_deref())).await;
     pin.unwrap_or_else(|error| Err(panicked(&error))).map_err(|error| {

@@ -7,13 +7,18 @@ use utoipa::openapi::path::HttpMethod;
 use super::admins::post;
 use super::operation::{Answer, Operation, body, json as answer, segment};
 use super::requests::flight_id;
-use super::shape::{Must, Shape, boolean, count, list, named, object, or_null, strict, string};
+use super::shape::{
+    Must, Shape, boolean, count, list, moment, named, object, one_of_words, or_null, strict, string,
+};
+use crate::parts::other_servers::actions::Deed;
 use crate::wire::problem::Code;
 
 fn servers() -> Value {
     json!({"servers": [{
         "server": "gateway1", "life": "9f86d081884c7d65", "is_this": true, "lease_left_ms": 512, "takes_flights": true,
-        "peer_address": "10.0.0.3:41733", "flights": 120,
+        "peer_address": "10.0.0.3:41733", "flights": 120, "under_way": 3, "version": env!("CARGO_PKG_VERSION"),
+    }], "actions": [{
+        "at": "2026-12-24T12:00:00.000Z", "by": "night", "action": "move", "server": "gateway1", "flight_id": "DEMO4",
     }]})
 }
 
@@ -100,8 +105,29 @@ pub(super) fn shapes() -> Vec<(&'static str, Shape)> {
                 "Where others hand on what is asked about its flights.",
             ),
             ("flights", Must, count().into(), "How many it serves."),
+            ("under_way", Must, count().into(), "Requests about its flights that were under way at its last beat."),
+            ("version", Must, or_null(string()), "Its version, if it says so."),
         ],
     );
+    let action = object(
+        "What an admin has asked for.",
+        vec![
+            ("at", Must, moment().into(), "When."),
+            ("by", Must, string().into(), "The name of the admin's token."),
+            ("action", Must, one_of_words(Deed::ALL.map(Deed::as_str)).into(), "What."),
+            ("server", Must, or_null(string()), "The server; of a move, null for none in particular."),
+            ("flight_id", Must, or_null(flight_id()), "The flight that was moved."),
+        ],
+    );
+    let all = vec![
+        ("servers", Must, list(named("Server")).into(), "By name."),
+        (
+            "actions",
+            Must,
+            or_null(list(action)),
+            "What admins have asked for here, the newest first, at most 50; null while Redis does not say it.",
+        ),
+    ];
     let place = strict(
         "Where a flight is to be.",
         vec![("server", Must, or_null(string()), "The name of a server, or null: at none in particular.")],
@@ -115,7 +141,7 @@ pub(super) fn shapes() -> Vec<(&'static str, Shape)> {
     );
     vec![
         ("Server", server.into()),
-        ("Servers", object("", vec![("servers", Must, list(named("Server")).into(), "By name.")]).into()),
+        ("Servers", object("", all).into()),
         ("FlightPlace", place.into()),
         ("FlightPlaced", placed.into()),
     ]

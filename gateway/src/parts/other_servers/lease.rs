@@ -92,6 +92,11 @@ impl Lease {
         }
     }
 
+    /// Where it is kept.
+    pub(super) fn redis(&self) -> &RedisJournal {
+        &self.redis.0
+    }
+
     /// Until when it holds, in nanoseconds since the machine's start.
     pub(super) fn until(&self) -> u64 {
         self.until.load(Ordering::Acquire)

@@ -64,6 +64,15 @@ redis.call('ZREM', KEYS[1], ARGV[1]) \
 redis.call('HDEL', KEYS[2], ARGV[1]) \
 return 1";
 
+/// Actions of admins that are kept.
+const ACTIONS_KEPT: usize = 1_000;
+
+/// Keeps an action, and only so many.
+const NOTE_ACTION: &str = "\
+redis.call('LPUSH', KEYS[1], ARGV[1]) \
+redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1) \
+return 1";
+
 /// One life of a server as a member.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -276,6 +285,23 @@ impl RedisJournal {
             ask.arg(name).arg(told);
         }
         or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?).map(drop)
+    }
+
+    /// Keeps what an admin has had servers do; the oldest goes where there are `ACTIONS_KEPT`. Blocks.
+    pub fn note_action(&self, action: &str) -> Result<(), JournalError> {
+        let what = "note an admin's action in Redis";
+        let mut ask = cmd("EVAL");
+        ask.arg(NOTE_ACTION).arg(1).arg(self.keys.actions()).arg(action).arg(ACTIONS_KEPT);
+        or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?).map(drop)
+    }
+
+    /// What admins have had servers do, the newest first, so many at most. Blocks.
+    pub fn actions(&self, count: usize) -> Result<Vec<String>, JournalError> {
+        let what = "read the admins' actions in Redis";
+        let mut ask = cmd("LRANGE");
+        ask.arg(self.keys.actions()).arg(0).arg(i64::try_from(count).unwrap_or(i64::MAX) - 1);
+        let answer = or_error(what, self.watch_link.lock().attempt(|link| link.ask(what, &ask))?)?;
+        ::redis::from_redis_value(answer).map_err(|error| unavailable(what, error))
     }
 
     fn hash(&self, what: &'static str, key: &str) -> Result<HashMap<String, String>, JournalError> {

@@ -66,6 +66,11 @@ impl Keys {
         format!("{}:{{members}}:pins", self.prefix)
     }
 
+    /// What admins have had servers do: a list, the newest first.
+    pub(super) fn actions(&self) -> String {
+        format!("{}:{{members}}:actions", self.prefix)
+    }
+
     /// Admins' tokens: a hash of what is told of each, by name.
     pub(super) fn tokens(&self) -> String {
         format!("{}:{{members}}:tokens", self.prefix)
