@@ -241,7 +241,7 @@ fn every_view_of_the_admin_can_be_used_by_everybody_in_each_language() {
         let browser = Browser::open(&stage.site(), look);
         signs_in(&browser);
         let views = ["map", "rules", "aircraft", "rehearse", "manifest", "waitlist", "refunds", "audit"];
-        let tabs = ["cockpit", "flights", "new", "import", "orders"]
+        let tabs = ["cockpit", "flights", "servers", "new", "import", "orders"]
             .map(|tab| (format!("#{tab}"), format!("tab-{tab}")));
         let parts = views.map(|view| (format!("#flight=VIEWS&view={view}"), format!("view-{view}")));
         for (hash, mark) in tabs.into_iter().chain(parts) {

@@ -15,7 +15,12 @@ mod identity;
 mod keyboard;
 mod orders;
 mod pages;
+#[path = "../support/rig.rs"]
+mod rig;
 mod screenshots;
+#[path = "../../../persistence/tests/servers/mod.rs"]
+mod servers;
+mod several;
 mod stage;
 mod states;
 #[path = "../support/mod.rs"]

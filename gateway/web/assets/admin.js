@@ -7,10 +7,11 @@ import { flight } from "./admin-flight.js";
 import { flights, orders } from "./admin-flights.js";
 import { field, form, heading, hint, say } from "./admin-kit.js";
 import { create, importFile } from "./admin-new.js";
+import { servers } from "./admin-servers.js";
 import { $, h, put } from "./dom.js";
 import { t } from "./words.js";
 
-const TABS = { flights, cockpit, new: create, import: importFile, orders };
+const TABS = { flights, cockpit, servers, new: create, import: importFile, orders };
 const VIEWS = { ...TABS, flight };
 const main = $("main");
 const trouble = h("div");

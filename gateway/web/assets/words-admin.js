@@ -29,6 +29,7 @@ csv|Save as CSV|下載 CSV|下载 CSV
 times|Times are yours ({zone}).|時間為您的時區（{zone}）。|时间为您的时区（{zone}）。
 tab.flights|Flights|航班
 tab.cockpit|Cockpit|即時監控|实时监控
+tab.servers|Servers|伺服器|服务器
 tab.new|New flight|新增航班|新建航班
 tab.import|Import|匯入|导入
 tab.orders|Orders|訂單|订单
@@ -43,6 +44,34 @@ restart.says|The flight is dropped from memory and recovered from journal and st
 restart.done|Recovered in {took_ms} ms: seq {seq}, epoch {epoch}.|{took_ms} 毫秒內復原：seq {seq}、epoch {epoch}。|{took_ms} 毫秒内恢复：seq {seq}、epoch {epoch}。
 flight.seqs|seq {seq}, durable {durable_seq}, stored {stored_seq} · epoch {epoch} · queue {queue}|seq {seq}、已寫入 {durable_seq}、已入庫 {stored_seq} · epoch {epoch} · 佇列 {queue}|seq {seq}、已落盘 {durable_seq}、已入库 {stored_seq} · epoch {epoch} · 队列 {queue}
 flight.page|As customers see it|旅客看到的頁面|旅客看到的页面
+do.drain|Drain|清空
+do.resume|Resume|恢復|恢复
+do.move|Move a flight|移動航班|移动航班
+servers.says|Flights move between servers by themselves when one comes or goes. Nobody notices; a server that is drained gives its flights away and takes none.|伺服器加入或離開時，航班會自動移動，旅客不會察覺；清空中的伺服器會交出所有航班，也不再接收。|服务器加入或离开时，航班会自动移动，旅客不会察觉；清空中的服务器会交出所有航班，也不再接收。
+servers.alone|This server shares its flights with nobody.|這台伺服器沒有與其他伺服器共用航班。|这台服务器没有与其他服务器共用航班。
+servers.anywhere|Anywhere|不指定
+servers.moved|{flight_id} is to be at: {server}.|{flight_id} 的位置：{server}。
+servers.drain|{server} gives its flights away.|{server} 正在交出航班。
+servers.resume|{server} takes flights again.|{server} 恢復接收航班。|{server} 恢复接收航班。
+servers.unserved|Flights that no server has: {count}.|沒有伺服器的航班：{count}。|没有服务器的航班：{count}。
+servers.flights|Flights of each server|各伺服器的航班|各服务器的航班
+servers.moves|Flights that moved since you opened this page|開啟此頁後移動的航班|打开此页后移动的航班
+servers.actions|What admins have asked for|管理員的操作|管理员的操作
+server.takes|takes flights|接收航班
+server.drains|gives flights away|交出航班
+server.silent|does not answer|沒有回應|没有响应
+server.this|this one|本機|本机
+did.drain|Drained|清空
+did.resume|Resumed|恢復|恢复
+did.move|Moved|移動|移动
+w.server|Server|伺服器|服务器
+w.lease|Lease left|租約剩餘|租约剩余
+w.flights|Flights|航班
+w.load|Under way|處理中|处理中
+w.version|Version|版本
+w.flight|Flight|航班
+w.from_server|From server|來源伺服器|来源服务器
+w.to_server|To server|目標伺服器|目标服务器
 view.map|Seats|座位
 view.rules|Sale rules|販售規則|销售规则
 view.aircraft|Aircraft|機型|机型
