@@ -157,15 +157,19 @@ impl Flights {
         deadline: Deadline,
     ) -> Result<Answer, Problem> {
         let owned = self.owned(flight);
+        // Under a key it can be asked again at once, by whoever hands requests on: twice is as good as once.
+        let has_key = key.is_some();
+        let unknown = || match has_key {
+            true => Problem::outcome_unknown().for_a_moment(),
+            false => Problem::outcome_unknown(),
+        };
         // What came for nothing is noted, so that its refusal may be an event.
         let may_be_noted = matches!(command, Command::Confirm { .. } | Command::ReturnPayment { .. });
         let pending = flight.submit_as(command, by, key, Some(deadline.decide_by), traces::stamps());
         let outcome = self.outcome(pending, deadline).await;
         match outcome {
             Err(refused) if refused.code().status().is_client_error() => match owned.still().await {
-                Err(_) if may_be_noted && refused.code() != Code::OrderNotFound => {
-                    Err(Problem::outcome_unknown())
-                }
+                Err(_) if may_be_noted && refused.code() != Code::OrderNotFound => Err(unknown()),
                 still => Err(still.err().unwrap_or(refused)),
             },
             // What changed something since it was asked is durable under this ownership; what changed nothing is only as
@@ -173,7 +177,7 @@ impl Flights {
             // Under a key, even that has been noted.
             Ok(answer) if shows(&answer) <= owned.seq => match owned.still().await {
                 Ok(()) => Ok(answer),
-                Err(_) => Err(Problem::outcome_unknown()),
+                Err(_) => Err(unknown()),
             },
             outcome => outcome,
         }

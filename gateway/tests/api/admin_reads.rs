@@ -258,7 +258,7 @@ async fn audit(server: &TestServer, flight: &str, limit: usize) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_tells_every_event_once_also_after_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let orders = sell(&server).await;
     for action in ["pause", "open"] {
         server.admin(&format!("POST /v1/admin/flights/DEMO2/{action}"), "").await;

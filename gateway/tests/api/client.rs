@@ -70,15 +70,21 @@ impl TestServer {
         Self { address: running.address, running, data_dir, beside: Beside::default() }
     }
 
+    /// Starts one that has no others beside it in any case, with settings of its own: for tests that look into the process,
+    /// stop it, or are about a bound that each server has for itself.
+    pub(crate) async fn alone(changes: &[(&'static str, &str)]) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let running = serve::start(settings(&data_dir, changes)).await.unwrap();
+        Self::of(running, data_dir)
+    }
+
     /// Starts one with settings of its own.
     pub(crate) async fn with(changes: &[(&'static str, &str)]) -> Self {
         let servers = std::env::var("FARERUSH_TEST_SERVERS").map_or(1, |count| count.parse().unwrap());
         if servers > 1 && changes.iter().all(|(name, _)| !["journal", "store"].contains(name)) {
             return Self::several(changes, servers).await;
         }
-        let data_dir = tempfile::tempdir().unwrap();
-        let running = serve::start(settings(&data_dir, changes)).await.unwrap();
-        Self::of(running, data_dir)
+        Self::alone(changes).await
     }
 
     /// So many, each of which is asked in turn.
@@ -86,9 +92,12 @@ impl TestServer {
         let behind = (RedisServer::start(&[]), SqlServer::start(&[]));
         let (redis, store) = (behind.0.url(), behind.1.url());
         let secret = "3f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94d2b7e6183f0a51cc94";
+        // As by themselves on one server: the demo, and payments by anybody where nobody shows who they are.
+        let is_demo = !changes.contains(&("demo", "false"));
+        let test_payment = is_demo && !changes.contains(&("customer_auth", "jwt"));
         let shared = [
-            ("demo", "true"),
-            ("test_payment", "true"),
+            ("demo", if is_demo { "true" } else { "false" }),
+            ("test_payment", if test_payment { "true" } else { "false" }),
             ("lease_ms", "2000"),
             ("id_secret", secret),
             ("journal", &redis),

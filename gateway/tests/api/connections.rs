@@ -180,7 +180,7 @@ async fn a_client_that_hangs_up_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_closes_idle_connections_and_the_next_start_carries_on() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let order = server.grab("DEMO1", r#"{"customer_id":"u","quantity":3}"#).await;
     let mut idle = TcpStream::connect(server.address).await.unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();

@@ -320,7 +320,7 @@ async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_that_is_restarted_begins_anew_and_one_that_is_lost_ends() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let mut reader = Reader::open(&server, "DEMO1", None).await;
     let id = reader.next_seats().await.id.unwrap();
     assert_eq!(server.admin("POST /v1/admin/flights/DEMO1/restart", "").await.status, 200);
@@ -381,7 +381,7 @@ async fn a_stream_is_neither_idle_nor_kept_by_a_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_live_is_refused() {
-    let server = TestServer::with(&[("live_readers_max", "1")]).await;
+    let server = TestServer::alone(&[("live_readers_max", "1")]).await;
     server.get("/v1/flights/NOPE/live").await.is_problem(404, "FLIGHT_NOT_FOUND");
     server.get("/v1/flights/DEMO1/live?x=1").await.is_problem(400, "INVALID_REQUEST");
     server.post("/v1/flights/DEMO1/live", "").await.is_problem(405, "METHOD_NOT_ALLOWED");

@@ -2,8 +2,8 @@
 //! own, and a client that only knows sockets.
 //!
 //! With `FARERUSH_TEST_SERVERS=3` each of these servers is three, on a Redis and a database of their own, and each request
-//! goes to the next of them: whoever asks cannot tell. What is a server's own (its figures, its connections) differs, so that such a
-//! run is looked at and is no part of the usual one.
+//! goes to the next of them: whoever asks cannot tell. `scripts/test` runs them both ways. Tests that look into one process, stop it,
+//! or are about a bound that each server has for itself start theirs by `TestServer::alone`, which is one server in any case.
 
 mod admin;
 mod admin_reads;

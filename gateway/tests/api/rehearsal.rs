@@ -111,7 +111,7 @@ async fn all_of(server: &TestServer, flight: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_sells_the_shadow_out_and_leaves_the_real_flight_as_it_was() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     // Sold, held and blocked seats, and a sale that is closed for everybody else.
     server.grab("DEMO2", r#"{"customer_id":"held","seats":["5A","5B"]}"#).await;
     let order = server.grab("DEMO2", r#"{"customer_id":"paid","seats":["7C"]}"#).await;

@@ -158,7 +158,7 @@ async fn a_flight_that_has_left_is_neither_created_nor_imported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_flight_leaves_its_sale_is_closed_for_everybody_and_stays_so_through_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let flight = described("FR1", &json!({"flight_id": "LEAVES", "departs_at": leaves_in(&server, 5000)}));
     let key = [
         ("authorization", format!("Bearer {TOKEN}")),
@@ -260,7 +260,7 @@ async fn of_day(server: &TestServer, day: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_is_the_day_at_the_origin_from_its_first_to_its_last_moment_wherever_that_is() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     // (origin, its offset): the furthest east, the furthest west, and two whose clocks are turned.
     for (number, origin, first, last) in [
         ("FR1", "CXI", "2031-05-05T00:00:00.000+14:00", "2031-05-05T23:59:59.999+14:00"),
@@ -351,7 +351,7 @@ async fn an_airport_that_nobody_knows_needs_its_time_zone_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_of_before_there_were_time_zones_keeps_its_id_and_has_its_airports() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let known = server.running.system.flights.engine.find(&FlightId::new("DEMO1").unwrap());
     let Located::Here(known) = known else { panic!("no demo flight") };
     let departs_at = time::parse("2031-02-28T22:30:00Z").unwrap();

@@ -236,7 +236,7 @@ async fn a_storm_of_cancellations_serves_the_line_in_order_across_a_restart_of_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_invents_customers_does_not_close_the_waitlist_for_others() {
-    let server = TestServer::with(&[("trusted_proxies", "127.0.0.1")]).await;
+    let server = TestServer::alone(&[("trusted_proxies", "127.0.0.1")]).await;
     flight(&server, "W9", 1).await;
     server.grab("W9", r#"{"customer_id":"first","quantity":6}"#).await;
     let join = async |number: u32, from: &str| {

@@ -23,7 +23,7 @@ function standing({ takes_flights: takes, lease_left_ms: left }, answered) {
 
 /** `#servers` */
 export function servers(place) {
-  const [body, moved, asked, flightsOf, said, few] = [h("tbody"), h("tbody"), h("tbody"), h("div", { class: "stack" }), h("div"), h("div")];
+  const [body, moved, asked, flightsOf, said, few] = [h("tbody"), h("tbody"), h("tbody"), h("div", { class: "stack" }), h("div", { class: "said" }), h("div", { class: "said" })];
   const [rows, at, open, moves] = [new Map(), new Map(), new Set(), []];
   const names = h("datalist", { id: "flights-there" });
   const flightId = h("input", { list: "flights-there", autocomplete: "off", required: true });
@@ -113,7 +113,7 @@ export function servers(place) {
   }
 
   put(place, heading(t("tab.servers")), hint("servers.says"), few, said,
-    h("div", { class: "cards" }, table(t("tab.servers"), SERVERS, body)),
+    table(t("tab.servers"), SERVERS, body),
     h("h2", null, t("do.move")), moving,
     h("h2", null, t("servers.flights")), flightsOf,
     h("h2", null, t("servers.moves")), table(t("servers.moves"), MOVES, moved),

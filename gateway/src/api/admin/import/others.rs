@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use farerush_engine::actor::{Answer, FlightHandle, Located};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
-    Fingerprint, FlightDefinition, FlightId, IdempotencyKey, SalePolicy, TimeZoneName,
+    Fingerprint, FlightDefinition, FlightId, IdempotencyKey, Refusal, SalePolicy, TimeZoneName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::base::zones;
 use crate::parts::flights::Flights;
 use crate::parts::other_servers::others::Others;
-use crate::wire::problem::Problem;
+use crate::wire::problem::{Code, Problem};
 
 /// Where a server is asked what it knows of flights; nobody but another server reaches it.
 pub const KNOWN: &str = "/peers/flights";
@@ -43,6 +43,9 @@ pub(super) struct Known {
     flight_id: String,
     /// Whether the same request created it, under the same key.
     pub(super) is_of_request: bool,
+    /// Whether another request came under that key before.
+    #[serde(default)]
+    is_of_other_request: bool,
     /// What it is: see `print`.
     pub(super) print: Option<u64>,
 }
@@ -59,6 +62,9 @@ pub(super) async fn ask(
     loop {
         let missing = wanted.iter().filter(|(flight_id, _)| !known.contains_key(flight_id));
         let missing: Vec<_> = missing.map(|(id, cabins)| (id.as_str().to_owned(), *cabins)).collect();
+        if known.values().any(|known: &Known| known.is_of_other_request) {
+            return Err(Refusal::IdempotencyKeyReused.into());
+        }
         if missing.is_empty() {
             return Ok(known);
         }
@@ -98,10 +104,15 @@ async fn answered(flights: &Flights, question: &Question) -> Option<Vec<Known>> 
     let mut known = Vec::new();
     for (name, cabins) in &question.flights {
         let Located::Here(flight) = flights.engine.find(&FlightId::new(name).ok()?) else { continue };
-        // Who cannot say it now says nothing: it is asked again.
-        let Ok(is_of_request) = was_created_by(flights, &flight, under.as_ref()).await else { continue };
+        let (is_of_request, is_of_other_request) =
+            match was_created_by(flights, &flight, under.as_ref()).await {
+                Ok(is_of_request) => (is_of_request, false),
+                Err(problem) if problem.code() == Code::IdempotencyKeyReused => (false, true),
+                // Who cannot say it now says nothing: it is asked again.
+                Err(_) => continue,
+            };
         let print = print(&flight.view().definition, *cabins);
-        known.push(Known { flight_id: name.clone(), is_of_request, print });
+        known.push(Known { flight_id: name.clone(), is_of_request, is_of_other_request, print });
     }
     Some(known)
 }
