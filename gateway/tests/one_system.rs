@@ -89,7 +89,8 @@ fn a_limit_is_the_system_s_whichever_servers_are_asked() {
     ];
     let gateways = rig::together(&rig, &["one", "two", "three"], &limits);
     let all = addresses(&gateways);
-    let nowhere = |address: &str| format!("GET /nowhere HTTP/1.1\r\nhost: t\r\nx-forwarded-for: {address}\r\n\r\n");
+    let nowhere =
+        |address: &str| format!("GET /nowhere HTTP/1.1\r\nhost: t\r\nx-forwarded-for: {address}\r\n\r\n");
     for (n, address) in ["203.0.113.1", "203.0.113.2", "203.0.113.3"].into_iter().enumerate() {
         check_limit("an address at three servers", let_through(&all, &nowhere(address)));
         if n == 0 {
@@ -104,11 +105,16 @@ fn a_limit_is_the_system_s_whichever_servers_are_asked() {
     // A burst is allowed at once, all of it at one server as well.
     let mut stream = TcpStream::connect(all[1]).unwrap();
     let passed = (0..LIMIT).filter(|_| ask(&mut stream, &nowhere("203.0.113.30")) != 429).count();
-    assert_eq!(passed, LIMIT as usize, "nobody is refused before they have had what one server would let through");
+    assert_eq!(
+        passed, LIMIT as usize,
+        "nobody is refused before they have had what one server would let through"
+    );
     rig.redis.stop();
     check_limit("an address while Redis is stopped", let_through(&all, &nowhere("203.0.113.40")));
     rig.redis.cont();
-    until("the servers share flights again", || gateways.iter().all(|gateway| gateway.get("/readyz").0 == 200));
+    until("the servers share flights again", || {
+        gateways.iter().all(|gateway| gateway.get("/readyz").0 == 200)
+    });
     // One that is asleep counts for nobody: each of the others lets its part through, until it is taken to be gone.
     gateways[2].signal(Signal::STOP);
     for address in ["203.0.113.50", "203.0.113.51", "203.0.113.52"] {
@@ -140,7 +146,11 @@ fn a_flight_is_created_once_whichever_server_hears_of_it_again() {
     let other = body_of("FR1", "2030-01-02T00:00:00Z");
     for gateway in &gateways {
         let (status, again) = create(gateway, "k1", &body);
-        assert_eq!((status, &again["flight_id"]), (200, &json!("FR1")), "the same request once more: {again}");
+        assert_eq!(
+            (status, &again["flight_id"]),
+            (200, &json!("FR1")),
+            "the same request once more: {again}"
+        );
         for (key, body) in [("k2", &body), ("k3", &other)] {
             let (status, refused) = create(gateway, key, body);
             assert_eq!((status, &refused["code"]), (409, &json!("FLIGHT_EXISTS")), "{key}: {refused}");
@@ -187,7 +197,11 @@ fn a_file_that_is_sent_to_another_server_again_is_one_import() {
         assert_eq!((status, &refused["further_errors"]), (400, &json!(0)), "{refused}");
         assert_eq!(refused["errors"].as_array().unwrap().len(), 9, "{refused}");
         let (status, skipped) = import(gateway, "?existing=skip", "", &file);
-        assert_eq!((status, &skipped["created"], &skipped["skipped"]), (200, &json!(0), &json!(9)), "{skipped}");
+        assert_eq!(
+            (status, &skipped["created"], &skipped["skipped"]),
+            (200, &json!(0), &json!(9)),
+            "{skipped}"
+        );
         let (status, refused) = import(gateway, "?existing=skip", "", &lines(0..9, 2));
         assert_eq!(status, 400, "they are other flights: {refused}");
     }
@@ -216,11 +230,18 @@ fn the_status_and_the_samples_are_of_all_servers_and_one_that_does_not_answer_is
         until("each flight is told of once", || {
             status = gateway.get("/v1/admin/status").1;
             let flights = status["flights"].as_array().unwrap();
-            flights.iter().map(|flight| flight["flight_id"].as_str().unwrap()).eq(names.iter().map(String::as_str))
+            flights
+                .iter()
+                .map(|flight| flight["flight_id"].as_str().unwrap())
+                .eq(names.iter().map(String::as_str))
         });
         let members = status["members"].as_array().unwrap();
-        assert!(members.iter().all(|member| member["answered"] == true && member["up_ms"].is_u64()), "{status:#}");
-        let servers = status["flights"].as_array().unwrap().iter().map(|flight| flight["server"].as_str().unwrap());
+        assert!(
+            members.iter().all(|member| member["answered"] == true && member["up_ms"].is_u64()),
+            "{status:#}"
+        );
+        let servers =
+            status["flights"].as_array().unwrap().iter().map(|flight| flight["server"].as_str().unwrap());
         assert!(servers.clone().all(|server| members.iter().any(|member| member["server"] == server)));
         assert!(status["events"].as_u64() >= Some(12), "what all have decided: {status:#}");
         let won = |cockpit: &Value| -> u64 {
@@ -230,7 +251,10 @@ fn the_status_and_the_samples_are_of_all_servers_and_one_that_does_not_answer_is
         until("all grabs are in the samples", || {
             let (_, cockpit) = gateway.get("/v1/admin/cockpit");
             let servers = cockpit["servers"].as_array().unwrap();
-            assert!(servers.len() == 3 && servers.iter().all(|server| server["answered"] == true), "{cockpit:#}");
+            assert!(
+                servers.len() == 3 && servers.iter().all(|server| server["answered"] == true),
+                "{cockpit:#}"
+            );
             won(&cockpit) == 6
         });
     }
@@ -284,7 +308,8 @@ fn who_drained_a_server_or_moved_a_flight_is_told_at_any_server() {
     let as_night = |server: &Gateway, request: &str, body: &str| {
         let mut answer = (0, Value::Null);
         until("the token holds", || {
-            answer = rig::send_as(server.address(), request, &token, "content-type: application/json\r\n", body);
+            answer =
+                rig::send_as(server.address(), request, &token, "content-type: application/json\r\n", body);
             answer.0 != 401
         });
         answer
@@ -307,8 +332,15 @@ fn who_drained_a_server_or_moved_a_flight_is_told_at_any_server() {
         let name = name.as_str();
         let by = told[1][0];
         assert_ne!(by, "night");
-        assert_eq!(told, [["night", "resume", name], [by, "drain", name], ["night", "move", name]], "{all:#}");
+        assert_eq!(
+            told,
+            [["night", "resume", name], [by, "drain", name], ["night", "move", name]],
+            "{all:#}"
+        );
         assert_eq!(all["actions"][2]["flight_id"], "FR1");
-        assert!(all["servers"].as_array().unwrap().iter().all(|server| server["version"].is_string()), "{all:#}");
+        assert!(
+            all["servers"].as_array().unwrap().iter().all(|server| server["version"].is_string()),
+            "{all:#}"
+        );
     }
 }

@@ -428,7 +428,9 @@ fn two_that_start_at_the_same_time_make_the_demo_flights_once() {
     for gateway in &mut gateways {
         gateway.wait_ready(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
     }
-    let here = |gateway: &Gateway| gateway.get("/v1/admin/status?server=this").1["flights"].as_array().unwrap().len();
+    let here = |gateway: &Gateway| {
+        gateway.get("/v1/admin/status?server=this").1["flights"].as_array().unwrap().len()
+    };
     until("each flight is served by one of them", || here(&gateways[0]) + here(&gateways[1]) >= 5);
     assert!(verify(&plans[0]).contains("5 flights, 0 with a difference"));
 }

@@ -92,8 +92,7 @@ pub async fn place(
     body: Received,
 ) -> Response {
     let under_way = grabs.metrics.grab();
-    let caller =
-        grabs.identity.caller(authorization.as_deref(), Intent::Changes, grabs.flights.now()).await;
+    let caller = grabs.identity.caller(authorization.as_deref(), Intent::Changes, grabs.flights.now()).await;
     let answered = match caller {
         Ok(caller) => placed(&name, &grabs, &caller, (key, address, timeout), body).await,
         Err(problem) => Err(problem),

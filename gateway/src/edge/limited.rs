@@ -45,8 +45,10 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future =
-        Either<Either<S::Future, Ready<Result<Response, Infallible>>>, BoxFuture<'static, Result<Response, Infallible>>>;
+    type Future = Either<
+        Either<S::Future, Ready<Result<Response, Infallible>>>,
+        BoxFuture<'static, Result<Response, Infallible>>,
+    >;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)

@@ -25,7 +25,8 @@ pub(super) async fn begin_lease(
     until: Instant,
 ) -> Result<Option<Arc<Lease>>, StartError> {
     let Some(redis) = redis else { return Ok(None) };
-    let about = || About { peer, version: env!("CARGO_PKG_VERSION").to_owned(), ..About::named(&settings.instance) };
+    let about =
+        || About { peer, version: env!("CARGO_PKG_VERSION").to_owned(), ..About::named(&settings.instance) };
     let attempt = async || {
         if peer.is_some() {
             end_life_before(settings, redis).await;

@@ -56,7 +56,9 @@ fn an_admin_sees_the_servers_moves_a_flight_and_drains_one() {
 
     browser.clicks(&format!("[data-server='{other}'] [data-test='do.drain']"));
     browser.sees(&format!("[data-server='{other}'] [data-state=drains]"));
-    until("it has no flights any more", || (0..12).all(|n| server_of(&gateways[0], &format!("FR{n}")) != *other));
+    until("it has no flights any more", || {
+        (0..12).all(|n| server_of(&gateways[0], &format!("FR{n}")) != *other)
+    });
     browser.waits_for(
         "the page has seen flights move",
         "[...document.querySelectorAll('table')].at(-2).querySelectorAll('tbody tr').length > 0",

@@ -211,7 +211,8 @@ async fn sort_out(
             Located::There | Located::Quarantined { .. } => exists(&line, mistakes),
         }
     }
-    let wanted = |line: &Line| (line.flight.definition.flight_id.clone(), line.flight.definition.cabins.len());
+    let wanted =
+        |line: &Line| (line.flight.definition.flight_id.clone(), line.flight.definition.cabins.len());
     let wanted: Vec<_> = elsewhere.iter().map(wanted).collect();
     let known = others::ask(&imports.others, flights, &wanted, asked).await?;
     for line in elsewhere {

@@ -49,7 +49,8 @@ fn merge(all: &mut Map<String, Value>, name: &str, said: &[Said]) {
         }
         let behind = status.get("write_behind").cloned().unwrap_or_default();
         for key in BEHIND_SUMS {
-            all["write_behind"][key] = (number(all["write_behind"].get(key)) + number(behind.get(key))).into();
+            all["write_behind"][key] =
+                (number(all["write_behind"].get(key)) + number(behind.get(key))).into();
         }
         stopped.extend(list_of(status.get("stopped_flights")));
         stuck.extend(list_of(behind.get("stuck")));
@@ -122,10 +123,12 @@ mod tests {
         };
         let two = status(json!([flight("A", 1), flight("M", 5)]));
         merge(&mut all, "one", &[said("two", Some(two)), said("three", None)]);
-        let servers: Vec<_> = all["flights"].as_array().unwrap().iter().map(|flight| &flight["server"]).collect();
+        let servers: Vec<_> =
+            all["flights"].as_array().unwrap().iter().map(|flight| &flight["server"]).collect();
         assert_eq!(servers, ["two", "one", "two"], "{all:#?}");
         assert_eq!((&all["events"], &all["write_behind"]["backlog_bytes"]), (&json!(40), &json!(10)));
-        let answered: Vec<_> = all["members"].as_array().unwrap().iter().map(|one| &one["answered"]).collect();
+        let answered: Vec<_> =
+            all["members"].as_array().unwrap().iter().map(|one| &one["answered"]).collect();
         assert_eq!(answered, [true, true, false]);
         assert_eq!(all["members"][1]["up_ms"], 7);
         assert_eq!(all["flights_elsewhere"], 0);

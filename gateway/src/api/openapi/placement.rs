@@ -105,7 +105,12 @@ pub(super) fn shapes() -> Vec<(&'static str, Shape)> {
                 "Where others hand on what is asked about its flights.",
             ),
             ("flights", Must, count().into(), "How many it serves."),
-            ("under_way", Must, count().into(), "Requests about its flights that were under way at its last beat."),
+            (
+                "under_way",
+                Must,
+                count().into(),
+                "Requests about its flights that were under way at its last beat.",
+            ),
             ("version", Must, or_null(string()), "Its version, if it says so."),
         ],
     );

@@ -161,7 +161,12 @@ impl Identity {
 
     /// The admin whose token this `Authorization` header shows: `UNAUTHORIZED` without one, `FORBIDDEN` if its role is
     /// too little, `RATE_LIMITED` if it is used too often.
-    pub async fn admin(&self, authorization: Option<&str>, role: Role, now: Timestamp) -> Result<Admin, Problem> {
+    pub async fn admin(
+        &self,
+        authorization: Option<&str>,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<Admin, Problem> {
         let shown = authorization.and_then(bearer).ok_or_else(Problem::unauthorized)?;
         let admin = self.admins.check(shown, now).ok_or_else(Problem::unauthorized)?;
         self.rates.token(&admin.name).await?;

@@ -42,7 +42,8 @@ struct Grabs {
 
 impl Told {
     fn sample(self) -> Option<Sample> {
-        let refused = Code::ALL.iter().filter_map(|code| Some((*code, *self.grabs.refused.get(code.as_str())?)));
+        let refused =
+            Code::ALL.iter().filter_map(|code| Some((*code, *self.grabs.refused.get(code.as_str())?)));
         Some(Sample {
             at: time::parse(&self.at).ok()?,
             won: self.grabs.won,

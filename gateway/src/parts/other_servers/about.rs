@@ -30,7 +30,14 @@ pub struct About {
 impl About {
     /// A server of which only its name is known.
     pub fn named(server: &str) -> Self {
-        Self { server: server.to_owned(), peer: None, leaves: false, flights: 0, under_way: 0, version: String::new() }
+        Self {
+            server: server.to_owned(),
+            peer: None,
+            leaves: false,
+            flights: 0,
+            under_way: 0,
+            version: String::new(),
+        }
     }
 
     /// As it stands beside the lease.

@@ -291,7 +291,8 @@ impl Lease {
         let began = now();
         let judges = self.judges(&self.found.lock());
         let engine = self.engine.get().and_then(Weak::upgrade);
-        let (flights, under_way) = engine.map_or((0, 0), |engine| (engine.shown_and_moved().0, engine.under_way()));
+        let (flights, under_way) =
+            engine.map_or((0, 0), |engine| (engine.shown_and_moved().0, engine.under_way()));
         let about = About { flights, under_way, ..self.about.lock().clone() }.write();
         let beat = Beat { lease: self.length, judges, about: &about };
         match self.redis.0.beat(&beat) {

@@ -179,7 +179,8 @@ impl Together {
         }
         let count = u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let can_be_asked = servers.iter().filter_map(|server| Some((server, server.about.peer?)));
-        let best = can_be_asked.max_by_key(|(server, _)| (!server.about.leaves, weight(name, &server.life, 0)));
+        let best =
+            can_be_asked.max_by_key(|(server, _)| (!server.about.leaves, weight(name, &server.life, 0)));
         match best {
             Some((server, peer)) if server.life != lease.life() => Counter::Other(peer, count),
             _ => Counter::This,
@@ -306,7 +307,8 @@ mod tests {
     #[test]
     fn what_was_counted_ahead_is_let_through_and_then_nothing_until_there_is_more() {
         let now = Instant::now();
-        let mut account = Account { ahead: 2, dry_until: Some(now + Duration::from_secs(1)), ..Account::new(now) };
+        let mut account =
+            Account { ahead: 2, dry_until: Some(now + Duration::from_secs(1)), ..Account::new(now) };
         assert_eq!(account.spend(now), Some(Ok(())));
         assert_eq!(account.spend(now), Some(Ok(())));
         assert_eq!(account.spend(now), Some(Err(Duration::from_secs(1))));
