@@ -53,7 +53,8 @@ fn let_through(servers: &[SocketAddr], request: &str) -> (f64, u32) {
                 let count = streams.len();
                 for n in client.. {
                     let passes = ask(&mut streams[n % count], request) != 429;
-                    let Some(second) = seconds.get(began.elapsed().as_secs() as usize) else { return };
+                    let place = usize::try_from(began.elapsed().as_secs()).unwrap();
+                    let Some(second) = seconds.get(place) else { return };
                     second.fetch_add(u32::from(passes), Ordering::Relaxed);
                     // Some four hundred a second: enough to be refused, and little enough not to be busy with that alone.
                     std::thread::park_timeout(Duration::from_millis(5));

@@ -141,24 +141,21 @@ pub fn marked(mut response: Response, replayed: bool) -> Response {
     response
 }
 
-/// Understands a grab for which nobody has to show or wait for anything, and hands it over: from then on a client that hangs up
-/// changes nothing. Never waits.
+/// Understands a grab of somebody who need show nothing and is not counted, and hands it over: a client that hangs up changes nothing. Never waits.
 pub fn begin(
     grabs: &Grabs,
     flight: &FlightHandle,
-    (caller, key, share): (&Caller, Option<GivenKey>, Option<Arc<Share>>),
+    (key, share): (Option<GivenKey>, Option<Arc<Share>>),
     deadline: Deadline,
     body: &[u8],
 ) -> Result<UnderWay, Problem> {
-    let grab = understood(flight, caller, key, body)?;
-    caller.may_act_for(&grab.customer)?;
-    hand_over(grabs, flight, grab, share, deadline)
+    hand_over(grabs, flight, understood(flight, &Caller::Anyone, key, body)?, share, deadline)
 }
 
 /// What is wanted of the flight.
 fn understood(
     flight: &FlightHandle,
-    caller: &Caller,
+    by: &Caller,
     key: Option<GivenKey>,
     body: &[u8],
 ) -> Result<Grab, Problem> {
@@ -167,7 +164,7 @@ fn understood(
     if flight.view().free > 0 {
         flight.admits()?;
     }
-    Ok(Grab { idempotency_key, ..parse(body, caller.own())? })
+    Ok(Grab { idempotency_key, ..parse(body, by.own())? })
 }
 
 fn hand_over(
@@ -177,14 +174,12 @@ fn hand_over(
     share: Option<Arc<Share>>,
     deadline: Deadline,
 ) -> Result<UnderWay, Problem> {
-    let view = flight.view();
-    if is_known_to_be_sold_out(&grab, &view, grabs) {
+    if is_known_to_be_sold_out(&grab, &flight.view(), grabs) {
         return Err(Problem::sold_out());
     }
     let rates = &grabs.identity.rates;
-    let key_of =
-        |grab: &Grab| grab.idempotency_key.as_ref().map(|key| rates.shares.print(&grab.customer, key));
-    let pays = share.map(|share| (share, key_of(&grab)));
+    let key = |key| rates.shares.print(&grab.customer, key);
+    let pays = share.map(|share| (share, grab.idempotency_key.as_ref().map(key)));
     if let Some((share, key)) = &pays {
         rates.may_keep(Some(share), *key)?;
     }
@@ -206,9 +201,7 @@ pub fn granted(grabs: &Grabs, under_way: &UnderWay, outcome: Option<Answer>) -> 
     }
     let mut json = render::order_buffer();
     let order_id = render::order_of(&mut json, &order, &definition, grabs.flights.durability);
-    let mut location = String::with_capacity(ORDERS.len() + order_id.len());
-    location.push_str(ORDERS);
-    location.push_str(&order_id);
+    let location = [ORDERS, &*order_id].concat();
     Ok(Granted { json: json.into_bytes(), location, replayed })
 }
 

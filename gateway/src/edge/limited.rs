@@ -90,7 +90,7 @@ fn turned_away<B>(metrics: &Metrics, request: &Request<B>, problem: Problem) -> 
 /// The address that the request counts for, if it does.
 fn counted<B>(rates: &Rates, request: &mut Request<B>) -> Option<IpAddr> {
     // Without one, its connection is gone already.
-    let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else { return None };
+    let Peer(peer) = request.extensions().get::<Peer>().copied()?;
     let address = rates.counted(peer, request.headers());
     if let Some(peer) = request.extensions_mut().get_mut::<Peer>() {
         *peer = Peer(address);

@@ -35,6 +35,15 @@ pub struct Flights {
 #[derive(Debug, Clone)]
 pub struct AboutFlight(pub FlightId);
 
+impl AboutFlight {
+    /// The problem as an answer that says which flight it is about.
+    pub fn mark(problem: Problem, flight_id: &FlightId) -> warp::reply::Response {
+        let mut response = problem.into_response();
+        response.extensions_mut().insert(Self(flight_id.clone()));
+        response
+    }
+}
+
 impl Flights {
     /// The time, as the flights see it.
     pub fn now(&self) -> Timestamp {

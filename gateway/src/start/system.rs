@@ -169,11 +169,7 @@ impl System {
             orders: Arc::new(Orders { sales, identity: identity.clone(), test_payment }),
             waitlists: Arc::new(Waitlists { flights: flights.clone(), identity: identity.clone() }),
             streams: Arc::new(Streams { flights: flights.clone(), live }),
-            rehearsing: Arc::new(Rehearsing {
-                flights: flights.clone(),
-                rehearsals: Arc::default(),
-                others: others.clone(),
-            }),
+            rehearsing: Arc::new(Rehearsing { flights: flights.clone(), rehearsals: Arc::default(), others }),
             clock: Arc::new(ShownClock { flights: flights.clone(), test_payment }),
             metrics,
             body,

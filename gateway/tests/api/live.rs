@@ -295,7 +295,7 @@ async fn a_sale_that_opens_and_closes_by_itself_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sale_that_ends_before_departure_says_so_when_it_does() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     // Nobody says anything in between: the stream itself knows when.
     let departs_at = server.running.system.flights.now().plus_millis(30 * 60_000 + 3000);
     let flight = json!({

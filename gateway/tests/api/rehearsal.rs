@@ -192,7 +192,7 @@ async fn one_runs_at_a_time_until_it_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_last_few_are_kept() {
-    let server = TestServer::start().await;
+    let server = TestServer::alone(&[]).await;
     let mut ids = Vec::new();
     for _ in 0..=KEPT_MAX {
         let id = started(&server, "DEMO1", &json!({"customers": 1})).await;

@@ -9,13 +9,14 @@ use farerush_engine::flight::cabin::{CABINS_PER_FLIGHT_MAX, check_cabins};
 use farerush_engine::flight::decide::{DEPARTED, check_policy};
 use farerush_engine::flight::requests::fingerprint_of_creation;
 use farerush_engine::flight::{
-    Cabin, CabinClass, Cause, Command, Fare, Fingerprint, FlightDefinition, FlightId, FlightIds,
-    IdempotencyKey, Layout, PolicyChange, Refusal, SalePolicy, Salt, TimeZoneName, Timestamp,
+    Cabin, CabinClass, Cause, Command, Fare, FlightDefinition, FlightId, FlightIds, Layout, PolicyChange,
+    Refusal, SalePolicy, Salt, TimeZoneName, Timestamp,
 };
 use warp::http::StatusCode;
 use warp::http::header::{HeaderValue, LOCATION};
 use warp::reply::Response;
 
+use crate::api::admin::import::others::Under;
 use crate::api::grab;
 use crate::base::json::Json;
 use crate::base::time;
@@ -56,38 +57,19 @@ pub async fn create(
     let salt = Salt(getrandom::u64().map_err(|_| Problem::overloaded("there is no randomness", 1))?);
     let NewFlight { definition, policy, open } = new_flight(&value, salt, sales.flights.now())?;
     let flight_id = definition.flight_id.clone();
-    // Whose key that was knows only who has the flight.
-    let elsewhere = |problem: Problem| {
-        let mut response = problem.into_response();
-        response.extensions_mut().insert(AboutFlight(flight_id.clone()));
-        response
-    };
-    let exists = || {
-        let detail = format!("Nothing was done: {flight_id} exists. Choose another flight_id.");
-        Problem::new(Code::FlightExists, detail)
-    };
     let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
     sales.flights.has_come(&flight_id).await?;
     if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
         && sales.flights.other_servers.has(&flight_id).await?
     {
-        // Whether it came under this key, its owner knows: so somebody with a key is sent there.
-        return match created_before(&sales, &flight_id, idempotency).await {
-            Err(problem) if problem.code() == Code::Elsewhere => Ok(elsewhere(problem)),
-            created => created?.ok_or_else(exists),
-        };
+        return created_before(&sales, &flight_id, idempotency).await;
     }
     let cause = Cause { by: Some(by.name), idempotency: idempotency.clone() };
     let creating = sales.flights.engine.create_as(definition, policy, open, cause);
     let created = tokio::time::timeout(sales.flights.request_timeout, creating).await;
     let flight = match created.unwrap_or(Err(CreateError::OutcomeUnknown)) {
         Ok(flight) => flight,
-        Err(CreateError::Exists) => {
-            return match created_before(&sales, &flight_id, idempotency).await {
-                Err(problem) if problem.code() == Code::Elsewhere => Ok(elsewhere(problem)),
-                created => created?.ok_or_else(exists),
-            };
-        }
+        Err(CreateError::Exists) => return created_before(&sales, &flight_id, idempotency).await,
         Err(CreateError::Refused(refusal)) => return Err(refusal.into()),
         Err(CreateError::Overloaded(overloaded)) => return Err(overloaded.into()),
         // Another server may have created it in the same moment: then the journal did not take ours.
@@ -95,10 +77,7 @@ pub async fn create(
             if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
                 && sales.flights.other_servers.has(&flight_id).await.unwrap_or(false) =>
         {
-            return match idempotency {
-                Some(_) => Ok(elsewhere(Problem::flight_elsewhere())),
-                None => Err(exists()),
-            };
+            return created_before(&sales, &flight_id, idempotency).await;
         }
         Err(CreateError::OutcomeUnknown) => return Err(Problem::outcome_unknown()),
     };
@@ -109,21 +88,27 @@ pub async fn create(
     Ok(response)
 }
 
-/// The flight that exists already, if it was created by the same request, under the same key.
-async fn created_before(
-    sales: &Sales,
-    flight_id: &FlightId,
-    idempotency: Option<(IdempotencyKey, Fingerprint)>,
-) -> Result<Option<Response>, Problem> {
-    let Some((key, fingerprint)) = idempotency else { return Ok(None) };
-    let Some(flight) = sales.flights.locate(flight_id).await? else { return Ok(None) };
+/// The flight that exists already, if it was created by the same request, under the same key; else that it exists. Whose key
+/// that was knows only who has the flight.
+async fn created_before(sales: &Sales, id: &FlightId, under: Option<Under>) -> Result<Response, Problem> {
+    let detail = format!("Nothing was done: {id} exists. Choose another flight_id.");
+    let exists = Problem::new(Code::FlightExists, detail);
+    let Some((key, print)) = under else { return Err(exists) };
+    let flight = match sales.flights.locate(id).await {
+        Ok(Some(flight)) => flight,
+        Ok(None) => return Err(exists),
+        Err(problem) if problem.code() == Code::Elsewhere => {
+            return Ok(AboutFlight::mark(problem, id));
+        }
+        Err(problem) => return Err(problem),
+    };
     let deadline = sales.flights.deadline(None)?;
-    let pending = flight.was_created_under(key, fingerprint, deadline.decide_by);
+    let pending = flight.was_created_under(key, print, deadline.decide_by);
     match sales.flights.outcome(pending, deadline).await? {
         Answer::Flight { replayed: true, .. } => {
-            Ok(Some(grab::marked(render::flight(StatusCode::OK, &flight.view(), sales.flights.now()), true)))
+            Ok(grab::marked(render::flight(StatusCode::OK, &flight.view(), sales.flights.now()), true))
         }
-        _ => Ok(None),
+        _ => Err(exists),
     }
 }
 

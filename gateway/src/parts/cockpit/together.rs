@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use farerush_engine::flight::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::sample::Sample;
 use crate::base::time;
@@ -29,7 +30,7 @@ struct Told {
     queued: u64,
     live_readers: u64,
     connections: u64,
-    cpu_percent: f64,
+    cpu_percent: Box<RawValue>,
     memory_bytes: u64,
 }
 
@@ -59,10 +60,16 @@ impl Told {
             queued: self.queued,
             live_readers: self.live_readers,
             connections: self.connections,
-            processor_tenths: (self.cpu_percent * 10.0).round().max(0.0) as u64,
+            processor_tenths: tenths(self.cpu_percent.get())?,
             memory_bytes: self.memory_bytes,
         })
     }
+}
+
+/// A number with one digit behind the point, in tenths.
+fn tenths(text: &str) -> Option<u64> {
+    let (whole, tenths) = text.split_once('.').unwrap_or((text, "0"));
+    Some(whole.parse::<u64>().ok()? * 10 + tenths.parse::<u64>().ok().filter(|tenths| *tenths < 10)?)
 }
 
 /// The samples that another server has written; `None` if they are none.

@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(limiter.take(&1, of(1)), Taken { count: 0, wait: Duration::from_millis(100) });
         clock.advance(Duration::from_secs(9));
         assert_eq!(limiter.take(&1, of(400)).count, 10, "never more than may come at once");
-        for (servers, passes) in [(1, 10), (3, 3), (40, 1)] {
-            let passed = (0..20).filter(|_| limiter.check_part(&(100 + servers), servers as u32).is_ok());
+        for (servers, passes) in [(1_u32, 10), (3, 3), (40, 1)] {
+            let passed = (0..20).filter(|_| limiter.check_part(&(100 + u64::from(servers)), servers).is_ok());
             assert_eq!(passed.count(), passes, "{servers}");
         }
     }

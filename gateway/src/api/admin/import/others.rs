@@ -26,7 +26,7 @@ const ON_ITS_WAY_MAX: Duration = Duration::from_secs(5);
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A key, and what the whole request says that came under it.
-pub(super) type Under = (IdempotencyKey, Fingerprint);
+pub type Under = (IdempotencyKey, Fingerprint);
 
 /// What another server is asked.
 #[derive(Serialize, Deserialize)]

@@ -32,7 +32,6 @@ use crate::base::stop::Stop;
 use crate::edge::collected::collected;
 use crate::edge::gate::Gate;
 use crate::observe::traces::Observer;
-use crate::parts::auth::Caller;
 use crate::parts::rate::Peer;
 use crate::wire::body::BodyLimits;
 use crate::wire::cors::Origins;
@@ -302,7 +301,7 @@ impl Connection<'_, '_> {
         let key = plain.idempotency_key.map(Into::into);
         let begun = if deadline.decide_by > now.into_std() {
             let share = self.pays.as_mut().map(|pays| pays.share(grabs, &flight, now.into_std()));
-            grab::begin(grabs, &flight, (&Caller::Anyone, key, share), deadline, plain.body)
+            grab::begin(grabs, &flight, (key, share), deadline, plain.body)
         } else {
             Err(deadline::too_late())
         };
