@@ -39,7 +39,7 @@ enum From {
 }
 
 fn served(gateway: &Gateway) -> Vec<usize> {
-    let (_, status) = gateway.get("/v1/admin/status");
+    let (_, status) = gateway.get("/v1/admin/status?server=this");
     let flights = status["flights"].as_array().cloned().unwrap_or_default();
     let number = |flight: &serde_json::Value| flight["flight_id"].as_str()?.strip_prefix("FR")?.parse().ok();
     flights.iter().filter_map(number).collect()

@@ -84,12 +84,15 @@ impl World {
 
     /// Events that the servers have written again.
     fn healed(&self) -> u64 {
-        let of = |gateway: &&Gateway| gateway.get("/v1/admin/status").1["journal"]["healed_events"].as_u64();
+        let of = |gateway: &&Gateway| {
+            gateway.get("/v1/admin/status?server=this").1["journal"]["healed_events"].as_u64()
+        };
         self.alive().iter().map(|gateway| of(gateway).unwrap()).sum()
     }
 
     fn stopped(&self) -> Vec<String> {
-        let of = |gateway: &Gateway| gateway.get("/v1/admin/status").1["stopped_flights"].to_string();
+        let of =
+            |gateway: &Gateway| gateway.get("/v1/admin/status?server=this").1["stopped_flights"].to_string();
         self.alive().into_iter().map(of).filter(|stopped| stopped != "[]").collect()
     }
 

@@ -10,7 +10,7 @@ mod support;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use rig::{Asked as _, Rig, send, start, until, verify};
+use rig::{Asked as _, Rig, send_file, start, until, verify};
 use serde_json::{Value, json};
 use support::process::{Gateway, Plan};
 
@@ -40,7 +40,8 @@ fn import(gateway: &Gateway, count: usize) {
             });
             writeln!(lines, "{flight}").unwrap();
         }
-        let (status, answer) = send(gateway.address(), "POST /v1/admin/flights/import", JSON_LINES, &lines);
+        let (status, answer) =
+            send_file(gateway.address(), "POST /v1/admin/flights/import", JSON_LINES, &lines);
         assert_eq!(status, 201, "{answer}");
     }
 }

@@ -166,7 +166,7 @@ impl Crowd {
 
 /// Which flights a server says it serves.
 pub(crate) fn served(gateway: &Gateway) -> Vec<usize> {
-    let (_, status) = gateway.get("/v1/admin/status");
+    let (_, status) = gateway.get("/v1/admin/status?server=this");
     let flights = status["flights"].as_array().cloned().unwrap_or_default();
     let number = |flight: &Value| flight["flight_id"].as_str()?.strip_prefix("FR")?.parse().ok();
     flights.iter().filter_map(number).collect()

@@ -14,7 +14,9 @@ pub const STATUS: &str = "/peers/status";
 /// How long another server is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What adds up.
-const SUMS: [&str; 3] = ["in_flight", "rounds", "events"];
+const SUMS: [&str; 4] = ["in_flight", "rounds", "events", "flights_coming_up"];
+/// The same of the way to a journal that may fail over.
+const HEALED: [&str; 2] = ["healed_events", "healed_flights"];
 /// The same of the way to the store.
 const BEHIND_SUMS: [&str; 4] = ["backlog_events", "backlog_bytes", "flights_behind", "reread_events"];
 /// What is told of each member.
@@ -46,6 +48,10 @@ fn merge(all: &mut Map<String, Value>, name: &str, said: &[Said]) {
         add_flights(&mut flights, &status, &said.server);
         for key in SUMS {
             all[key] = (number(all.get(key)) + number(status.get(key))).into();
+        }
+        let journal = status.get("journal").cloned().unwrap_or_default();
+        for key in HEALED.into_iter().filter(|key| journal.get(key).is_some()) {
+            all["journal"][key] = (number(all["journal"].get(key)) + number(journal.get(key))).into();
         }
         let behind = status.get("write_behind").cloned().unwrap_or_default();
         for key in BEHIND_SUMS {
@@ -106,7 +112,7 @@ mod tests {
         let status = |flights: Value| {
             json!({
                 "version": "1", "up_ms": 7, "in_flight": 1, "rounds": 10, "events": 20, "flights": flights,
-                "flights_elsewhere": 2, "stopped_flights": [], "members": [],
+                "flights_elsewhere": 2, "flights_coming_up": 3, "stopped_flights": [], "members": [],
                 "write_behind": {"backlog_events": 3, "backlog_bytes": 5, "flights_behind": 1, "reread_events": 0,
                                  "stuck": []},
             })
