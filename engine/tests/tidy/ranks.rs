@@ -132,7 +132,7 @@ const GATEWAY: House = House {
         ("gateway/src/api/admin/import/lines.rs", 479),
         ("gateway/src/api/audit.rs", 495),
         ("gateway/src/edge/server/places.rs", 539),
-        ("gateway/src/edge/server/plain/mod.rs", 509),
+        ("gateway/src/edge/server/plain/mod.rs", 508),
         ("gateway/src/start/storage.rs", 530),
     ],
 };

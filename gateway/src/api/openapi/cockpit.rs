@@ -184,7 +184,7 @@ fn a_cockpit() -> Value {
             "connections": 260, "cpu_percent": 87.5, "memory_bytes": 61_000_000
         }],
         "journal": {"where": "file:./data/journal", "state": "writing"},
-        "store": {"where": "sqlite:./data/farerush.db", "state": "up"}
+        "servers": [], "store": {"where": "sqlite:./data/farerush.db", "state": "up"}
     })
 }
 
