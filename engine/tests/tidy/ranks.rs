@@ -128,7 +128,7 @@ const GATEWAY: House = House {
     folder: "gateway/src",
     ranks: &[&["parts"], &["api"], &["edge"], &["start"], &["main"]],
     long: &[
-        ("gateway/src/api/admin/flights.rs", 470),
+        ("gateway/src/api/admin/flights.rs", 468),
         ("gateway/src/api/admin/import/lines.rs", 479),
         ("gateway/src/api/audit.rs", 495),
         ("gateway/src/edge/server/places.rs", 539),

@@ -82,13 +82,14 @@ impl Flights {
         }
     }
 
-    /// Waits for a flight that is on its way here, so that what is not here then is no such flight.
-    pub async fn has_come(&self, flight_id: &FlightId) -> Result<(), Problem> {
+    /// Whether there is such a flight, though not here. Waits for one that is on its way here.
+    pub async fn is_elsewhere(&self, flight_id: &FlightId) -> Result<bool, Problem> {
         let arrivals = self.other_servers.arrivals();
-        if !arrivals.is_coming(flight_id) || arrivals.come(flight_id).await {
-            return Ok(());
+        if arrivals.is_coming(flight_id) && !arrivals.come(flight_id).await {
+            return Err(Problem::overloaded("the flight is being recovered", 1));
         }
-        Err(Problem::overloaded("the flight is being recovered", 1))
+        let is_nobodys = matches!(self.engine.find(flight_id), Located::Nobody);
+        Ok(is_nobodys && self.other_servers.has(flight_id).await?)
     }
 
     /// Waits until a start has brought all flights up, where it has left some for later; not for longer than a request may take.

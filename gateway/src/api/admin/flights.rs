@@ -58,10 +58,7 @@ pub async fn create(
     let NewFlight { definition, policy, open } = new_flight(&value, salt, sales.flights.now())?;
     let flight_id = definition.flight_id.clone();
     let idempotency = key.map(|key| (key, fingerprint_of_creation(&definition, &policy, open)));
-    sales.flights.has_come(&flight_id).await?;
-    if matches!(sales.flights.engine.find(&flight_id), Located::Nobody)
-        && sales.flights.other_servers.has(&flight_id).await?
-    {
+    if sales.flights.is_elsewhere(&flight_id).await? {
         return created_before(&sales, &flight_id, idempotency).await;
     }
     let cause = Cause { by: Some(by.name), idempotency: idempotency.clone() };
