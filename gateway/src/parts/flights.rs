@@ -84,8 +84,7 @@ impl Flights {
 
     /// Whether there is such a flight, though not here. Waits for one that is on its way here.
     pub async fn is_elsewhere(&self, flight_id: &FlightId) -> Result<bool, Problem> {
-        let arrivals = self.other_servers.arrivals();
-        if arrivals.is_coming(flight_id) && !arrivals.come(flight_id).await {
+        if !self.other_servers.arrivals().has_come(flight_id, self.request_timeout).await {
             return Err(Problem::overloaded("the flight is being recovered", 1));
         }
         let is_nobodys = matches!(self.engine.find(flight_id), Located::Nobody);

@@ -133,7 +133,7 @@ impl Lists {
         let until = Instant::now() + patience;
         let has_come = match flight {
             None => self.arrivals.all_come(patience).await,
-            Some(flight_id) => tokio::time::timeout(patience, self.arrivals.come(flight_id)).await.is_ok(),
+            Some(flight_id) => self.arrivals.has_come(flight_id, patience).await,
         };
         if !has_come {
             return false;

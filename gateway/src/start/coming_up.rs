@@ -83,6 +83,7 @@ async fn lane(
             arrivals.somebody_asks(LOOK_AGAIN).await;
             continue;
         }
+        let took = part.len();
         let not_now = bring_up_part(part, &upkeep, &context).await;
         troubles = if not_now.is_empty() { 0 } else { troubles + 1 };
         if troubles > 0 && troubles <= TROUBLES_MAX {
@@ -91,7 +92,7 @@ async fn lane(
             tokio::time::sleep(PAUSE).await;
         } else {
             drop(not_now);
-            arrivals.are_left_of_start(left.lock().len());
+            arrivals.came_of_start(took);
         }
     }
 }

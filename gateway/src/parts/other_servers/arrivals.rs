@@ -134,6 +134,11 @@ impl Arrivals {
         self.come_within(flight_id, KEPT_MAX).await
     }
 
+    /// Waits for a flight if it is on its way; `false` if it still is after so long.
+    pub async fn has_come(&self, flight_id: &FlightId, patience: Duration) -> bool {
+        !self.is_coming(flight_id) || self.come_within(flight_id, patience.min(KEPT_MAX)).await
+    }
+
     /// Of those that are to be brought up, the next ones: those that somebody asks for, the first one first; and others, if
     /// these are fewer than `at_least`.
     pub fn take_next<T>(
@@ -165,6 +170,11 @@ impl Arrivals {
     /// Says how many flights a start has still to bring up.
     pub fn are_left_of_start(&self, count: usize) {
         self.left_of_start.send_replace(count);
+    }
+
+    /// Says that so many of them have come, or will not come.
+    pub fn came_of_start(&self, count: usize) {
+        self.left_of_start.send_modify(|left| *left = left.saturating_sub(count));
     }
 
     /// How many flights a start has still to bring up.
@@ -238,7 +248,7 @@ pub async fn restart(
     let restart = async move {
         // What a start is about to bring up would be claimed twice.
         if !engine.has(&flight_id) {
-            other_servers.arrivals.come(&flight_id).await;
+            other_servers.arrivals.has_come(&flight_id, KEPT_MAX).await;
         }
         let _coming = other_servers.arrivals.expect(&flight_id);
         if other_servers.is_shared() && !engine.has(&flight_id) {
@@ -326,6 +336,17 @@ mod tests {
         drop(coming);
         arrivals.take_next(&mut left, (0, 9));
         assert!(arrivals.coming.lock().asked_for.is_empty(), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_start_is_over_when_the_last_part_has_come_though_nothing_waits_to_be_taken() {
+        let arrivals = Arrivals::default();
+        arrivals.are_left_of_start(3);
+        arrivals.came_of_start(2);
+        assert_eq!(arrivals.left_of_start(), 1);
+        assert!(!arrivals.all_come(Duration::ZERO).await);
+        arrivals.came_of_start(1);
+        assert!(arrivals.all_come(Duration::ZERO).await);
     }
 
     #[tokio::test]

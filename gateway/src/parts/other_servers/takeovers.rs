@@ -258,6 +258,10 @@ async fn kept(
     redis: &Arc<RedisJournal>,
     orphans: &[Orphan],
 ) -> Result<Vec<Orphan>, String> {
+    let is_unknown = |orphan: &Orphan| matches!(upkeep.engine.find(&orphan.flight_id), Located::Nobody);
+    if orphans.iter().all(is_unknown) {
+        return Ok(orphans.to_vec());
+    }
     let known: HashMap<FlightId, Seq> = upkeep
         .engine
         .flights()
