@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use farerush_engine::actor::{Engine, Located};
 use farerush_engine::flight::FlightId;
-use farerush_peers::{Asked, Peers, Reply};
 use farerush_persistence::store::{self, Store, StoreError};
 use farerush_persistence::write_behind::WriteBehind;
-use futures_util::future::join_all;
-use warp::http::{Request, StatusCode, Uri};
 
 use crate::base::errors::in_full;
 use crate::observe::traces;
 use crate::parts::catching_up::{self, CatchingUp};
-use crate::parts::other_servers::OtherServers;
 use crate::parts::other_servers::arrivals::Arrivals;
+use crate::parts::other_servers::others::Others;
 use crate::parts::reads::{Reads, Turn};
 use crate::wire::deadline::Deadline;
 use crate::wire::problem::Problem;
@@ -42,35 +39,17 @@ pub struct Lists {
     /// Whether lists come from a replica of the store.
     pub has_replica: bool,
     /// The other servers that store what lists show, where there may be some.
-    pub others: Option<OtherStores>,
+    pub others: Option<Others>,
 }
 
 /// Where another server is asked to wait until it has stored what was acknowledged; nobody but another server reaches it.
 pub const STORED: &str = "/peers/stored";
 
-/// The other servers, as those that store.
-pub struct OtherStores {
-    /// The ways to them.
-    pub peers: Arc<Peers>,
-    /// Which there are.
-    pub other_servers: Arc<OtherServers>,
-}
-
-impl OtherStores {
-    async fn have_stored(&self, flight: Option<&FlightId>, patience: Duration) -> bool {
-        let name = flight.map(|flight_id| Bytes::copy_from_slice(flight_id.as_str().as_bytes()));
-        let mut request = Request::new(name.unwrap_or_default());
-        *request.uri_mut() = Uri::from_static(STORED);
-        let asked = Asked { request, peer: None, left: patience };
-        let asks = self.other_servers.other_peers().into_iter().map(|to| {
-            let asked = &asked;
-            async move {
-                let reply = tokio::time::timeout(patience, self.peers.ask(to, asked)).await;
-                matches!(reply, Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK)
-            }
-        });
-        join_all(asks).await.into_iter().all(|has_stored| has_stored)
-    }
+/// Whether the other servers have stored what they had acknowledged; of those that cannot be asked nobody can say.
+async fn have_stored(others: &Others, flight: Option<&FlightId>, patience: Duration) -> bool {
+    let name = flight.map(|flight_id| Bytes::copy_from_slice(flight_id.as_str().as_bytes()));
+    let said = others.ask(STORED, name.unwrap_or_default(), patience).await;
+    said.iter().filter(|said| said.peer.is_some()).all(|said| said.answer.is_some())
 }
 
 impl Lists {
@@ -124,7 +103,7 @@ impl Lists {
             return self.caught_up_here(flight, patience).await;
         };
         let (here, there) =
-            tokio::join!(self.caught_up_here(flight, patience), others.have_stored(flight, patience));
+            tokio::join!(self.caught_up_here(flight, patience), have_stored(others, flight, patience));
         here && there
     }
 

@@ -30,7 +30,7 @@ use crate::parts::cockpit::Cockpit;
 use crate::parts::figures::Figures;
 use crate::parts::flights::Flights;
 use crate::parts::health::Health;
-use crate::parts::lists::{Lists, OtherStores};
+use crate::parts::lists::Lists;
 use crate::parts::live::Live;
 use crate::parts::metrics::Metrics;
 use crate::parts::other_servers::others::Others;
@@ -121,10 +121,7 @@ impl System {
             write_behind: around.write_behind.clone(),
             reads: Reads::default(),
             has_replica: settings.store_read.is_some(),
-            others: upkeep
-                .peers
-                .clone()
-                .map(|peers| OtherStores { peers, other_servers: around.other_servers.clone() }),
+            others: upkeep.peers.is_some().then(|| others.clone()),
         });
         let sales = Arc::new(Sales { flights: flights.clone(), lists: lists.clone() });
         let health =

@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use farerush_engine::actor::Located;
 use farerush_engine::flight::{Epoch, FlightId};
-use farerush_peers::{Asked, Peers, Reply};
+use farerush_peers::Peers;
 use farerush_persistence::journal::Orphan;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use warp::http::{Request, StatusCode, Uri};
+use warp::http::StatusCode;
 
 use crate::base::errors::in_full;
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::members::Members;
+use crate::parts::other_servers::others::answer_of;
 use crate::parts::other_servers::{Upkeep, Whereabouts, takeovers};
 use crate::wire::problem::Problem;
 
@@ -222,11 +222,8 @@ async fn found(upkeep: &Arc<Upkeep>, flight_id: &FlightId) -> Result<Whereabouts
 
 /// Tells another server of flights that are given to it; says whether it has taken them.
 async fn tell(peers: &Peers, to: SocketAddr, given: &Given, time: Duration) -> bool {
-    let mut request = Request::new(Bytes::from(serde_json::to_vec(given).unwrap_or_default()));
-    *request.uri_mut() = Uri::from_static(TAKE);
-    let asked = Asked { request, peer: None, left: time };
-    let reply = tokio::time::timeout(time, peers.ask(to, &asked)).await;
-    matches!(&reply, Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK)
+    let json = serde_json::to_vec(given).unwrap_or_default();
+    answer_of(peers, to, TAKE, json.into(), time).await.is_some()
 }
 
 /// Takes flights that another server gives; says what came of it.

@@ -33,6 +33,23 @@ pub struct Said {
     pub answer: Option<Bytes>,
 }
 
+/// What the server that is reached there says to this; `None` if it does not say it within `patience`, or will not.
+pub(crate) async fn answer_of(
+    peers: &Peers,
+    to: SocketAddr,
+    path: &'static str,
+    body: Bytes,
+    patience: Duration,
+) -> Option<Bytes> {
+    let mut request = Request::new(body);
+    *request.uri_mut() = Uri::from_static(path);
+    let asked = Asked { request, peer: None, left: patience };
+    match tokio::time::timeout(patience, peers.ask(to, &asked)).await {
+        Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK => Some(answer.into_body()),
+        _ => None,
+    }
+}
+
 impl Others {
     /// Those that these know, on these ways.
     pub fn new(peers: Option<Arc<Peers>>, other_servers: Arc<OtherServers>) -> Self {
@@ -55,19 +72,10 @@ impl Others {
         let (own, servers) = (lease.life(), lease.servers());
         let others = servers.iter().filter(|server| server.life != own);
         let asks = others.map(|server| {
-            let mut request = Request::new(body.clone());
-            *request.uri_mut() = Uri::from_static(path);
-            let asked = Asked { request, peer: None, left: patience };
-            let peer = server.about.peer;
+            let (body, peer) = (body.clone(), server.about.peer);
             async move {
                 let answer = match (&self.peers, peer) {
-                    (Some(peers), Some(to)) => tokio::time::timeout(patience, peers.ask(to, &asked)).await,
-                    _ => Ok(Err(farerush_peers::NotAnswered::Unreached)),
-                };
-                let answer = match answer {
-                    Ok(Ok(Reply::Answer(answer))) if answer.status() == StatusCode::OK => {
-                        Some(answer.into_body())
-                    }
+                    (Some(peers), Some(to)) => answer_of(peers, to, path, body, patience).await,
                     _ => None,
                 };
                 Said { life: server.life.clone(), server: server.about.server.clone(), peer, answer }

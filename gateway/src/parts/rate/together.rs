@@ -8,16 +8,15 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use farerush_peers::{Asked, Peers, Reply};
+use farerush_peers::Peers;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use warp::http::{Request, StatusCode, Uri};
 
 use super::limiter::{KEYS_MAX, Limiter, Taken};
 use crate::parts::other_servers::lease::Lease;
 use crate::parts::other_servers::members::weight;
+use crate::parts::other_servers::others::answer_of;
 
 /// Where a server is asked to count requests; nobody but another server reaches it.
 pub const COUNT: &str = "/peers/rates";
@@ -237,7 +236,7 @@ impl Together {
 
     /// Asks the server that counts, and notes what it says.
     async fn ask(self: Arc<Self>, to: SocketAddr, wanted: Wanted, tell: watch::Sender<()>) {
-        let counted = tokio::time::timeout(COUNTING_MAX, self.counted(to, &wanted)).await.ok().flatten();
+        let counted = self.counted(to, &wanted).await;
         let now = Instant::now();
         match &counted {
             Some(_) => drop(self.silent.lock().remove(&to)),
@@ -263,15 +262,9 @@ impl Together {
     }
 
     async fn counted(&self, to: SocketAddr, wanted: &Wanted) -> Option<Counted> {
-        let mut request = Request::new(Bytes::from(serde_json::to_vec(wanted).ok()?));
-        *request.uri_mut() = Uri::from_static(COUNT);
-        let asked = Asked { request, peer: None, left: COUNTING_MAX };
-        match self.peers.ask(to, &asked).await {
-            Ok(Reply::Answer(answer)) if answer.status() == StatusCode::OK => {
-                serde_json::from_slice(answer.body()).ok()
-            }
-            _ => None,
-        }
+        let json = serde_json::to_vec(wanted).ok()?;
+        let answer = answer_of(&self.peers, to, COUNT, json.into(), COUNTING_MAX).await?;
+        serde_json::from_slice(&answer).ok()
     }
 
     /// Forgets those who have not asked lately.
