@@ -31,9 +31,7 @@ impl RedisJournal {
         let there = self.watch_link.lock().attempt(|link| self.servers_there(link))?;
         let mut known: HashSet<FlightId> = known.into_iter().collect();
         let mut unserved = Vec::new();
-        let mut place = "0".to_owned();
-        loop {
-            let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
+        self.each_page(|names| {
             for flight_id in &names {
                 known.remove(flight_id);
             }
@@ -47,11 +45,8 @@ impl RedisJournal {
                 unserved
                     .extend(unheard.into_iter().zip(have_events).filter(|(_, has)| *has).map(|(id, _)| id));
             }
-            if next == "0" {
-                break;
-            }
-            place = next;
-        }
+            Ok(())
+        })?;
         let known: Vec<FlightId> = known.into_iter().collect();
         for page in known.chunks(FLIGHTS_A_PAGE) {
             let (gone, unheard) =

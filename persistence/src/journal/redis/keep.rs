@@ -25,7 +25,6 @@ impl RedisJournal {
         {
             let mut kept = self.kept.lock();
             stored.iter().for_each(|(flight_id, seq)| kept.note_stored(flight_id, *seq));
-            kept.sweep();
         }
         for (flight_id, seq) in stored {
             let mut up_to = Seq(seq.0.saturating_sub(self.options.retain_events));

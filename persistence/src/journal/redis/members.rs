@@ -155,6 +155,8 @@ impl RedisJournal {
             let answer = link.ask(BEAT, &command)?;
             Ok((answer, link.standpoint(|| self.keys.members())?.primary))
         })?;
+        // Here, and not when the store has taken something: it may be away for long.
+        self.kept.lock().sweep();
         let (is_renewed, members) = membership(or_error(BEAT, answer)?)?;
         Ok(Membership { is_renewed, members, primary, is_met: self.primaries.is_met(primary) })
     }
@@ -181,12 +183,25 @@ impl RedisJournal {
 
     /// The names of all flights that Redis knows, those among them that were claimed and never created. Blocks.
     pub fn listed_flights(&self) -> Result<Vec<FlightId>, JournalError> {
-        let (mut listed, mut place) = (BTreeSet::new(), "0".to_owned());
+        let mut listed = BTreeSet::new();
+        self.each_page(|names| {
+            listed.extend(names);
+            Ok(())
+        })?;
+        Ok(listed.into_iter().collect())
+    }
+
+    /// All flights that are listed, a page after the other; a page may be seen twice.
+    pub(super) fn each_page(
+        &self,
+        mut each: impl FnMut(Vec<FlightId>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut place = "0".to_owned();
         loop {
             let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
-            listed.extend(names);
+            each(names)?;
             if next == "0" {
-                return Ok(listed.into_iter().collect());
+                return Ok(());
             }
             place = next;
         }
@@ -196,15 +211,10 @@ impl RedisJournal {
     /// older version did) are not among them. Blocks.
     pub fn orphans(&self, members: &HashSet<String>) -> Result<Vec<Orphan>, JournalError> {
         let mut orphans = Vec::new();
-        let mut place = "0".to_owned();
-        loop {
-            let (next, names) = self.watch_link.lock().attempt(|link| self.listed_from(link, &place))?;
+        self.each_page(|names| {
             orphans.extend(self.belong_to_none(&names, members)?);
-            if next == "0" {
-                break;
-            }
-            place = next;
-        }
+            Ok(())
+        })?;
         // A page may have been seen twice.
         orphans.sort_unstable_by(|one, other| one.flight_id.cmp(&other.flight_id));
         orphans.dedup();
